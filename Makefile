@@ -1,0 +1,36 @@
+# make quickstart   set up, run the quickstart suite, print its table, name its page
+# make test         set up, pass the tests
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup quickstart test slow lint gpu clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+quickstart: setup
+	$(BIN)/bench run suites/quickstart.yaml
+
+test: setup
+	$(BIN)/python -m pytest -m 'not slow'
+
+# what takes minutes: whole quick suites
+slow: setup
+	$(BIN)/python -m pytest -m slow --no-cov
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+# what only a GPU can show: CUDA against CPU, bfloat16, torch.compile, flash-attn where installed; see reports/measured/
+gpu: setup
+	$(BIN)/python -m pytest -m gpu --no-cov
+
+clean:
+	rm -rf .venv runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -1,0 +1,28 @@
+"""Checkpoints: one file a cell, replaced atomically."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from bench.train import Trainer
+
+NAME = "checkpoint.pt"
+
+
+def save(trainer: "Trainer", folder: Path) -> None:
+    """Writes all that training depends on to `folder`/checkpoint.pt; a kill leaves the old or the new one."""
+    partial = folder / f"{NAME}.partial"
+    with partial.open("wb") as file:
+        torch.save(trainer.state(), file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / NAME)
+
+
+def load(folder: Path) -> dict[str, Any] | None:
+    """The state in `folder`, on the CPU; None when there is none."""
+    path = folder / NAME
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None

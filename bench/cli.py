@@ -1,0 +1,162 @@
+"""The command `bench`. Heavy packages are imported by the command that needs them, so that help answers at once."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.results import Record
+
+DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
+
+EXIT_CODES = """exit codes:
+  0    done
+  2    wrong usage, or a suite that cannot be run (nothing was written)
+  3    some cells failed; each is a row of the table with its reason
+  4    incomplete: some cells have no result yet
+  130  interrupted; run the same command again to go on
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    chosen = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        return int(chosen.command(chosen))
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    except ValueError as error:
+        from bench.results import NoRecord
+        from bench.suite import SuiteError
+
+        if not isinstance(error, SuiteError | NoRecord):
+            raise
+        print(error, file=sys.stderr)
+        return BAD_USE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Train, evaluate and compare families of text diffusion.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+        added.set_defaults(command=command)
+        return added
+
+    def add_suite(name: str, command: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+        added = add(name, command, help)
+        added.add_argument("suite", type=Path, help="suite file, such as suites/quickstart.yaml")
+        added.add_argument("--runs", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+        return added
+
+    add_suite("plan", plan, "show what a suite would run, and write nothing")
+    running = add_suite("run", run, "run what is missing of a suite, then write its report")
+    running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
+    add_suite("status", status, "show how far each cell of a suite is")
+    add_suite("report", report, "write the table, the plots and the page from what is recorded")
+    looking = add("ui", ui, "open MLflow's page on the recorded runs")
+    looking.add_argument("--runs", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    looking.add_argument("--port", type=int, default=5000)
+    working = add("cell", cell, "carry out the job in one cell's folder (started by bench run)")
+    working.add_argument("folder", type=Path)
+    return parser
+
+
+def plan(chosen: argparse.Namespace) -> int:
+    """`bench plan SUITE`"""
+    from bench.show import show_plan
+
+    planned, runs = _planned(chosen), chosen.runs
+    show_plan(planned, runs)
+    return DONE
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """`bench run SUITE`"""
+    from bench import results
+    from bench.environment import settle
+    from bench.plan import Cell
+    from bench.run import run as carry_out
+    from bench.tracking import store, track
+
+    planned, runs = _planned(chosen), chosen.runs
+    try:
+        settle(planned.suite.spec.execution)
+    except (RuntimeError, ImportError) as error:
+        print(f"{chosen.suite}: {error}", file=sys.stderr)
+        return BAD_USE
+
+    def finished(cell: Cell) -> None:
+        track(runs, planned.suite.name, results.read(runs, planned.suite.name, only=cell.id).table)
+
+    carry_out(runs, planned, chosen.retry_failed, finished)
+    record = results.read(runs, planned.suite.name)
+    _report(record, runs)
+    print(f"runs are tracked in {store(runs)}; look at them with: bench ui --runs {runs}", file=sys.stderr)
+    return _code(record)
+
+
+def status(chosen: argparse.Namespace) -> int:
+    """`bench status SUITE`"""
+    from bench import results
+    from bench.show import show_status
+
+    record = results.read(chosen.runs, chosen.suite.stem)
+    show_status(record)
+    return _code(record)
+
+
+def report(chosen: argparse.Namespace) -> int:
+    """`bench report SUITE`"""
+    from bench import results
+
+    record = results.read(chosen.runs, chosen.suite.stem)
+    _report(record, chosen.runs)
+    return _code(record)
+
+
+def ui(chosen: argparse.Namespace) -> int:
+    """`bench ui`"""
+    from bench.tracking import page
+
+    return page(chosen.runs, chosen.port)
+
+
+def cell(chosen: argparse.Namespace) -> int:
+    """`bench cell DIR`"""
+    from bench.worker import Worker
+
+    return Worker(chosen.folder).run()
+
+
+def _planned(chosen: argparse.Namespace) -> "Plan":
+    from bench.plan import plan as make
+    from bench.suite import read
+
+    return make(read(chosen.suite))
+
+
+def _report(record: "Record", runs: Path) -> None:
+    """Hands the record to every reporter that is installed; the packages of reports are found, not imported."""
+    for found in entry_points(group="bench.reporters"):
+        found.load()(record, runs / "reports" / record.suite)
+
+
+def _code(record: "Record") -> int:
+    if (record.table["status"] == "failed").any():
+        return FAILED
+    return INCOMPLETE if record.state == "incomplete" else DONE

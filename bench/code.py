@@ -1,0 +1,25 @@
+"""A fingerprint of the code that numbers depend on: results of other code are stale."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NUMERICAL = (
+    "methods/*.py",
+    "bench/data/*.py",
+    *(
+        f"bench/{name}.py"
+        for name in ("attention", "bound", "measures", "model", "network", "rng", "sample", "train", "worker")
+    ),
+)
+
+
+@cache
+def code_fingerprint() -> str:
+    """12 hexadecimal digits over the source files that a number may depend on."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in NUMERICAL for path in ROOT.glob(pattern)):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]

@@ -1,0 +1,45 @@
+"""The contract of a source: a frozen block of settings that can `read` itself into a corpus."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.data.chain import Chain
+from bench.data.vocabulary import Ids, Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """All that a source gives: ids by split, how to read them, and what the report should say of them."""
+
+    vocabulary: Vocabulary
+    splits: dict[str, Ids]  # "train", "valid", "test": ids [N]
+    notes: tuple[str, ...] = ()  # plain sentences
+    stride: int = 1  # tokens between two starts of a training window; L where sequences are independent
+    chain: Chain | None = None  # the exact law, where there is one
+
+
+class Source(BaseModel):
+    """Settings of a source; a subclass adds its own fields, its name as `source: Literal[...]`, and `read`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    source: str
+    length: int = Field(default=128, gt=0)  # L, tokens of a sequence
+
+    @abstractmethod
+    def read(self, base: Path) -> Corpus:
+        """The corpus; relative paths start at `base`. Raises DataError with the field at fault."""
+
+
+def cut(ids: Ids, train: int, valid: int) -> dict[str, Ids]:
+    """`ids` split by position: the first `train`, the next `valid`, and the rest as test."""
+    return {"train": ids[:train], "valid": ids[train : train + valid], "test": ids[train + valid :]}
+
+
+def cut_by_share(ids: Ids) -> dict[str, Ids]:
+    """`ids` split by position into 90, 5 and 5 %."""
+    train = len(ids) * 90 // 100
+    return cut(ids, train, len(ids) * 95 // 100 - train)

@@ -1,0 +1,117 @@
+"""Running text: the reference that ships inside CPython, local files, and text8 (mattmahoney.net/dc/textdata)."""
+
+import hashlib
+import importlib
+import platform
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from bench.data.errors import DataError
+from bench.data.files import read_text
+from bench.data.source import Corpus, Source, cut, cut_by_share
+from bench.data.vocabulary import Bytes, Characters, Level, find_characters
+
+ALPHABET = Characters(" abcdefghijklmnopqrstuvwxyz")  # of text8
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TEXT8_CHARACTERS = 100_000_000
+TEXT8_SHA1 = "0dc3edebc970dcc96137e7deda4d9995af9d93de"  # as published in dmlc/gluon-nlp
+
+
+class Pydoc(Source):
+    """The language reference inside CPython (`pydoc_data.topics`), reduced as text8 is, each paragraph once."""
+
+    source: Literal["pydoc"] = "pydoc"
+
+    def read(self, base: Path) -> Corpus:
+        """The 90/5/5 % split of the text. Raises DataError("source") where this Python ships without the text."""
+        note = f"The text ships with Python {platform.python_version()}; others have another text and fingerprint."
+        return Corpus(ALPHABET, cut_by_share(ALPHABET.encode(read_topics())), (note,))
+
+
+class TextFile(Source):
+    """Any local file, or folder of files, of UTF-8 text."""
+
+    source: Literal["text-file"] = "text-file"
+    path: str = Field(min_length=1)  # file or folder; .xz and .gz are unpacked
+    level: Level = "char"
+
+    def read(self, base: Path) -> Corpus:
+        """The 90/5/5 % split of the text; at level "char" V counts all its characters. Raises DataError("path")."""
+        text = read_text(base / self.path)
+        vocabulary = Bytes() if self.level == "byte" else find_characters(text)
+        if vocabulary.size < 2:
+            raise DataError("path", f"{base / self.path}: holds nothing but {text[0]!r}, over and over; give real text")
+        return Corpus(vocabulary, cut_by_share(vocabulary.encode(text)))
+
+
+class Text8(Source):
+    """The whole of text8, split 90M/5M/5M."""
+
+    source: Literal["text8"] = "text8"
+    path: str = Field(min_length=1)  # the unzipped file, as it is or packed as .xz or .gz
+
+    def read(self, base: Path) -> Corpus:
+        """The standard split. Raises DataError("path") for anything but the published 100,000,000 characters."""
+        text = read_reduced(base / self.path)
+        if (reason := compare_with_text8(text)) is not None:
+            problem = f"{base / self.path}: not the whole text8: {reason}"
+            raise DataError("path", f"{problem}; for a part of it use source: text8-part")
+        return Corpus(ALPHABET, cut_by_share(ALPHABET.encode(text)))
+
+
+class Text8Part(Source):
+    """A part of text8 with a split of its own; its figures are not comparable with those of text8."""
+
+    source: Literal["text8-part"] = "text8-part"
+    path: str = Field(min_length=1)  # as it is or packed as .xz or .gz
+    valid: int = Field(default=500_000, gt=0)  # characters before the last `test`
+    test: int = Field(default=500_000, gt=0)  # last characters
+
+    def read(self, base: Path) -> Corpus:
+        """The split by position. Raises DataError("path", or "valid" where nothing is left for training)."""
+        text = read_reduced(base / self.path)
+        train = len(text) - self.valid - self.test
+        if train <= 0:
+            problem = f"valid {self.valid:,} and test {self.test:,} leave nothing of {len(text):,} characters"
+            raise DataError("valid", f"{problem}; lower them")
+        note = f"A part of text8 ({len(text):,} characters), split in its own way: not comparable with text8's figures."
+        return Corpus(ALPHABET, cut(ALPHABET.encode(text), train, self.valid), (note,))
+
+
+def reduce_text(text: str) -> str:
+    """`text` in the 27 symbols of text8: a-z and single spaces, digits spelled out, all else a space."""
+    spelled = re.sub(r"[0-9]", lambda digit: f" {DIGITS[int(digit[0])]} ", text)
+    return " ".join(re.sub(r"[^a-zA-Z]", " ", spelled).lower().split())
+
+
+def read_topics() -> str:
+    """The paragraphs of `pydoc_data.topics` in the order of their keys, reduced, the first of equal ones kept."""
+    try:
+        topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
+    except ImportError as error:
+        problem = "this Python ships without pydoc_data.topics"
+        raise DataError("source", f"{problem}; use source: text-file with a text of yours") from error
+    paragraphs = (paragraph for key in sorted(topics) for paragraph in re.split(r"\n\s*\n", topics[key]))
+    return " ".join(filter(None, dict.fromkeys(map(reduce_text, paragraphs))))
+
+
+def read_reduced(path: Path) -> str:
+    """The text of `path`. Raises DataError("path") where it has another character than a-z and space."""
+    text = read_text(path)
+    strays = set(find_characters(text).symbols) - set(ALPHABET.symbols)
+    if strays:
+        position = min(text.index(stray) for stray in strays)
+        problem = f"{path}: text8 is a-z and space, but character {position:,} is {text[position]!r}"
+        raise DataError("path", f"{problem}; use source: text-file")
+    return text
+
+
+def compare_with_text8(text: str) -> str | None:
+    """The reason why `text` is not the published text8, or None where it is."""
+    if len(text) != TEXT8_CHARACTERS:
+        return f"{len(text):,} characters instead of {TEXT8_CHARACTERS:,}"
+    sha1 = hashlib.sha1(text.encode("ascii")).hexdigest()
+    return None if sha1 == TEXT8_SHA1 else f"sha1 {sha1} instead of {TEXT8_SHA1}"

@@ -1,0 +1,162 @@
+"""From the folders of cells to one tidy table: a row for each cell, metric and point, failed ones included."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import cell as record
+from bench.code import code_fingerprint
+
+UNITS = {
+    "nats_per_token": "nats/token",
+    "bits_per_char": "bits/char",
+    "bits_per_byte": "bits/byte",
+    "perplexity": "per token",
+    "prior_gap": "nats/token",
+    "integral": "nats/token",
+    "last_guess": "nats/token",
+    "source_nats_per_token": "nats/token",
+    "seconds": "s",
+    "seconds_per_sequence": "s",
+    "tokens_per_second": "tokens/s",
+}
+SCALARS = {
+    "train": (
+        "seconds",
+        "tokens_per_second",
+        "epochs",
+        "steps",
+        "parameters",
+        "parameters_non_embedding",
+        "parameters_method",
+    ),
+    "bound": ("seconds",),
+    "samples": ("network_calls", "seconds_per_sequence"),
+}
+COLUMNS = {  # of the tidy table, with the value of a row that says nothing about it
+    "suite": "",
+    "arm": "",
+    "method": "",
+    "cell": "",
+    "seed": 0,
+    "data": "",
+    "network": "",
+    "stage": "",
+    "status": "",
+    "reason": "",
+    "metric": "",
+    "unit": "",
+    "split": "",
+    "tokens": 0,  # seen in training when the value was measured
+    "value": float("nan"),
+    "standard_error": float("nan"),
+    "monte_carlo_error": float("nan"),
+    "n": 0,  # documents
+    "kind": "",  # "exact" or "bound"
+    "protocol": "",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a report is made from."""
+
+    suite: str
+    question: str
+    source: str  # the suite's YAML
+    table: pd.DataFrame
+    samples: dict[str, list[str]]  # arm -> texts of its first seed
+    data: dict[str, Any]  # the facts of the data
+    environment: list[dict[str, str]]  # the distinct ones of all cells
+    state: str  # "complete" or "incomplete"
+
+
+class NoRecord(ValueError):
+    """There is nothing recorded under that name."""
+
+
+def load(runs: Path | str) -> pd.DataFrame:
+    """The tidy table of every suite under `runs`; raises NoRecord where there is none."""
+    names = sorted(path.stem for path in (Path(runs) / "suites").glob("*.json"))
+    if not names:
+        raise NoRecord(f'no suite was run under "{runs}"; run one with: bench run suites/quickstart.yaml')
+    return pd.concat([read(Path(runs), name).table for name in names], ignore_index=True)
+
+
+def read(runs: Path, suite: str, only: str | None = None) -> Record:
+    """What is recorded of one suite, or of one cell of it; raises NoRecord when it was never run."""
+    plan = record.read_json(runs / "suites" / f"{suite}.json")
+    if plan is None:
+        raise NoRecord(f'suite "{suite}" was never run under "{runs}"; run it with: bench run suites/{suite}.yaml')
+    rows: list[dict[str, Any]] = []
+    samples: dict[str, list[str]] = {}
+    environments: list[dict[str, str]] = []
+    for cell in (cell for cell in plan["cells"] if only in (None, cell["id"])):
+        for stage in cell["stages"]:
+            result = record.read_json(runs / "cells" / cell["id"] / stage["folder"] / "result.json")
+            rows += _rows(runs, plan, cell, stage, result)
+            if result and result["environment"] not in environments:
+                environments.append(result["environment"])
+            if result and stage["name"] == "samples":
+                samples.setdefault(cell["arm"], result["texts"])
+    table = pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
+    state = "complete" if table["status"].isin(["done", "stale"]).all() else "incomplete"
+    return Record(suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
+
+
+def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
+    """The rows of one stage: its measurements, or one row that says why there are none."""
+    common = {
+        "suite": plan["suite"],
+        "arm": cell["arm"],
+        "method": cell["method"],
+        "cell": cell["id"],
+        "seed": cell["seed"],
+        "data": plan["facts"]["source"],
+        "network": plan["network"],
+        "stage": stage["name"],
+        "tokens": cell["tokens"],
+    }
+    if result is None:
+        status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
+        return [{**common, "status": status, "reason": reason}]
+    stale = result["environment"]["code"] != code_fingerprint()
+    common |= {"status": "stale" if stale else "done", "reason": "made by other code" if stale else ""}
+    found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]]]
+    found += _measured(result) + _curve(result)
+    return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
+
+
+def _why_missing(folder: Path, stages: list[Any], stage: Any) -> tuple[str, str]:
+    """Its own state, or that of the first stage before it that failed."""
+    for earlier in stages[: stages.index(stage)]:
+        status, reason = record.status(folder, earlier["folder"])
+        if status == "failed":
+            return "failed", f"{earlier['name']} failed: {reason}"
+    return record.status(folder, stage["folder"])
+
+
+def _measured(result: Any) -> list[dict[str, Any]]:
+    """The bound in every unit, and the source's own cost of the same sequences where its law is known."""
+    measured = dict(result.get("measures", {}))
+    common = {"split": result.get("split", ""), "kind": result.get("kind", ""), "protocol": result.get("protocol", "")}
+    rows = [{"metric": name, **_errors(found), **common} for name, found in measured.items()]
+    if result.get("source_nats"):
+        rows.append({**common, "metric": "source_nats_per_token", **_errors(result["source_nats"]), "kind": "exact"})
+    return rows
+
+
+def _curve(result: Any) -> list[dict[str, Any]]:
+    """Training and validation along the tokens seen."""
+    return [
+        {"metric": "nats_per_token", "split": split, "tokens": point["tokens"], **_errors(point)}
+        for split, points in result.get("curve", {}).items()
+        for point in points
+    ]
+
+
+def _errors(found: Any) -> dict[str, Any]:
+    errors = {name: found.get(name) for name in ("value", "standard_error", "monte_carlo_error")}
+    return {name: float("nan") if value is None else value for name, value in errors.items()} | {"n": found.get("n", 0)}

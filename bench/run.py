@@ -1,0 +1,113 @@
+"""Carries out a plan: each cell in a process of its own, one after the other; what is done already stays as it is."""
+
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import cell as record
+from bench.plan import Cell, Plan
+
+log = logging.getLogger(__name__)
+
+
+def folder_of(runs: Path, cell: Cell) -> Path:
+    """The folder of a cell."""
+    return runs / "cells" / cell.id
+
+
+def submit(runs: Path, plan: Plan) -> None:
+    """Writes down what the suite asks for, so that status and reports know what belongs to it."""
+    suite = plan.suite
+    for cell in plan.cells:
+        record.write_json(folder_of(runs, cell) / "job.json", job(plan, cell))
+    content = {
+        "suite": suite.name,
+        "question": suite.spec.question,
+        "source": suite.source,
+        "facts": {**asdict(suite.facts)},
+        "network": suite.spec.network.preset,
+        "cells": [asdict(cell) | {"stages": [_stage(stage) for stage in cell.stages]} for cell in plan.cells],
+    }
+    record.write_json(runs / "suites" / f"{suite.name}.json", content)
+
+
+def job(plan: Plan, cell: Cell) -> dict[str, Any]:
+    """All that a worker needs to know."""
+    spec, facts = plan.suite.spec, plan.suite.facts
+    several = len(spec.seeds) > 1
+    return {
+        "title": f"{cell.arm}, seed {cell.seed}" if several else cell.arm,
+        "method": cell.method,
+        "options": cell.options,
+        "vocab_size": facts.vocab_size,
+        "network": cell.science["network"],
+        "training": spec.training.model_dump(mode="json"),
+        "steps": cell.steps,
+        "seed": cell.seed,
+        "data": spec.data.model_dump(mode="json"),
+        "base": str(plan.suite.base),
+        "fingerprint": facts.fingerprint,
+        "execution": spec.execution.model_dump(mode="json"),
+        "stages": [_stage(stage) for stage in cell.stages],
+        "science": cell.science,
+    }
+
+
+def _stage(stage: Any) -> dict[str, Any]:
+    return {**asdict(stage), "folder": stage.folder}
+
+
+def run(runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], None]) -> None:
+    """Runs every cell that has something missing; a cell that fails is recorded and the others go on.
+
+    Failed stages are tried again only when `retry_failed`. Raises KeyboardInterrupt after the worker at work has
+    written its checkpoint.
+    """
+    submit(runs, plan)
+    seen: set[str] = set()
+    for cell in plan.cells:
+        folder = folder_of(runs, cell)
+        if cell.id not in seen and is_due(folder, cell, retry_failed):
+            _start(folder, cell)
+        seen.add(cell.id)
+        finished(cell)
+
+
+def is_due(folder: Path, cell: Cell, retry_failed: bool) -> bool:
+    """True when a stage of the cell is missing, or failed and is to be tried again."""
+    states = [record.status(folder, stage.folder)[0] for stage in cell.stages]
+    if "failed" in states and not retry_failed:
+        return False
+    return any(state != "done" for state in states)
+
+
+def _start(folder: Path, cell: Cell) -> None:
+    log.info("%s, seed %d: cell %s", cell.arm, cell.seed, cell.id)
+    for stage in cell.stages:
+        (folder / stage.folder / "failure.json").unlink(missing_ok=True)
+    worker = subprocess.Popen([sys.executable, "-m", "bench", "cell", str(folder)])
+    try:
+        code = worker.wait()
+    except KeyboardInterrupt:
+        worker.wait()  # the terminal sent it the same signal; it writes a checkpoint and stops
+        raise
+    if code == 130:
+        raise KeyboardInterrupt
+    _note_death(folder, cell, code)
+
+
+def _note_death(folder: Path, cell: Cell, code: int) -> None:
+    """A worker that ended without a word leaves a failure too."""
+    for stage in cell.stages:
+        state, _ = record.status(folder, stage.folder)
+        if state == "failed":
+            return
+        if state != "done":
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            record.fail(folder / stage.folder, f"the worker {how} without a result (out of memory?)", "")
+            return

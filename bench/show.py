@@ -1,0 +1,46 @@
+"""Plans and their states on the terminal."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import cell as record
+from bench.plan import Plan
+from bench.results import Record
+from bench.run import folder_of
+
+
+def show_plan(plan: Plan, runs: Path) -> None:
+    """Prints every cell with what is there of it already."""
+    facts = plan.suite.facts
+    console = Console()
+    console.print(f"[bold]{plan.suite.name}[/]: {plan.suite.spec.question}")
+    tokens = sum(cell.tokens for cell in plan.cells)
+    console.print(
+        f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: "
+        + ", ".join(f"{count:,} {split}" for split, count in facts.sequences.items())
+    )
+    table = Table("arm", "method", "seed", "cell", "steps", "tokens", "stages", box=None, header_style="bold")
+    for cell in plan.cells:
+        states = (f"{stage.name} {_state(folder_of(runs, cell), stage.folder)}" for stage in cell.stages)
+        table.add_row(
+            cell.arm, cell.method, str(cell.seed), cell.id, f"{cell.steps:,}", f"{cell.tokens:,}", ", ".join(states)
+        )
+    console.print(table)
+    console.print(f"{len(plan.cells)} cells, {tokens:,} training tokens")
+
+
+def show_status(found: Record) -> None:
+    """Prints the state of each stage, with the reasons of failures."""
+    console = Console()
+    table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")
+    stages = found.table.drop_duplicates(["arm", "seed", "cell", "stage"])
+    for row in stages.to_dict("records"):
+        table.add_row(row["arm"], str(row["seed"]), row["cell"], row["stage"], row["status"], row["reason"])
+    console.print(table)
+
+
+def _state(folder: Path, stage: str) -> str:
+    state, _ = record.status(folder, stage)
+    return {"done": "cached", "missing": "to run"}.get(state, state)

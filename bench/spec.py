@@ -1,0 +1,162 @@
+"""What a suite may say: frozen, strict, typed blocks with their real defaults.
+
+All of it but `question` and `execution` is science: it is hashed into the ids of cells. A field at its default does not
+count, so that a new field with a neutral default leaves old cells valid.
+"""
+
+import math
+from dataclasses import asdict
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from bench.data import DataSpec
+from bench.network import PRESETS, Shape
+
+
+class Block(BaseModel):
+    """A mapping of a suite: unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def science(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, as they are hashed."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class NetworkSpec(Block):
+    """The transformer that every arm is given: a preset, or a preset with sizes of one's own."""
+
+    preset: Literal["micro", "tiny", "small", "medium"]
+    layers: int | None = Field(None, ge=1)
+    width: int | None = Field(None, ge=2)
+    heads: int | None = Field(None, ge=1)
+    condition: int | None = Field(None, ge=1)
+    mlp: Literal["gelu", "swiglu"] | None = None
+    dropout: float | None = Field(None, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def heads_divide_the_width(self) -> "NetworkSpec":
+        shape = self.shape()
+        if shape.width % (2 * shape.heads):
+            raise ValueError(f"width {shape.width} is not an even multiple of {shape.heads} heads")
+        return self
+
+    def shape(self) -> Shape:
+        """The preset's sizes, with those that the suite gives in their place."""
+        own = self.model_dump(exclude_none=True, exclude={"preset"})
+        return Shape(**{**asdict(PRESETS[self.preset]), **own})
+
+
+class Budget(Block):
+    """How much training each arm gets: optimiser steps, or tokens rounded to whole steps."""
+
+    steps: int | None = Field(None, ge=1)
+    tokens: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def is_one_of_them(self) -> "Budget":
+        if (self.steps is None) == (self.tokens is None):
+            raise ValueError("give either steps or tokens")
+        return self
+
+    def in_steps(self, tokens_per_step: int) -> int:
+        """The number of optimiser steps, at least one."""
+        return self.steps if self.steps is not None else max(1, round((self.tokens or 0) / tokens_per_step))
+
+
+class Training(Block):
+    """AdamW with warm-up, the same for every arm (defaults: MDLM, arXiv:2406.07524v2, appendix C.2)."""
+
+    batch_size: int = Field(64, ge=1)  # sequences a step
+    learning_rate: float = Field(3e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    decay: Literal["constant", "cosine"] = "constant"  # cosine ends at 0
+    weight_decay: float = Field(0.0, ge=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    clip: float | None = Field(1.0, gt=0)  # largest norm of the gradient; null: none
+    ema: float = Field(0.9999, ge=0, lt=1)  # decay of the averaged weights, which are the ones evaluated
+    validations: int = Field(10, ge=0)  # points on the validation curve
+    validation_sequences: int = Field(32, ge=1)  # of the valid split, for each such point
+    validation_draws: int = Field(4, ge=2, multiple_of=2)
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of step 0, 1, ..., steps - 1."""
+        warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        share = max(0.0, (step - self.warmup_steps) / max(1, steps - self.warmup_steps))
+        return self.learning_rate * warm * (0.5 * (1 + math.cos(math.pi * share)) if self.decay == "cosine" else 1.0)
+
+
+class ArmSpec(Block):
+    """One line of the final table: a registered method with options, under a label."""
+
+    label: str = Field(min_length=1)
+    method: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class BoundSpec(Block):
+    """The protocol of the likelihood bound."""
+
+    split: Literal["valid", "test"] = "test"
+    draws: int = Field(16, ge=2, multiple_of=2)  # noisings of each sequence in one replicate
+    replicates: int = Field(2, ge=2)  # independent repetitions, for the Monte Carlo error
+    seed: int = Field(0, ge=0)  # of the evaluation noise, the same for every arm and training seed
+    sequences: int | None = Field(None, ge=1)  # the first so many; null: the whole split
+
+
+class SamplesSpec(Block):
+    """How texts are drawn: ancestral steps through time; causal methods write left to right."""
+
+    count: int = Field(4, ge=1)
+    calls: int = Field(128, ge=1)  # network calls for all texts together; causal methods make one a token
+
+
+class Evaluation(Block):
+    """What is measured on a trained cell; each part is cached by itself."""
+
+    bound: BoundSpec = BoundSpec()
+    samples: SamplesSpec | None = None
+
+
+class Execution(Block):
+    """How cells are run: recorded with every result, but not part of what a cell is."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 autocast on a GPU, float32 on a CPU
+    attention: Literal["sdpa", "flash"] = "sdpa"
+    compile: bool = False
+    accumulate: int = Field(1, ge=1)  # parts in which a step's batch goes through the network
+    evaluation_batch: int = Field(64, ge=1)  # sequences that are evaluated at once; changes no number
+    checkpoint_seconds: float = Field(60.0, ge=0)
+
+
+class SuiteSpec(Block):
+    """A whole suite file."""
+
+    question: str = Field(min_length=1)
+    data: DataSpec
+    network: NetworkSpec
+    budget: Budget
+    training: Training = Training()
+    arms: list[ArmSpec] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    evaluation: Evaluation = Evaluation()
+    execution: Execution = Execution()
+
+    @field_validator("seeds")
+    @classmethod
+    def seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"a seed stands twice in {seeds}")
+        return seeds
+
+    @model_validator(mode="after")
+    def parts_are_whole(self) -> "SuiteSpec":
+        if self.training.batch_size % self.execution.accumulate:
+            raise ValueError(
+                f"execution.accumulate {self.execution.accumulate} does not divide "
+                f"training.batch_size {self.training.batch_size}"
+            )
+        return self

@@ -1,0 +1,182 @@
+"""What happens to one cell, in a process of its own: train, then each stage that is missing."""
+
+import logging
+import signal
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from bench import cell as record
+from bench import checkpoint
+from bench.bound import Estimate, bound
+from bench.data import Dataset, DataSpec, load
+from bench.environment import environment, settle
+from bench.measures import mean_nats, measures
+from bench.model import Model
+from bench.network import Shape
+from bench.progress import Bar
+from bench.rng import seed_for
+from bench.sample import sample
+from bench.spec import BoundSpec, Budget, Execution, SamplesSpec, Training
+from bench.train import Interrupted, Trainer
+from methods import build
+
+log = logging.getLogger(__name__)
+
+FAILED, INTERRUPTED = 3, 130  # exit codes, as of the command itself
+
+
+class Worker:
+    """Carries out the job in a cell's folder."""
+
+    def __init__(self, cell: Path):
+        self.cell, self.job = cell, record.read_json(cell / "job.json")
+        self.execution = Execution(**self.job["execution"])
+        self.device, self.precision = settle(self.execution)
+        self.stopped = False
+
+    def run(self) -> int:
+        """Does every stage that has no result; returns the exit code: 0, 3 after a failure, 130 when stopped."""
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._stop)
+        with record.at_work(self.cell):
+            for stage in self.job["stages"]:
+                folder = self.cell / stage["folder"]
+                if (folder / "result.json").exists():
+                    continue
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    result = getattr(self, stage["name"])(folder, stage["block"])
+                    record.succeed(folder, {**result, "environment": self._environment(), "block": stage["block"]})
+                except Interrupted:
+                    return INTERRUPTED
+                except Exception as error:
+                    log.error("%s of %s failed: %s", stage["name"], self.cell.name, error)
+                    record.fail(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+                    return FAILED
+        return 0
+
+    def train(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
+        """Trains from the last checkpoint, or from the start, to the end of the budget."""
+        data, model, averaged = self._data(), self._model(), self._model()
+        training = Training(**self.job["training"])
+        trainer = Trainer(
+            model, data, training, Budget(steps=self.job["steps"]), self.job["seed"], self.execution.accumulate
+        )
+        state = checkpoint.load(folder)
+        if state is not None:
+            trainer.resume(state)
+            log.info("resumed at step %d of %d", trainer.progress.step, trainer.steps)
+        if self.execution.compile:
+            model.network.compile()
+        valid = data.sequences("valid")[: training.validation_sequences]
+
+        def validate() -> dict[str, float]:
+            averaged.load_state_dict(trainer.average)
+            parts = bound(averaged, valid, training.validation_draws, 1, 0, self.execution.evaluation_batch)
+            found = mean_nats(parts, valid.shape[1])
+            return {"value": found.value, "standard_error": _finite(found.standard_error), "n": found.n}
+
+        with Bar(self.job["title"], trainer.steps, training.batch_size * data.facts.length) as bar:
+            trainer.run(validate, folder, self.execution.checkpoint_seconds, bar.advance, lambda: self.stopped)
+        progress = trainer.progress
+        return {
+            "steps": progress.step,
+            "tokens": progress.tokens,
+            "epochs": progress.tokens / data.facts.tokens["train"],
+            "seconds": progress.seconds,
+            "tokens_per_second": progress.tokens / progress.seconds,
+            **model.parameter_counts(),
+            "curve": asdict(trainer.curve),
+        }
+
+    def bound(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
+        """The bound on the asked split, with the averaged weights."""
+        spec, data, model = BoundSpec(**block), self._data(), self._trained()
+        x = data.sequences(spec.split)[: spec.sequences]
+        began = time.monotonic()
+        with Bar(f"{self.job['title']}: bound", len(x), x.shape[1]) as bar:
+            parts = bound(model, x, spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, bar.reach)
+        np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
+        found = measures(parts, x.shape[1], [data.count_bytes(row) for row in x], data.facts.level)
+        return {
+            "split": spec.split,
+            "kind": "exact" if model.method.exact else "bound",
+            "measures": {name: _estimate(value) for name, value in found.items()},
+            "source_nats": self._source_nats(data, x),
+            "seconds": time.monotonic() - began,
+            "protocol": self._protocol(model, spec, x),
+        }
+
+    def samples(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
+        """Texts drawn from the averaged weights."""
+        spec, data, model = SamplesSpec(**block), self._data(), self._trained()
+        began = time.monotonic()
+        drawn = sample(model, spec.count, data.facts.length, spec.calls, seed_for(self.job["seed"], "samples"))
+        seconds = time.monotonic() - began
+        return {
+            "texts": [data.decode(row) for row in drawn.ids],
+            "ids": drawn.ids.tolist(),
+            "network_calls": drawn.network_calls,
+            "seconds_per_sequence": seconds / spec.count,
+        }
+
+    def _data(self) -> Dataset:
+        spec = TypeAdapter(DataSpec).validate_python(self.job["data"])
+        data = load(spec, Path(self.job["base"]), self.cell.parent.parent / "data")
+        if data.facts.fingerprint != self.job["fingerprint"]:
+            raise ValueError(f"the data of source {spec.source} changed since the suite was planned; run it again")
+        return data
+
+    def _model(self) -> Model:
+        torch.manual_seed(seed_for(self.job["seed"], "init"))
+        method = build(self.job["method"], self.job["vocab_size"], **self.job["options"])
+        shape = Shape(**self.job["network"])
+        return Model(method, shape, self.job["vocab_size"], self.execution.attention, self.precision).to(self.device)
+
+    def _trained(self) -> Model:
+        state = checkpoint.load(self.cell / "train")
+        if state is None:
+            raise FileNotFoundError(f"{self.cell / 'train' / checkpoint.NAME} is missing; remove train/ to train again")
+        model = self._model()
+        model.load_state_dict(state["average"])
+        return model
+
+    def _environment(self) -> dict[str, str]:
+        return environment(self.device, self.precision, self.execution)
+
+    def _protocol(self, model: Model, spec: BoundSpec, x: Tensor) -> str:
+        """What a number of the bound depends on beside the model, in words."""
+        method = model.method
+        if method.exact:
+            how = "exact likelihood"
+        elif method.masking is not None:
+            how = f"exactly k masked, {spec.draws} mirrored draws x {spec.replicates}"
+        else:
+            how = f"stratified t with both ends, {spec.draws} mirrored draws x {spec.replicates}"
+        return f"{how}; {spec.split}, {x.shape[1]} tokens a sequence; averaged weights; {self.precision}"
+
+    def _source_nats(self, data: Dataset, x: Tensor) -> dict[str, Any] | None:
+        """For a source whose law is known: its own -log p of the very sequences that were scored, nats per token."""
+        exact = data.exact_nats(x)
+        return None if exact is None else _estimate(mean_nats({"exact": exact[:, None]}, x.shape[1]))
+
+    def _stop(self, number: int, frame: Any) -> None:
+        if self.stopped:
+            raise SystemExit(INTERRUPTED)  # asked twice: at once
+        self.stopped = True
+
+
+def _estimate(found: Estimate) -> dict[str, Any]:
+    return {name: _finite(value) for name, value in asdict(found).items()}
+
+
+def _finite(value: Any) -> Any:
+    return None if value != value else value  # JSON has no nan; only errors that do not exist are nan

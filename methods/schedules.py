@@ -1,0 +1,201 @@
+"""Noise schedules: the share of signal alpha(t) that is left at time t, its slope and its inverse.
+
+MDLM, arXiv:2406.07524v2, and its public code; MD4, arXiv:2406.04329v4, Table 1; SEDD, arXiv:2310.16834v3, section 5.
+All formulas are evaluated in the dtype of t (float64 in the harness).
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+Positive = Annotated[float, Field(gt=0)]
+Small = Annotated[float, Field(ge=0, lt=0.5)]
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """A falling curve of signal: `alpha`, `slope` take t in [0, 1], `inverse` takes alpha in [alpha(1), alpha(0)]."""
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """The share of signal left at time t."""
+
+    @abstractmethod
+    def slope(self, t: Tensor) -> Tensor:
+        """d alpha / dt, never positive."""
+
+    @abstractmethod
+    def inverse(self, alpha: Tensor) -> Tensor:
+        """The time at which `alpha` is left."""
+
+    def weight(self, t: Tensor) -> Tensor:
+        """-alpha'(t) / (1 - alpha(t)), the rate at which masked tokens are revealed (MDLM eq. 10; MD4 eq. 5)."""
+        return -self.slope(t) / (1 - self.alpha(t))
+
+    @property
+    def reaches_both_ends(self) -> bool:
+        """True when alpha runs from 1 to 0, so that no information is left at t = 1 and none is missing at t = 0."""
+        ends = self.alpha(torch.tensor([0.0, 1.0], dtype=torch.float64))
+        return bool((ends - torch.tensor([1.0, 0.0], dtype=torch.float64)).abs().max() < 1e-15)
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """alpha = 1 - t, which MDLM and SEDD call log-linear."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 1 - t
+
+    def slope(self, t: Tensor) -> Tensor:
+        return -torch.ones_like(t)
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        return 1 - alpha
+
+    def weight(self, t: Tensor) -> Tensor:
+        return 1 / t  # without the rounding of 1 - (1 - t)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """alpha = 1 - cos(pi/2 (1 - t)) (MD4, Table 1)."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 2 * torch.sin(math.pi / 4 * (1 - t)).square()
+
+    def slope(self, t: Tensor) -> Tensor:
+        return -math.pi / 2 * torch.sin(math.pi / 2 * (1 - t))
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        return 1 - 4 / math.pi * torch.asin((alpha / 2).sqrt())
+
+    def weight(self, t: Tensor) -> Tensor:
+        return math.pi / 2 / torch.tan(math.pi / 2 * t)
+
+
+@dataclass(frozen=True)
+class Polynomial(Schedule):
+    """alpha = 1 - t ** power (MD4, Table 1)."""
+
+    power: Positive = 2.0
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 1 - t**self.power
+
+    def slope(self, t: Tensor) -> Tensor:
+        return -self.power * t ** (self.power - 1)
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        return (1 - alpha) ** (1 / self.power)
+
+    def weight(self, t: Tensor) -> Tensor:
+        return self.power / t
+
+
+@dataclass(frozen=True)
+class MdlmCosine(Schedule):
+    """alpha = eps + (1 - eps) cos(pi t / 2) (MDLM's code); some signal, eps, survives at t = 1."""
+
+    eps: Small = 1e-3
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return self.eps + (1 - self.eps) * torch.cos(math.pi / 2 * t)
+
+    def slope(self, t: Tensor) -> Tensor:
+        return -(1 - self.eps) * math.pi / 2 * torch.sin(math.pi / 2 * t)
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        return 2 / math.pi * torch.acos((alpha - self.eps) / (1 - self.eps))
+
+    def weight(self, t: Tensor) -> Tensor:
+        return math.pi / 2 / torch.tan(math.pi / 4 * t)  # sin / (1 - cos), free of eps
+
+
+@dataclass(frozen=True)
+class MdlmCosineSquared(Schedule):
+    """alpha = eps + (1 - eps) cos(pi t / 2)^2 (MDLM's code); some signal, eps, survives at t = 1."""
+
+    eps: Small = 1e-3
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return self.eps + (1 - self.eps) * torch.cos(math.pi / 2 * t).square()
+
+    def slope(self, t: Tensor) -> Tensor:
+        return -(1 - self.eps) * math.pi / 2 * torch.sin(math.pi * t)
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        return 2 / math.pi * torch.acos(((alpha - self.eps) / (1 - self.eps)).sqrt())
+
+    def weight(self, t: Tensor) -> Tensor:
+        return math.pi / torch.tan(math.pi / 2 * t)
+
+
+class _Sigma(Schedule):
+    """alpha = exp(-sigma(t)), stated through the total noise sigma and its rate."""
+
+    @abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """The total noise -log alpha."""
+
+    @abstractmethod
+    def rate(self, t: Tensor) -> Tensor:
+        """d sigma / dt."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.exp(-self.sigma(t))
+
+    def slope(self, t: Tensor) -> Tensor:
+        return -self.rate(t) * self.alpha(t)
+
+    def weight(self, t: Tensor) -> Tensor:
+        return self.rate(t) / torch.expm1(self.sigma(t))
+
+
+@dataclass(frozen=True)
+class LinearSigma(_Sigma):
+    """sigma grows linearly from sigma_min to sigma_max (MDLM's code)."""
+
+    sigma_min: Positive = 1e-3
+    sigma_max: Positive = 7.0
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.sigma_min + t * (self.sigma_max - self.sigma_min)
+
+    def rate(self, t: Tensor) -> Tensor:
+        return torch.full_like(t, self.sigma_max - self.sigma_min)
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        return (-alpha.log() - self.sigma_min) / (self.sigma_max - self.sigma_min)
+
+
+@dataclass(frozen=True)
+class Geometric(_Sigma):
+    """sigma grows geometrically from sigma_min to sigma_max (SEDD, section 5)."""
+
+    sigma_min: Positive = 1e-5
+    sigma_max: Positive = 20.0
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.sigma_min ** (1 - t) * self.sigma_max**t
+
+    def rate(self, t: Tensor) -> Tensor:
+        return self.sigma(t) * math.log(self.sigma_max / self.sigma_min)
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        return (-alpha.log() / self.sigma_min).log() / math.log(self.sigma_max / self.sigma_min)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "polynomial": Polynomial,
+    "mdlm-cosine": MdlmCosine,
+    "mdlm-cosine-squared": MdlmCosineSquared,
+    "linear-sigma": LinearSigma,
+    "geometric": Geometric,
+}

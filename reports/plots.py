@@ -1,0 +1,176 @@
+"""The figures of a record, each as SVG, PNG and PDF with its numbers as CSV beside; one look a method everywhere."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from bench.results import Record
+from reports.tables import find_references, find_score, pool, split_arms
+
+INK, FAINT = "#000000", "#808080"
+SETTINGS = {
+    "svg.fonttype": "none",  # text stays text: it is found, read aloud and takes the page's colour
+    "svg.hashsalt": "diffusion-bench",
+    "pdf.fonttype": 42,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "font.size": 10,
+}
+SAVING = {
+    "svg": {"metadata": {"Date": None, "Creator": None}, "transparent": True},
+    "png": {"metadata": {"Software": None}, "dpi": 200},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+}
+DASHES: tuple[tuple[float, ...] | str, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))  # arms that share a colour
+STYLE = (
+    ".figure{color:#1d2026}.figure text{fill:currentColor;font-family:system-ui,sans-serif!important}"
+    "@media(prefers-color-scheme:dark){.figure{color:#e7e5e0}}"
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn: the colour (Okabe and Ito's, safe for the colour-blind), a marker, and it as a letter."""
+
+    colour: str
+    marker: str
+    glyph: str
+
+
+OTHER = Look(FAINT, "h", "⬢")
+LOOKS = {
+    "ar": Look(INK, "o", "●"),
+    "mdlm": Look("#0072B2", "s", "■"),
+    "md4": Look("#D55E00", "^", "▲"),
+    "genmd4": Look("#E69F00", "v", "▼"),
+    "d3pm-absorb": Look("#56B4E9", "D", "◆"),
+    "d3pm-uniform": Look("#56B4E9", "<", "◀"),
+    "sedd-absorb": Look("#009E73", "P", "✚"),
+    "sedd-uniform": Look("#009E73", "X", "✖"),
+    "gidd": Look("#CC79A7", "*", "★"),
+    "udlm": Look("#CC79A7", ">", "▶"),
+    "plaid": Look("#999933", "p", "⬟"),
+}
+
+
+def look(method: str) -> Look:
+    """The look of a registered method; methods of plug-ins share one."""
+    return LOOKS.get(method, OTHER)
+
+
+def trace_curves(record: Record) -> pd.DataFrame:
+    """Validation by training tokens, a row per arm and point: bits per token with one standard error, seeds, kind."""
+    points = []
+    for label, rows in split_arms(record).items():
+        valid = rows[(rows["stage"] == "train") & (rows["metric"] == "nats_per_token") & (rows["split"] == "valid")]
+        kind = "exact" if "exact" in set(rows["kind"]) else "bound" if "bound" in set(rows["kind"]) else ""
+        for tokens, group in valid.groupby("tokens"):
+            if found := pool(group):
+                bits, error = found.value / math.log(2), found.error / math.log(2)
+                facts = {"arm": label, "method": rows["method"].iloc[0], "kind": kind, "tokens": tokens}
+                points.append(facts | {"bits": bits, "standard_error": error, "seeds": found.seeds})
+    return pd.DataFrame(points, columns=["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds"])
+
+
+def label_axis(record: Record, curves: pd.DataFrame) -> str:
+    """The unit with what is exact and what is a bound: "bits per character (AR exact, others bounds)"."""
+    exact = list(dict.fromkeys(curves["arm"][curves["kind"] == "exact"]))
+    has_bounds = (curves["kind"] == "bound").any()
+    claims = [f"{', '.join(exact)} exact"] * bool(exact) + ["others bounds" if exact else "bounds"] * bool(has_bounds)
+    return find_score(record)[1] + (f" ({', '.join(claims)})" if claims else "")
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """The heights moved as little as needed to stand at least `gap` apart."""
+    order = np.argsort(heights, kind="stable")
+    placed = np.asarray(heights, dtype=float)[order]
+    for _ in range(100):
+        for low in range(len(placed) - 1):
+            push = max(0.0, gap - (placed[low + 1] - placed[low])) / 2
+            placed[low] -= push
+            placed[low + 1] += push
+    return [float(placed[place]) for place in np.argsort(order)]
+
+
+def choose_dashes(curves: pd.DataFrame) -> dict[str, tuple[float, ...] | str]:
+    """A dash pattern for each arm: solid for the first of a colour, other patterns for the next."""
+    arms = curves.drop_duplicates("arm")
+    turns = arms.groupby(arms["method"].map(lambda method: look(method).colour)).cumcount()
+    return {arm: DASHES[turn % len(DASHES)] for arm, turn in zip(arms["arm"], turns, strict=True)}
+
+
+def draw_lines(axes: Axes, curves: pd.DataFrame) -> None:
+    """One line an arm, with a band of one standard error."""
+    looks = {arm: look(method) for arm, method in zip(curves["arm"], curves["method"], strict=True)}
+    colours = {arm: style.colour for arm, style in looks.items()}
+    markers = {arm: style.marker for arm, style in looks.items()}
+    style = {"palette": colours, "markers": markers, "dashes": choose_dashes(curves), "markeredgewidth": 0}
+    sns.lineplot(
+        curves, x="tokens", y="bits", hue="arm", style="arm", legend=False, estimator=None, errorbar=None, ax=axes, **style
+    )
+    for arm, points in curves.groupby("arm", sort=False):
+        low, high = points["bits"] - points["standard_error"], points["bits"] + points["standard_error"]
+        axes.fill_between(points["tokens"], low, high, color=colours[str(arm)], alpha=0.18, linewidth=0)
+
+
+def draw_labels(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
+    """The name of each line at its right end, kept apart from its neighbours."""
+    low, high = axes.get_ylim()
+    heights = spread([height for _, height in ends.values()], gap=(high - low) * 0.06)
+    leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3}
+    for (name, end), height in zip(ends.items(), heights, strict=True):
+        place = {"xytext": (1.03, height), "textcoords": axes.get_yaxis_transform(), "va": "center"}
+        axes.annotate(name, end, arrowprops=leader, annotation_clip=False, parse_math=False, **place)
+
+
+def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
+    """Learning curves with the unigram and entropy lines; a sentence where nothing was validated."""
+    figure = Figure(figsize=(7.2, 4.2))
+    axes = figure.add_subplot()
+    names = [name for name in find_references(record) if name in ("unigram", "entropy of the source")]
+    references = {name: find_references(record)[name].value / math.log(2) for name in names}
+    ends: dict[str, tuple[float, float]] = {}
+    if curves.empty:
+        axes.text(0.5, 0.5, "No validation was recorded.", ha="center", transform=axes.transAxes)
+    else:
+        draw_lines(axes, curves)
+        last = curves.groupby("arm", sort=False).tail(1)
+        ends = {f"{p.arm} ({p.kind})" if p.kind else p.arm: (p.tokens, p.bits) for p in last.itertuples()}
+    for name, height in references.items():
+        axes.axhline(height, color=FAINT, linewidth=1, linestyle=":", zorder=1)
+        ends[name] = (axes.get_xlim()[1], height)
+    draw_labels(axes, ends)
+    axes.set_xlabel("training tokens")
+    axes.set_ylabel(label_axis(record, curves), parse_math=False)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.6)
+    sns.despine(ax=axes)
+    return figure
+
+
+def adapt(svg: str) -> str:
+    """The SVG with its ink in the reader's colour, light or dark."""
+    svg = svg.replace("<svg ", '<svg class="figure" ', 1).replace(f": {INK}", ": currentColor")
+    return svg.replace("</style>", STYLE + "</style>", 1)
+
+
+def plot_curves(record: Record, folder: Path) -> list[Path]:
+    """The paths of curves.svg, .png, .pdf and .csv written to the folder; the same record gives the same bytes."""
+    curves = trace_curves(record)
+    paths = {ending: folder / f"curves.{ending}" for ending in (*SAVING, "csv")}
+    with mpl.rc_context({**mpl.rcParamsDefault, **SETTINGS}):
+        figure = draw_curves(record, curves)
+        for ending, options in SAVING.items():
+            figure.savefig(paths[ending], format=ending, bbox_inches="tight", **options)
+    paths["svg"].write_text(adapt(paths["svg"].read_text("utf-8")), encoding="utf-8", newline="\n")
+    curves.to_csv(paths["csv"], index=False, lineterminator="\n")
+    return list(paths.values())

@@ -1,0 +1,304 @@
+"""The table of a record in a neutral structure: what each arm scored, how sure that is, and what it cost."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.results import Record
+
+STAGES = ("train", "bound", "samples")
+SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
+LETTERS = "abcdefghijklmnoprstuvwxyz"
+NONE = "—"
+MEANINGS = {
+    "=": "the likelihood itself",
+    "<=": "a bound with a certificate",
+    "†": "a bound whose certificate has not been run; <= is kept for certified ones",
+    "±": "one standard error: over the seeds where there are several, else over the n test sequences of the one seed,"
+    " which shows no variance of training",
+    "~": "within 1.96 combined standard errors of the lowest value, which is bold; judged unpaired",
+}
+SURVIVORS = "a mean over the seeds that finished; the last column names the others"
+STALE = "measured by other code than this checkout's"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number of one arm: the mean over its finished seeds, with all that is needed to judge it."""
+
+    value: float
+    error: float = math.nan  # one standard error: over seeds when there are several, over documents when there is one
+    monte_carlo_error: float = math.nan
+    documents: int = 0
+    seeds: int = 0
+    planned: int = 0  # seeds that the suite asked for
+    kind: str = ""
+    protocol: str = ""
+    is_stale: bool = False  # some seed was measured by other code
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of one stage and how it is written: `write` gives the text of the value and of its error."""
+
+    stage: str
+    metric: str
+    title: str
+    unit: str
+    write: Callable[[Estimate], tuple[str, str]]
+    is_score: bool = False  # lower is better: shows signs, ties and the best
+
+
+@dataclass(frozen=True)
+class Cell:
+    value: str = ""
+    error: str = ""
+    sign: str = ""
+    marks: str = ""
+    best: bool = False
+    estimate: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    method: str
+    cells: tuple[Cell, ...]
+    status: str = "done"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    warning: str  # why the record is incomplete, or ""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Row, ...]
+    footnotes: tuple[tuple[str, str], ...]  # mark and text
+
+    @property
+    def has_problems(self) -> bool:
+        """True when some arm is not done."""
+        return any(row.status != "done" for row in self.rows)
+
+
+def write_error(number: Estimate) -> tuple[str, str]:
+    """The value and its error to two significant digits of the error; four digits where there is no error."""
+    if not (number.error > 0 and math.isfinite(number.error)):
+        return f"{number.value:.4g}", ""
+    digits = max(0, 1 - int(f"{number.error:.1e}".split("e")[1]))
+    return f"{number.value:.{digits}f}", f"{number.error:.{digits}f}"
+
+
+def write_compact(number: Estimate) -> tuple[str, str]:
+    """Millions and billions with two decimals: 0.33M, 1.50B; smaller numbers in full."""
+    for scale, letter, start in ((1e9, "B", 1e9), (1e6, "M", 1e5)):
+        if number.value >= start:
+            return f"{number.value / scale:.2f}{letter}", ""
+    return f"{number.value:.0f}", ""
+
+
+def write_plain(number: Estimate) -> tuple[str, str]:
+    """One decimal below 100, none above."""
+    return f"{number.value:.{int(number.value < 100)}f}", ""
+
+
+def write_count(number: Estimate) -> tuple[str, str]:
+    """Documents x finished seeds, and how many seeds there should have been when some are lost."""
+    lost = f" of {number.planned}" if number.planned > number.seeds else ""
+    return f"{number.documents} × {number.seeds}{lost}", ""
+
+
+def find_score(record: Record) -> tuple[str, str]:
+    """The metric of the score and its unit: bits per byte where tokens are bytes, else bits per character."""
+    is_byte = record.data.get("level") == "byte"
+    return ("bits_per_byte", "bits per byte") if is_byte else ("bits_per_char", "bits per character")
+
+
+def main_columns(record: Record) -> tuple[Column, ...]:
+    """The columns of the main table: the score, what it was measured on, and what it cost."""
+    score, unit = find_score(record)
+    return (
+        Column("bound", score, "Score ↓", unit, write_error, is_score=True),
+        Column("bound", "perplexity", "Perplexity ↓", "per token", write_error, is_score=True),
+        Column("bound", score, "Test set", "n × seeds", write_count),
+        Column("train", "parameters", "Parameters", "total", write_compact),
+        Column("train", "parameters_non_embedding", "Parameters", "non-embedding", write_compact),
+        Column("train", "tokens", "Training", "tokens", write_compact),
+        Column("train", "seconds", "Training", "seconds", write_plain),
+        Column("samples", "network_calls", "Sampling", "network calls", write_plain),
+    )
+
+
+def split_arms(record: Record) -> dict[str, pd.DataFrame]:
+    """The rows of each arm by its label, in the order of the suite."""
+    return {str(label): rows for label, rows in record.table.groupby("arm", sort=False)}
+
+
+def pool(rows: pd.DataFrame, planned: int = 0) -> Estimate | None:
+    """The mean over seeds of rows of one metric (the last of each seed) with its error; None without a finite value."""
+    rows = rows[rows["value"].notna()].sort_values("tokens", kind="stable").groupby("seed").tail(1)
+    seeds = len(rows)
+    if not seeds:
+        return None
+    noise = (rows["monte_carlo_error"] ** 2).sum(min_count=seeds) ** 0.5 / seeds
+    return Estimate(
+        value=float(rows["value"].mean()),
+        error=float(rows["value"].std() / math.sqrt(seeds) if seeds > 1 else rows["standard_error"].iloc[0]),
+        monte_carlo_error=float(noise),
+        documents=int(rows["n"].min()),
+        seeds=seeds,
+        planned=max(planned, seeds),
+        kind=max(rows["kind"], key=list(SIGNS).index),  # the weakest claim among the seeds
+        protocol="; or ".join(dict.fromkeys(rows["protocol"])),
+        is_stale=bool((rows["status"] == "stale").any()),
+    )
+
+
+def measure(rows: pd.DataFrame, column: Column) -> Estimate | None:
+    """The number of one arm in a column; None when no seed has it. The metric `tokens` is what training consumed."""
+    there = rows[(rows["stage"] == column.stage) & rows["status"].isin(["done", "stale"])]
+    if column.metric == "tokens":
+        there = there.assign(value=there["tokens"].astype(float), standard_error=math.nan)
+    else:
+        there = there[there["metric"] == column.metric]
+    return pool(there, planned=rows["seed"].nunique())
+
+
+def find_problems(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first stage that is not done of each cell of an arm, stale ones after failures: seed, stage, status, reason."""
+    broken = rows[rows["status"] != "done"]
+    ranked = broken.assign(is_stale=broken["status"] == "stale", order=broken["stage"].map(STAGES.index))
+    return ranked.sort_values(["seed", "is_stale", "order"]).drop_duplicates("seed")
+
+
+def describe(problem: pd.Series) -> str:
+    """A problem in words: "failed: out of memory (train, seed 0)"."""
+    reason = " ".join(str(problem["reason"]).split()) or "no result yet"
+    return f"{problem['status']}: {reason} ({problem['stage']}, seed {problem['seed']})"
+
+
+def warn(record: Record) -> str:
+    """What is wrong with the record as a sentence, "" when it is complete."""
+    if record.state == "complete":
+        return ""
+    states = [status for rows in split_arms(record).values() for status in find_problems(rows)["status"]]
+    total = len(record.table.drop_duplicates(["arm", "seed"]))
+    counts = "".join(f", {states.count(status)} {status}" for status in dict.fromkeys(states))
+    return f"Incomplete: {total - len(states)} of {total} cells are done{counts}."
+
+
+def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
+    """The names of what differs between the environments."""
+    names = dict.fromkeys(name for environment in environments for name in environment)
+    return [name for name in names if len({environment.get(name) for environment in environments}) > 1]
+
+
+def is_tied(one: Estimate, other: Estimate) -> bool:
+    """True when two values differ by at most 1.96 combined standard errors; unknown errors count as zero."""
+    errors = [number.error if number.error > 0 else 0.0 for number in (one, other)]
+    return abs(one.value - other.value) <= 1.96 * math.hypot(*errors)
+
+
+def letter_of(note: str, letters: dict[str, str]) -> str:
+    """The letter of a footnote (a, b, ..., z, aa, ...); a new note takes the next one."""
+    turns, place = divmod(len(letters), len(LETTERS))
+    return letters.setdefault(note, LETTERS[place] * (turns + 1))
+
+
+def mark(number: Estimate, protocols: set[str], letters: dict[str, str]) -> str:
+    """The letters of a number: its protocol where a column holds several, lost seeds, other code."""
+    notes = [f"protocol: {number.protocol or 'not recorded'}"] * (len(protocols) > 1)
+    notes += [SURVIVORS] * (number.planned > number.seeds) + [STALE] * number.is_stale
+    return "".join(letter_of(note, letters) for note in notes)
+
+
+def write_column(column: Column, numbers: Sequence[Estimate | None], letters: dict[str, str]) -> list[Cell]:
+    """The cells of one column; a scored one has signs, its best in bold, and ~ where the best is not clearly better."""
+    there = [number for number in numbers if number]
+    protocols = {number.protocol for number in there}
+    best = min(there, key=lambda number: number.value, default=None)
+    cells = []
+    for number in numbers:
+        if number is None or best is None:
+            cells.append(Cell(NONE))
+        elif not column.is_score:
+            cells.append(Cell(*column.write(number), marks=mark(number, protocols, letters), estimate=number))
+        else:
+            is_best = number.value == best.value
+            marks = "~" * (is_tied(number, best) and not is_best) + mark(number, protocols, letters)
+            cells.append(Cell(*column.write(number), SIGNS[number.kind], marks, is_best, number))
+    return cells
+
+
+def make_row(label: str, rows: pd.DataFrame, cells: tuple[Cell, ...]) -> Row:
+    """One arm with its status; where it has no first number, its first cell says why."""
+    problems = find_problems(rows)
+    status = str(problems["status"].iloc[0]) if len(problems) else "done"
+    if status != "done" and cells[0].estimate is None:
+        cells = (Cell(status), *cells[1:])
+    reasons = "; ".join(describe(problem) for _, problem in problems.iterrows())
+    return Row(label, str(rows["method"].iloc[0]), cells, status, reasons)
+
+
+def find_references(record: Record) -> dict[str, Estimate]:
+    """What needs no network, in nats per token: uniform, unigram, and the source itself where its law is known."""
+    data, rows = record.data, record.table
+    nats = {
+        "uniform": math.log(data["vocab_size"]) if data.get("vocab_size") else None,
+        "unigram": data.get("unigram_nats"),
+        "entropy of the source": data["entropy_nats"] / data["length"] if data.get("entropy_nats") else None,
+    }
+    found = {name: Estimate(value, kind="exact") for name, value in nats.items() if value is not None}
+    own = pool(rows[rows["metric"] == "source_nats_per_token"].drop_duplicates("metric"))
+    return found | ({"source on the test set": own} if own else {})
+
+
+def write_reference(label: str, nats: Estimate, columns: Sequence[Column]) -> Row:
+    """A reference as a row: its bits and its perplexity where these are scored, blank elsewhere."""
+    cells = [Cell() for _ in columns]
+    for place, column in enumerate(columns):
+        if column.is_score:
+            value = math.exp(nats.value) if column.metric == "perplexity" else nats.value / math.log(2)
+            slope = value if column.metric == "perplexity" else 1 / math.log(2)
+            number = replace(nats, value=value, error=nats.error * slope)
+            cells[place] = Cell(*write_error(number), SIGNS[number.kind], estimate=number)
+    return Row(label, "", tuple(cells))
+
+
+def explain(record: Record, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The footnotes that scores need: signs, bold and ties, errors, and the protocol where there is one."""
+    numbers = {row.label: row.cells[0].estimate for row in rows if row.cells[0].estimate}
+    used = {
+        sign for cell in (row.cells[0] for row in rows) for sign in (cell.sign, "±" * bool(cell.error), "~" * cell.best)
+    }
+    notes = [(sign, meaning) for sign, meaning in MEANINGS.items() if sign in used]
+    noise = ", ".join(f"{name} {n.monte_carlo_error:.2g}" for name, n in numbers.items() if n.monte_carlo_error > 0)
+    notes += [("", f"Monte-Carlo error of the estimates, in {find_score(record)[1]}: {noise}.")] * bool(noise)
+    protocols = {number.protocol for number in numbers.values()} - {""}
+    return notes + [("", f"Protocol: {protocol}.") for protocol in protocols if len(protocols) == 1]
+
+
+def build(record: Record, columns: Sequence[Column], caption: str) -> Table:
+    """The table of a record in these columns: an arm a row, failed ones included; references where scores stand."""
+    arms = split_arms(record)
+    letters: dict[str, str] = {}
+    written = [write_column(column, [measure(rows, column) for rows in arms.values()], letters) for column in columns]
+    rows = [make_row(*arm, cells) for arm, cells in zip(arms.items(), zip(*written, strict=True), strict=True)]
+    is_main = columns[0].is_score
+    references = [write_reference(*item, columns) for item in find_references(record).items()] if is_main else []
+    notes = explain(record, rows) if is_main else []
+    notes += [(letter, note) for note, letter in letters.items()]
+    return Table(caption, warn(record), tuple(columns), tuple(rows), tuple(references), tuple(notes))
+
+
+def build_main(record: Record) -> Table:
+    """The table of the suite, with the notes on its data and its machines."""
+    table = build(record, main_columns(record), f"{record.suite}: {record.question}")
+    notes = list(record.data.get("notes", []))
+    if differing := find_differences(record.environment):
+        notes.append(f"The cells ran in environments that differ in {', '.join(differing)}: do not compare seconds.")
+    return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes)))
