@@ -17,7 +17,7 @@ quickstart: setup
 	$(BIN)/bench run suites/quickstart.yaml
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not gpu'
 
 # what takes minutes: whole quick suites
 slow: setup
@@ -28,9 +28,10 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# what only a GPU can show: CUDA against CPU, bfloat16, torch.compile, flash-attn where installed; see reports/measured/
+# what only a GPU can show: CUDA against CPU, bfloat16, torch.compile, flash-attn where installed; then a real run on it
 gpu: setup
 	$(BIN)/python -m pytest -m gpu --no-cov
+	$(BIN)/bench run suites/quickstart.yaml --runs runs/gpu
 
 clean:
 	rm -rf .venv runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage

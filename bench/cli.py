@@ -26,8 +26,8 @@ EXIT_CODES = """exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     chosen = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("bench").setLevel(logging.INFO)
     try:
         return int(chosen.command(chosen))
     except KeyboardInterrupt:

@@ -1,14 +1,17 @@
 """Plans and their states on the terminal."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from bench import cell as record
 from bench.plan import Plan
-from bench.results import Record
 from bench.run import folder_of
+
+if TYPE_CHECKING:
+    from bench.results import Record
 
 
 def show_plan(plan: Plan, runs: Path) -> None:
@@ -31,7 +34,7 @@ def show_plan(plan: Plan, runs: Path) -> None:
     console.print(f"{len(plan.cells)} cells, {tokens:,} training tokens")
 
 
-def show_status(found: Record) -> None:
+def show_status(found: "Record") -> None:
     """Prints the state of each stage, with the reasons of failures."""
     console = Console()
     table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")

@@ -33,6 +33,7 @@ class NetworkSpec(Block):
     heads: int | None = Field(None, ge=1)
     condition: int | None = Field(None, ge=1)
     mlp: Literal["gelu", "swiglu"] | None = None
+    gates: Literal["zero", "open"] | None = None
     dropout: float | None = Field(None, ge=0, lt=1)
 
     @model_validator(mode="after")

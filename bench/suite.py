@@ -37,8 +37,9 @@ def read(path: Path) -> Suite:
     """The suite in `path`; raises SuiteError with all its faults."""
     text = _text(path)
     document = _parse(path, text)
-    faults: list[tuple[Place, str]] = _unknown_keys(document, SuiteSpec, ())
-    spec = _validate(document, faults)
+    meant: set[Place] = set()
+    faults = _unknown_keys(document, SuiteSpec, (), meant)
+    spec = _validate(document, faults, meant)
     described = _data_facts(document, path.parent, faults)
     _check_arms(document, described.vocab_size if described else 2, faults)
     if spec and described and not faults:
@@ -90,7 +91,8 @@ def _has(node: Any, step: str | int) -> bool:
     return isinstance(node, CommentedMap) and step in node
 
 
-def _unknown_keys(node: Any, model: type[BaseModel], place: Place) -> list[tuple[Place, str]]:
+def _unknown_keys(node: Any, model: type[BaseModel], place: Place, meant: set[Place]) -> list[tuple[Place, str]]:
+    """A fault for each key that `model` does not know; `meant` collects the keys that they probably stand for."""
     if not isinstance(node, CommentedMap):
         return []
     faults: list[tuple[Place, str]] = []
@@ -98,11 +100,12 @@ def _unknown_keys(node: Any, model: type[BaseModel], place: Place) -> list[tuple
     for key, value in node.items():
         if key not in fields:
             near = get_close_matches(str(key), fields, n=1)
+            meant.update((*place, name) for name in near)
             hint = f'; did you mean "{near[0]}"?' if near else ";"
             faults.append(((*place, key), f'unknown key "{key}"{hint} known: {", ".join(fields)}'))
             continue
         for where, part, inner in _inner_blocks(key, value, fields[key].annotation):
-            faults += _unknown_keys(part, inner, (*place, *where))
+            faults += _unknown_keys(part, inner, (*place, *where), meant)
     return faults
 
 
@@ -120,13 +123,14 @@ def _inner_blocks(key: str, value: Any, annotation: Any) -> list[tuple[Place, An
     return [((key,), value, blocks[0])]
 
 
-def _validate(document: CommentedMap, faults: list[tuple[Place, str]]) -> SuiteSpec | None:
+def _validate(document: CommentedMap, faults: list[tuple[Place, str]], meant: set[Place]) -> SuiteSpec | None:
     try:
         return SuiteSpec.model_validate(_plain(document))
     except ValidationError as error:
-        told_before = "extra_forbidden"  # with the nearest key
-        details = [detail for detail in error.errors() if detail["type"] != told_before]
-        faults.extend((detail["loc"], _told(document, detail)) for detail in details)
+        for detail in error.errors():
+            misspelt = detail["type"] == "missing" and detail["loc"] in meant
+            if detail["type"] != "extra_forbidden" and not misspelt:  # both were told with the nearest key
+                faults.append((detail["loc"], _told(document, detail)))
         return None
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench import checkpoint
 from bench.bound import last_guess_costs
+from bench.code import code_fingerprint
 from bench.data import Dataset
 from bench.model import Model, times
 from bench.rng import Stream, seed_for
@@ -26,7 +27,7 @@ class TrainingFailed(RuntimeError):
 
 
 class Interrupted(Exception):
-    """A signal asked the worker to stop; a checkpoint was written first."""
+    """A signal asked the worker to stop; training has written a checkpoint."""
 
 
 @dataclass
@@ -49,7 +50,10 @@ class Progress:
 
 
 class Trainer:
-    """Trains a model in place for exactly the budget; `resume` continues from a checkpoint bit for bit on CPU."""
+    """Trains a model in place for exactly the budget; `resume` continues from a checkpoint bit for bit on CPU.
+
+    `codes` lists the fingerprints of all code that took part: more than one after a resume with other code.
+    """
 
     def __init__(self, model: Model, data: Dataset, training: Training, budget: Budget, seed: int, accumulate: int = 1):
         self.model, self.data, self.training, self.accumulate = model, data, training, accumulate
@@ -65,7 +69,7 @@ class Trainer:
             fused=True,
         )
         self.average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        self.progress, self.curve = Progress(), Curve()
+        self.progress, self.curve, self.codes = Progress(), Curve(), [code_fingerprint()]
 
     def run(
         self,
@@ -112,10 +116,9 @@ class Trainer:
             loss += float(part.detach())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.training.clip or math.inf)
         if not (math.isfinite(loss) and bool(norm.isfinite())):
-            raise TrainingFailed(
-                f"non-finite loss {loss} (gradient norm {float(norm)}) at step {self.progress.step + 1} of "
-                f"{self.steps}; a smaller learning rate than {self.training.learning_rate} or a longer warm-up may help"
-            )
+            where = f"(loss {loss}, gradient norm {float(norm)}) at step {self.progress.step + 1} of {self.steps}"
+            hint = f"a smaller learning rate than {self.training.learning_rate} or a longer warm-up may help"
+            raise TrainingFailed(f"non-finite loss or gradient {where}; {hint}")
         self.optimiser.step()
         self.progress.step += 1
         self.update_average()
@@ -180,6 +183,7 @@ class Trainer:
             "noise": self.noise.generator.get_state(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+            "codes": self.codes,
             "progress": vars(self.progress),
             "curve": vars(self.curve),
         }
@@ -195,6 +199,7 @@ class Trainer:
         if state["cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda"])
         self.progress, self.curve = Progress(**state["progress"]), Curve(**state["curve"])
+        self.codes = list(dict.fromkeys([*state["codes"], *self.codes]))
 
 
 def due(step: int, steps: int, points: int) -> bool:

@@ -5,6 +5,7 @@ import signal
 import time
 import traceback
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ class Worker:
                 try:
                     folder.mkdir(parents=True, exist_ok=True)
                     result = getattr(self, stage["name"])(folder, stage["block"])
-                    record.succeed(folder, {**result, "environment": self._environment(), "block": stage["block"]})
+                    made = environment(self.device, self.precision, self.execution)
+                    record.succeed(folder, {"environment": made, "block": stage["block"], **result})
                 except Interrupted:
                     return INTERRUPTED
                 except Exception as error:
@@ -65,7 +67,7 @@ class Worker:
 
     def train(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Trains from the last checkpoint, or from the start, to the end of the budget."""
-        data, model, averaged = self._data(), self._model(), self._model()
+        data, model, averaged = self.data, self._model(), self._model()
         training = Training(**self.job["training"])
         trainer = Trainer(
             model, data, training, Budget(steps=self.job["steps"]), self.job["seed"], self.execution.accumulate
@@ -95,29 +97,36 @@ class Worker:
             "tokens_per_second": progress.tokens / progress.seconds,
             **model.parameter_counts(),
             "curve": asdict(trainer.curve),
+            "codes": trainer.codes,
         }
 
     def bound(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """The bound on the asked split, with the averaged weights."""
-        spec, data, model = BoundSpec(**block), self._data(), self._trained()
+        spec, data, model = BoundSpec(**block), self.data, self._trained()
         x = data.sequences(spec.split)[: spec.sequences]
         began = time.monotonic()
         with Bar(f"{self.job['title']}: bound", len(x), x.shape[1]) as bar:
-            parts = bound(model, x, spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, bar.reach)
+
+            def reach(done: int) -> None:
+                bar.reach(done)
+                if self.stopped:
+                    raise Interrupted
+
+            parts = bound(model, x, spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach)
         np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
         found = measures(parts, x.shape[1], [data.count_bytes(row) for row in x], data.facts.level)
         return {
             "split": spec.split,
             "kind": "exact" if model.method.exact else "bound",
             "measures": {name: _estimate(value) for name, value in found.items()},
-            "source_nats": self._source_nats(data, x),
+            "source_nats": self._source_nats(x),
             "seconds": time.monotonic() - began,
             "protocol": self._protocol(model, spec, x),
         }
 
     def samples(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Texts drawn from the averaged weights."""
-        spec, data, model = SamplesSpec(**block), self._data(), self._trained()
+        spec, data, model = SamplesSpec(**block), self.data, self._trained()
         began = time.monotonic()
         drawn = sample(model, spec.count, data.facts.length, spec.calls, seed_for(self.job["seed"], "samples"))
         seconds = time.monotonic() - began
@@ -128,7 +137,9 @@ class Worker:
             "seconds_per_sequence": seconds / spec.count,
         }
 
-    def _data(self) -> Dataset:
+    @cached_property
+    def data(self) -> Dataset:
+        """The data that the suite was planned with; raises ValueError when they changed since."""
         spec = TypeAdapter(DataSpec).validate_python(self.job["data"])
         data = load(spec, Path(self.job["base"]), self.cell.parent.parent / "data")
         if data.facts.fingerprint != self.job["fingerprint"]:
@@ -149,9 +160,6 @@ class Worker:
         model.load_state_dict(state["average"])
         return model
 
-    def _environment(self) -> dict[str, str]:
-        return environment(self.device, self.precision, self.execution)
-
     def _protocol(self, model: Model, spec: BoundSpec, x: Tensor) -> str:
         """What a number of the bound depends on beside the model, in words."""
         method = model.method
@@ -161,11 +169,12 @@ class Worker:
             how = f"exactly k masked, {spec.draws} mirrored draws x {spec.replicates}"
         else:
             how = f"stratified t with both ends, {spec.draws} mirrored draws x {spec.replicates}"
-        return f"{how}; {spec.split}, {x.shape[1]} tokens a sequence; averaged weights; {self.precision}"
+        text = f"{spec.split} packed without overlap, {x.shape[1]} tokens a sequence"
+        return f"{how}; {text}; averaged weights; {self.precision}"
 
-    def _source_nats(self, data: Dataset, x: Tensor) -> dict[str, Any] | None:
+    def _source_nats(self, x: Tensor) -> dict[str, Any] | None:
         """For a source whose law is known: its own -log p of the very sequences that were scored, nats per token."""
-        exact = data.exact_nats(x)
+        exact = self.data.exact_nats(x)
         return None if exact is None else _estimate(mean_nats({"exact": exact[:, None]}, x.shape[1]))
 
     def _stop(self, number: int, frame: Any) -> None:

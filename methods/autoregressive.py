@@ -6,7 +6,7 @@ from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Times, 
 class Autoregressive(Method):
     """Predicts every token from those before it; the harness feeds a start vector, so all L tokens are scored."""
 
-    paper = "chain rule of probability"
+    paper = "chain rule"
     needs = Needs(causal=True)
     exact = True
     t_min = 0.0

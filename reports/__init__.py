@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 
 import pandas as pd
 from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -20,15 +20,16 @@ from reports.plots import plot_curves
 from reports.tables import LETTERS, Cell, Estimate, Row, Table, build_main
 
 WORDS = ("Method", "Status")  # the columns that hold words
+REASON = 48  # characters of the status column in the terminal, where longer reasons take several lines
 RAISED = str.maketrans(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
-MATH = {"†": r"\dagger", "≤": r"\le", "±": r"\pm", "↓": r"\downarrow", "×": r"\times"}
-LATEX = {sign: f"${command}$" for sign, command in MATH.items()} | {letter: "\\" + letter for letter in "&%$#_{}"}
+MATH = {"†": r"\dagger", "±": r"\pm", "↓": r"\downarrow", "×": r"\times"}
+LATEX = {sign: f"${command}$" for sign, command in MATH.items()} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
 LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "|": r"\textbar{}"}
 LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "—": "---"}
 
 
 def align(cells: Sequence[Cell], bold: str = "") -> list[str]:
-    """The texts of a column, padded so that signs, points and errors stand under each other; `bold` goes round the best."""
+    """The texts of a column, padded so that signs, points and errors line up; `bold` goes round the best."""
     parts = []
     for cell in cells:
         whole, point, fraction = f"{bold * cell.best}{cell.value}".partition(".")
@@ -46,7 +47,7 @@ def align(cells: Sequence[Cell], bold: str = "") -> list[str]:
 
 def list_heads(table: Table) -> list[tuple[str, str]]:
     """Title and unit of every column; the status is a column only where some arm is not done."""
-    status = [("Status", "")] * table.has_problems
+    status = [("Status", "")] * any(row.reason for row in table.rows)
     return [("Method", ""), *((column.title, column.unit) for column in table.columns), *status]
 
 
@@ -54,27 +55,56 @@ def list_texts(table: Table, bold: str = "") -> list[tuple[Row, list[str]]]:
     """Every row with its aligned texts, references last."""
     rows = table.rows + table.references
     columns = [align(cells, bold) for cells in zip(*(row.cells for row in rows), strict=True)]
-    status = [[row.reason for row in rows]] * table.has_problems
+    status = [[row.reason for row in rows]] * any(row.reason for row in rows)
     texts = zip([row.label for row in rows], *columns, *status, strict=True)
     return [(row, list(line)) for row, line in zip(rows, texts, strict=True)]
 
 
-def show(record: Record, console: Console) -> None:
-    """Prints the table and its footnotes; where the console is no terminal, at natural width and not folded."""
-    table = build_main(record)
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for title, unit in list_heads(table):
-        grid.add_column(Text(f"{title}\n{unit}"), justify="left" if title in WORDS else "right", overflow="fold")
-    for place, (row, texts) in enumerate(list_texts(table)):
-        if place == len(table.rows):
+def list_lines(table: Table) -> list[list[str]]:
+    """The head of every column in lines of some 10 characters, as many for each."""
+    heads = [[title, *wrap(unit, 10)] for title, unit in list_heads(table)]
+    height = max(map(len, heads))
+    return [lines + [" "] * (height - len(lines)) for lines in heads]
+
+
+def fit(widths: Sequence[int], room: float) -> list[list[int]]:
+    """Which columns stand side by side in `room` characters: the first in every block, each other in one."""
+    blocks = [[0]]
+    for place, width in enumerate(widths[1:], start=1):
+        if len(blocks[-1]) > 1 and sum(widths[other] for other in blocks[-1]) + width > room:
+            blocks.append([0])
+        blocks[-1].append(place)
+    return blocks
+
+
+def draw_block(table: Table, places: Sequence[int], width: int) -> Grid:
+    """Some columns of the table for the terminal, `width` characters wide."""
+    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, width=width)
+    lines = list_lines(table)
+    for place in places:
+        head = Text("\n".join(lines[place]))
+        grid.add_column(head, justify="left" if lines[place][0] in WORDS else "right", overflow="fold")
+    for number, (row, texts) in enumerate(list_texts(table)):
+        if number == len(table.rows):
             grid.add_section()
         styles = ["", *("bold" if cell.best else "" for cell in row.cells), "red"]
-        grid.add_row(*(Text(text, style) for text, style in zip(texts, styles, strict=False)))
-    if not console.is_terminal:
-        grid.width = Measurement.get(console, console.options.update(max_width=1000), grid).maximum
+        if any(texts[place].strip() for place in places[1:]):
+            grid.add_row(*(Text(texts[place], styles[place]) for place in places))
+    return grid
+
+
+def show(record: Record, console: Console) -> None:
+    """Prints the table and its footnotes; in a terminal that is too narrow for it, in blocks of columns."""
+    table = build_main(record)
+    texts = [line for _, line in list_texts(table)]
+    columns = [[*lines, *(line[place] for line in texts)] for place, lines in enumerate(list_lines(table))]
+    widths = [min(max(map(len, column)), REASON) + 3 for column in columns]  # 3 characters stand between columns
+    room = console.width if console.is_terminal else math.inf
     for text in filter(None, (Text(table.caption, "bold"), Text(table.warning, "bold red"))):
         console.print(text, soft_wrap=True)
-    console.print(grid, crop=False)
+    for places in fit(widths, room):
+        width = min(sum(widths[place] for place in places) - 1, room)
+        console.print(draw_block(table, places, int(width)), crop=False)
     for mark, note in table.footnotes:
         console.print(Text(f"{mark.translate(RAISED):>2} {note}", "dim"), soft_wrap=True)
 
@@ -97,13 +127,15 @@ def format_markdown(table: Table) -> str:
     rows.insert(1, [f"{'-' if side == '<' else ':':->{width}}" for side, width in zip(sides, widths, strict=True)])
     body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     title = "\n\n".join(f"**{escape_markdown(text)}**" for text in (table.caption, table.warning) if text)
-    notes = "\n".join(f"- {mark.translate(RAISED)} {escape_markdown(note)}" for mark, note in table.footnotes)
+    notes = "\n".join(
+        f"- {f'{mark.translate(RAISED)} {escape_markdown(note)}'.strip()}" for mark, note in table.footnotes
+    )
     return f"{title}\n\n{body}\n\n{notes}\n"
 
 
 def escape_latex(text: str) -> str:
     """The text on one line with LaTeX's special characters escaped and our signs in math."""
-    return " ".join(text.split()).translate(str.maketrans(LATEX))
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
 
 
 def write_latex_mark(mark: str, raised: bool = False) -> str:
@@ -113,42 +145,56 @@ def write_latex_mark(mark: str, raised: bool = False) -> str:
     return f"$^{{{mark}}}$" if raised and mark else f"${mark}$" * bool(mark)
 
 
-def write_latex_cell(cell: Cell) -> str:
-    """Sign, value in bold where best, error and marks of one number in LaTeX."""
-    value = escape_latex(cell.value)
-    sign = write_latex_mark(cell.sign) + "~" * bool(cell.sign)
-    error = rf" $\pm$ {cell.error}" * bool(cell.error)
-    return sign + (rf"\textbf{{{value}}}" if cell.best else value) + error + write_latex_mark(cell.marks, raised=True)
+def write_latex_cell(cell: Cell, widest: Cell) -> str:
+    """One number in LaTeX, bold where best; where it has no error or marks, room for the widest of its column."""
+    value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.best else escape_latex(cell.value)
+    text = write_latex_mark(cell.sign) + "~" * bool(cell.sign) + value
+    errors = [rf" $\pm$ {error}" * bool(error) for error in (cell.error, widest.error)]
+    marks = [write_latex_mark(mark, raised=True) for mark in (cell.marks, widest.marks)]
+    for own, room in (errors, marks) if cell.estimate else ():
+        text += own or rf"\phantom{{{room}}}" * bool(room)
+    return text
 
 
-def write_latex_row(row: Row, has_status: bool) -> str:
-    """One row of the tabular."""
-    status = [escape_latex(row.reason)] * has_status
-    return " & ".join([escape_latex(row.label), *map(write_latex_cell, row.cells), *status]) + r" \\"
+def write_latex_row(row: Row, widest: Sequence[Cell]) -> list[str]:
+    """One line of the tabular, and one more below it with the reasons where the arm is not done."""
+    cells = [write_latex_cell(*pair) for pair in zip(row.cells, widest, strict=True)]
+    line = " & ".join([escape_latex(row.label), *cells]) + r" \\"
+    span = rf"\multicolumn{{{len(cells) + 1}}}{{p{{0.9\linewidth}}}}"
+    return [line, rf"{span}{{\quad {escape_latex(row.reason)}}} \\"] if row.reason else [line]
 
 
 def write_latex_heads(table: Table) -> list[str]:
-    """The two header lines: equal neighbouring titles merged, and the units."""
-    heads = list_heads(table)
-    groups = [(title, len(list(group))) for title, group in groupby(title for title, _ in heads)]
-    titles = [
-        rf"\multicolumn{{{span}}}{{{'l' if title in WORDS else 'r'}}}{{{escape_latex(title)}}}"
-        for title, span in groups
-    ]
-    return [" & ".join(titles) + r" \\", " & ".join(escape_latex(unit) for _, unit in heads) + r" \\"]
+    """The lines of the header: equal neighbouring titles merged over a rule, and the units below."""
+    titles, rules, start = ["Method"], "", 2
+    for title, group in groupby(column.title for column in table.columns):
+        span = len(list(group))
+        titles.append(rf"\multicolumn{{{span}}}{{{'c' if span > 1 else 'r'}}}{{{escape_latex(title)}}}")
+        rules += rf" \cmidrule(lr){{{start}-{start + span - 1}}}" * (span > 1)
+        start += span
+    units = list(zip(*list_lines(table)[: len(table.columns) + 1], strict=True))[1:]
+    lines = [" & ".join(escape_latex(unit) for unit in line) + r" \\" for line in units]
+    return [" & ".join(titles) + r" \\" + rules, *lines]
 
 
 def format_latex(table: Table) -> str:
     """The table as a LaTeX float in booktabs style with its footnotes below; needs the package booktabs."""
-    blocks = [[write_latex_row(row, table.has_problems) for row in rows] for rows in (table.rows, table.references)]
+    columns = zip(*(row.cells for row in table.rows + table.references), strict=True)
+    widest = [
+        Cell(error=max((c.error for c in cells), key=len), marks=max((c.marks for c in cells), key=len))
+        for cells in columns
+    ]
+    blocks = [
+        [line for row in rows for line in write_latex_row(row, widest)] for rows in (table.rows, table.references)
+    ]
     body = [line for block in [write_latex_heads(table), *blocks] if block for line in [*block, r"\midrule"]][:-1]
     notes = [write_latex_mark(mark, raised=mark.isalpha()) + " " + escape_latex(note) for mark, note in table.footnotes]
-    status = r"p{0.2\linewidth}" * table.has_problems
     lines = [
+        r"% needs \usepackage{booktabs}",
         r"\begin{table}",
-        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
         rf"\caption{{{escape_latex(f'{table.warning} {table.caption}')}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}{status}}}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * len(table.columns)}@{{}}}}",
         r"\toprule",
         *body,
         r"\bottomrule",
@@ -161,7 +207,10 @@ def format_latex(table: Table) -> str:
 
 
 def list_numbers(table: Table) -> pd.DataFrame:
-    """Every number at full precision, a row per method and metric; a missing one keeps its status and reason."""
+    """Every number at full precision, a row per arm and metric, with status and reason also where there is none.
+
+    `standard_error` is over seeds where there are several, else over the `n` documents.
+    """
     records = []
     for row in table.rows + table.references:
         for column, cell in zip(table.columns, row.cells, strict=True):
@@ -170,7 +219,8 @@ def list_numbers(table: Table) -> pd.DataFrame:
                 words = {"status": row.status, "reason": row.reason}
                 records.append({"arm": row.label, "method": row.method, "metric": column.metric} | number | words)
     columns = ["arm", "method", "metric", *Estimate.__dataclass_fields__, "status", "reason"]
-    return pd.DataFrame(records, columns=columns).drop_duplicates(["arm", "metric"])
+    numbers = pd.DataFrame(records, columns=columns).drop_duplicates(["arm", "metric"])
+    return numbers.rename(columns={"error": "standard_error", "documents": "n"})
 
 
 def report(record: Record, folder: Path) -> None:

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.results import Record
-from reports.plots import look
+from reports.plots import INK, look
 from reports.tables import (
-    MEANINGS,
+    LETTERS,
     Cell,
     Column,
     Estimate,
@@ -19,9 +20,6 @@ from reports.tables import (
     Table,
     build,
     build_main,
-    find_differences,
-    find_references,
-    find_score,
     is_tied,
     split_arms,
     write_compact,
@@ -57,13 +55,6 @@ BREAKDOWN = (
 )
 
 
-def say(cell: Cell) -> str:
-    """A number with its error, and how many seeds it comes from where some are lost."""
-    number = cell.estimate
-    lost = f" (over {number.seeds} of {number.planned} seeds)" if number and number.planned > number.seeds else ""
-    return cell.value + (f" ± {cell.error}" if cell.error else "") + lost
-
-
 def say_best(table: Table, is_exact: bool) -> str:
     """The best of the exact values, or of the others, with its unit and what it is not told apart from; "" for none."""
     numbers = {row: row.cells[0].estimate for row in table.rows}
@@ -71,45 +62,61 @@ def say_best(table: Table, is_exact: bool) -> str:
     if not there:
         return ""
     best = min(there, key=lambda row: there[row].value)
-    ties = [row.label for row in there if row is not best and is_tied(there[row], there[best])]
+    cell, number = best.cells[0], there[best]
     claim = f"{best.label} is exact at" if is_exact else f"the best bound is {best.label}'s,"
-    also = f" (not told apart from {' and '.join(ties)})" if ties else ""
-    return f"{claim} {say(best.cells[0])} {table.columns[0].unit}{also}"
+    ties = [row.label for row in there if row is not best and is_tied(there[row], number)]
+    notes = [f"over {number.seeds} of {number.planned} seeds"] * (number.planned > number.seeds)
+    notes += [f"not told apart from {' and '.join(ties)}"] * bool(ties)
+    error = f" ± {cell.error}" if cell.error else ""
+    aside = f" ({'; '.join(notes)})" if notes else ""
+    return f"{claim} {cell.value}{error} {table.columns[0].unit}{aside}"
 
 
 def answer(table: Table) -> str:
     """What the main table says, in one sentence with its uncertainty, arms without a score named."""
-    parts = [say_best(table, is_exact=True), say_best(table, is_exact=False)]
-    parts = [part for part in parts if part] or ["no arm has a score yet"]
+    exact, bound = say_best(table, is_exact=True), say_best(table, is_exact=False)
+    parts = [part for part in (exact, bound) if part] or ["no arm has a score yet"]
     known = {row.label: row.cells[0].value for row in table.references}
     if "entropy of the source" in known:
         parts.append(f"the entropy of the source is {known['entropy of the source']}")
     if lost := [f"{row.label} ({row.status})" for row in table.rows if not row.cells[0].estimate]:
         parts.append(f"there is no score from {', '.join(lost)}")
     sentence = "; ".join(parts)
-    return sentence[0].upper() + sentence[1:] + "."
+    return (sentence if exact else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its letters
 
 
-def measure_tail(cell: Cell) -> int:
-    """How many characters stand at the point and to the right of it, without marks."""
-    return len("".join(cell.value.partition(".")[1:])) + (len(cell.error) + 3 if cell.error else 0)
+@dataclass(frozen=True)
+class Room:
+    """The most characters that the numbers of a column take, so that points stand under each other."""
+
+    fraction: int  # at the point and to the right of it
+    error: int
+    marks: int
+
+
+def find_room(cells: Sequence[Cell]) -> Room:
+    """The room that the numbers of a column need."""
+    texts = [("".join(cell.value.partition(".")[1:]), cell.error, cell.marks) for cell in cells if cell.estimate]
+    return Room(*(max(map(len, column)) for column in zip(*texts, strict=True))) if texts else Room(0, 0, 0)
 
 
 def format_mark(mark: str) -> Markup:
     """A sign as it is, letters raised."""
     sign = mark.rstrip(LETTERS)
-    return Markup("{}<sup>{}</sup>").format(sign.replace("<=", "≤"), mark[len(sign) :])
+    letters = Markup("<sup>{}</sup>").format(mark[len(sign) :]) if mark != sign else ""
+    return Markup("{}{}").format(sign.replace("<=", "≤"), letters)
 
 
-def format_cell(cell: Cell, room: int) -> Markup:
-    """A cell of an HTML table; `room` is the longest tail of its column, so that points stand under each other."""
+def format_cell(cell: Cell, room: Room) -> Markup:
+    """A cell of an HTML table; error and marks stand in a box as wide as its column needs."""
     if not cell.estimate:
         return Markup('<td class="word">{}</td>').format(cell.value)
     value = Markup("<strong>{}</strong>" if cell.best else "{}").format(cell.value)
-    error = f" ± {cell.error}".replace(" ", FIGURE_SPACE) if cell.error else ""
-    pad = FIGURE_SPACE * (room - measure_tail(cell))
-    marks = Markup('<span class="marks">{}</span>').format(format_mark(cell.marks)) if cell.marks else ""
-    return Markup("<td>{} {}{}{}{}</td>").format(format_mark(cell.sign), value, error, pad, marks)
+    pad = FIGURE_SPACE * (room.fraction - find_room([cell]).fraction)
+    width = (room.error + 1.7 if room.error else 0) + 0.7 * room.marks  # in digits; a sign and two spaces take 1.7
+    error = f" ± {cell.error}" if cell.error else ""
+    tail = Markup('<span class="tail" style="width:{:.1f}ch">{}{}</span>').format(width, error, format_mark(cell.marks))
+    return Markup("<td>{} {}{}{}</td>").format(format_mark(cell.sign), value, pad, tail)
 
 
 def format_label(label: str, method: str) -> Markup:
@@ -120,6 +127,108 @@ def format_label(label: str, method: str) -> Markup:
     return (glyph if method else Markup("")) + label
 
 
+def format_heads(table: Table) -> Markup:
+    """The two header rows: equal neighbouring titles merged, and the units."""
+    groups = [(title, len(list(group))) for title, group in groupby(column.title for column in table.columns)]
+    one = Markup('<th scope="col">{}</th>')
+    several = Markup('<th class="group" scope="colgroup" colspan="{1}">{0}</th>')
+    titles = Markup().join((several if span > 1 else one).format(title, span) for title, span in groups)
+    units = Markup().join(one.format(column.unit) for column in table.columns)
+    return Markup('<tr><th rowspan="2" scope="col">Method</th>{}</tr><tr>{}</tr>').format(titles, units)
+
+
+def format_row(row: Row, rooms: Sequence[Room]) -> Markup:
+    """One row of the body, and one more below it with the reasons where the arm is not done."""
+    cells = Markup().join(format_cell(cell, room) for cell, room in zip(row.cells, rooms, strict=True))
+    line = Markup('<tr><th scope="row">{}</th>{}</tr>').format(format_label(row.label, row.method), cells)
+    below = Markup('<tr class="reason"><td colspan="{}"><span class="stay">{}</span></td></tr>')
+    return line + below.format(len(rooms) + 1, row.reason) if row.reason else line
+
+
 def format_html(table: Table) -> Markup:
     """The table as an HTML fragment with its caption and footnotes, everything in it escaped."""
-    ...
+    blocks = [rows for rows in (table.rows, table.references) if rows]
+    columns = zip(*(row.cells for block in blocks for row in block), strict=True)
+    rooms = [find_room(cells) for cells in columns]
+    bodies = [Markup().join(format_row(row, rooms) for row in block) for block in blocks]
+    body = Markup().join(Markup("<tbody>{}</tbody>").format(rows) for rows in bodies)
+    note = Markup("<li><span>{}</span>{}</li>")
+    notes = Markup().join(note.format(format_mark(mark), text) for mark, text in table.footnotes)
+    return Markup(
+        '<div class="scroll" role="region" aria-label="{0}" tabindex="0"><table>'
+        '<caption><span class="stay">{0}</span></caption><thead>{1}</thead>{2}</table></div><ul class="notes">{3}</ul>'
+    ).format(table.caption, format_heads(table), body, notes)
+
+
+def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
+    """The names of what differs between the environments."""
+    names = dict.fromkeys(name for environment in environments for name in environment)
+    return [name for name in names if len({environment.get(name) for environment in environments}) > 1]
+
+
+def list_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of what is known of the data, in words."""
+    nats = {"entropy_nats": "nats per sequence, exact", "unigram_nats": "nats per token"}
+    facts = []
+    for name, value in data.items():
+        title = name.removesuffix("_nats").replace("_", " ").capitalize()
+        if isinstance(value, dict):
+            facts.append((title, ", ".join(f"{count:,} {split}" for split, count in value.items())))
+        elif value is not None and name != "notes":
+            facts.append((title, f"{value:.4f} {nats[name]}" if name in nats else str(value)))
+    return facts
+
+
+def list_protocols(record: Record) -> list[tuple[str, str]]:
+    """Each protocol with the arms that were measured under it."""
+    measured = record.table[record.table["protocol"] != ""].drop_duplicates(["arm", "protocol"])
+    return [(str(name), ", ".join(rows["arm"])) for name, rows in measured.groupby("protocol", sort=False)]
+
+
+def list_commands(record: Record) -> list[str]:
+    """The shell lines that make the record and this page again; the commit only where all cells ran at one."""
+    commits = {environment.get("commit", "unknown") for environment in record.environment} - {"unknown"}
+    changed = "  # plus changes that were not committed"
+    checkout = [f"git checkout {commit.rstrip('+')}{changed * commit.endswith('+')}" for commit in commits]
+    suite = f"suites/{record.suite}.yaml"
+    return [
+        *checkout * (len(commits) == 1),
+        "make setup",
+        f".venv/bin/bench run {suite}",
+        f".venv/bin/bench report {suite}",
+    ]
+
+
+def inline(svg: str, label: str) -> Markup:
+    """The SVG as a part of the page, with a name for those who do not see it and without its links to other hosts."""
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg ") :], count=1, flags=re.DOTALL)
+    return Markup('<svg role="img" aria-label="{}" ').format(label) + Markup(drawing.removeprefix("<svg "))
+
+
+def list_samples(record: Record) -> list[tuple[Markup, list[str], int]]:
+    """Name, first texts and number of texts of every arm that has samples."""
+    methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
+    samples = record.samples.items()
+    return [(format_label(arm, methods.get(arm, "")), texts[:SHOWN], len(texts)) for arm, texts in samples]
+
+
+def render(record: Record, curves: str) -> str:
+    """The page as HTML that needs no other file; `curves` is the SVG of the learning curves."""
+    loader = PackageLoader("reports")
+    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    main = build_main(record)
+    return jinja.get_template("page.html.j2").render(
+        record=record,
+        warning=main.warning,
+        answer=answer(main),
+        main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
+        curves=inline(curves, f"Learning curves of {', '.join(split_arms(record)) or 'no arm'}"),
+        samples=list_samples(record),
+        fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
+        breakdown=format_html(build(record, BREAKDOWN, "Where each arm spends its nats")),
+        facts=list_facts(record.data),
+        names=list(dict.fromkeys(name for environment in record.environment for name in environment)),
+        differing=find_differences(record.environment),
+        protocols=list_protocols(record),
+        commands=list_commands(record),
+    )

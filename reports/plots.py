@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,23 +17,25 @@ from matplotlib.ticker import EngFormatter
 from bench.results import Record
 from reports.tables import find_references, find_score, pool, split_arms
 
-INK, FAINT = "#000000", "#808080"
-SETTINGS = {
+INK, FAINT = "#1d2026", "#808080"  # no black: SVG leaves black out, and the page could not turn it
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it is found, read aloud and takes the page's colour
     "svg.hashsalt": "diffusion-bench",
     "pdf.fonttype": 42,
-    "axes.edgecolor": FAINT,
+    "text.parse_math": False,  # a label may hold a dollar
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), FAINT),
     "axes.linewidth": 0.8,
     "font.size": 10,
 }
-SAVING = {
+SAVING: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None, "Creator": None}, "transparent": True},
     "png": {"metadata": {"Software": None}, "dpi": 200},
     "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
 }
 DASHES: tuple[tuple[float, ...] | str, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))  # arms that share a colour
 STYLE = (
-    ".figure{color:#1d2026}.figure text{fill:currentColor;font-family:system-ui,sans-serif!important}"
+    ".figure{color:#1d2026}.figure text{font-family:system-ui,sans-serif!important}"
     "@media(prefers-color-scheme:dark){.figure{color:#e7e5e0}}"
 )
 
@@ -72,7 +75,8 @@ def trace_curves(record: Record) -> pd.DataFrame:
     points = []
     for label, rows in split_arms(record).items():
         valid = rows[(rows["stage"] == "train") & (rows["metric"] == "nats_per_token") & (rows["split"] == "valid")]
-        kind = "exact" if "exact" in set(rows["kind"]) else "bound" if "bound" in set(rows["kind"]) else ""
+        scores = set(rows["kind"][rows["metric"] == find_score(record)[0]])
+        kind = "exact" if scores == {"exact"} else "bound" if scores else ""
         for tokens, group in valid.groupby("tokens"):
             if found := pool(group):
                 bits, error = found.value / math.log(2), found.error / math.log(2)
@@ -111,15 +115,36 @@ def choose_dashes(curves: pd.DataFrame) -> dict[str, tuple[float, ...] | str]:
 def draw_lines(axes: Axes, curves: pd.DataFrame) -> None:
     """One line an arm, with a band of one standard error."""
     looks = {arm: look(method) for arm, method in zip(curves["arm"], curves["method"], strict=True)}
-    colours = {arm: style.colour for arm, style in looks.items()}
-    markers = {arm: style.marker for arm, style in looks.items()}
-    style = {"palette": colours, "markers": markers, "dashes": choose_dashes(curves), "markeredgewidth": 0}
-    sns.lineplot(
-        curves, x="tokens", y="bits", hue="arm", style="arm", legend=False, estimator=None, errorbar=None, ax=axes, **style
-    )
-    for arm, points in curves.groupby("arm", sort=False):
+    style: dict[str, Any] = {
+        "palette": {arm: drawn.colour for arm, drawn in looks.items()},
+        "markers": {arm: drawn.marker for arm, drawn in looks.items()},
+        "dashes": choose_dashes(curves),
+        "markeredgewidth": 0,
+    }
+    sns.lineplot(curves, x="tokens", y="bits", hue="arm", style="arm", errorbar=None, legend=False, ax=axes, **style)
+    for arm in looks:
+        points = curves[curves["arm"] == arm]
         low, high = points["bits"] - points["standard_error"], points["bits"] + points["standard_error"]
-        axes.fill_between(points["tokens"], low, high, color=colours[str(arm)], alpha=0.18, linewidth=0)
+        axes.fill_between(points["tokens"], low, high, color=looks[arm].colour, alpha=0.18, linewidth=0)
+
+
+def draw_references(axes: Axes, record: Record) -> dict[str, tuple[float, float]]:
+    """A dotted line at the unigram and at the source's entropy, where they are known; where each line ends."""
+    ends = {}
+    for name, nats in find_references(record).items():
+        if name in ("unigram", "entropy of the source"):
+            ends[name] = (axes.get_xlim()[1], nats.value / math.log(2))
+            axes.axhline(ends[name][1], color=FAINT, linewidth=1, linestyle=":", zorder=1)
+    return ends
+
+
+def find_ends(curves: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Where each curve ends, by its arm with what kind of number it is."""
+    ends = {}
+    for last in curves.groupby("arm", sort=False).tail(1).to_dict("records"):
+        kind = f" ({last['kind']})" if last["kind"] else ""
+        ends[f"{last['arm']}{kind}"] = (last["tokens"], last["bits"])
+    return ends
 
 
 def draw_labels(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
@@ -128,29 +153,23 @@ def draw_labels(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
     heights = spread([height for _, height in ends.values()], gap=(high - low) * 0.06)
     leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3}
     for (name, end), height in zip(ends.items(), heights, strict=True):
-        place = {"xytext": (1.03, height), "textcoords": axes.get_yaxis_transform(), "va": "center"}
-        axes.annotate(name, end, arrowprops=leader, annotation_clip=False, parse_math=False, **place)
+        place = (1.03, height)  # the width of the axes, and data
+        across = axes.get_yaxis_transform()
+        axes.annotate(name, end, place, textcoords=across, va="center", arrowprops=leader, annotation_clip=False)
 
 
 def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
-    """Learning curves with the unigram and entropy lines; a sentence where nothing was validated."""
+    """Learning curves with the lines that need no network; a sentence where nothing was validated."""
     figure = Figure(figsize=(7.2, 4.2))
     axes = figure.add_subplot()
-    names = [name for name in find_references(record) if name in ("unigram", "entropy of the source")]
-    references = {name: find_references(record)[name].value / math.log(2) for name in names}
-    ends: dict[str, tuple[float, float]] = {}
     if curves.empty:
         axes.text(0.5, 0.5, "No validation was recorded.", ha="center", transform=axes.transAxes)
-    else:
-        draw_lines(axes, curves)
-        last = curves.groupby("arm", sort=False).tail(1)
-        ends = {f"{p.arm} ({p.kind})" if p.kind else p.arm: (p.tokens, p.bits) for p in last.itertuples()}
-    for name, height in references.items():
-        axes.axhline(height, color=FAINT, linewidth=1, linestyle=":", zorder=1)
-        ends[name] = (axes.get_xlim()[1], height)
-    draw_labels(axes, ends)
+        axes.set_axis_off()
+        return figure
+    draw_lines(axes, curves)
+    draw_labels(axes, find_ends(curves) | draw_references(axes, record))
     axes.set_xlabel("training tokens")
-    axes.set_ylabel(label_axis(record, curves), parse_math=False)
+    axes.set_ylabel(label_axis(record, curves))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.6)
     sns.despine(ax=axes)
@@ -167,7 +186,9 @@ def plot_curves(record: Record, folder: Path) -> list[Path]:
     """The paths of curves.svg, .png, .pdf and .csv written to the folder; the same record gives the same bytes."""
     curves = trace_curves(record)
     paths = {ending: folder / f"curves.{ending}" for ending in (*SAVING, "csv")}
-    with mpl.rc_context({**mpl.rcParamsDefault, **SETTINGS}):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever the user's matplotlibrc says
+        mpl.rcParams.update(SETTINGS)
         figure = draw_curves(record, curves)
         for ending, options in SAVING.items():
             figure.savefig(paths[ending], format=ending, bbox_inches="tight", **options)

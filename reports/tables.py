@@ -16,11 +16,11 @@ MEANINGS = {
     "=": "the likelihood itself",
     "<=": "a bound with a certificate",
     "†": "a bound whose certificate has not been run; <= is kept for certified ones",
-    "±": "one standard error: over the seeds where there are several, else over the n test sequences of the one seed,"
+    "±": "one standard error: over the seeds where there are several, else over the n sequences of the one seed,"
     " which shows no variance of training",
     "~": "within 1.96 combined standard errors of the lowest value, which is bold; judged unpaired",
 }
-SURVIVORS = "a mean over the seeds that finished; the last column names the others"
+SURVIVORS = "a mean over the seeds that finished; the status names the others"
 STALE = "measured by other code than this checkout's"
 
 
@@ -49,6 +49,7 @@ class Column:
     unit: str
     write: Callable[[Estimate], tuple[str, str]]
     is_score: bool = False  # lower is better: shows signs, ties and the best
+    is_marked: bool = True  # a letter tells protocols, lost seeds and other code apart
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,13 @@ class Table:
     references: tuple[Row, ...]
     footnotes: tuple[tuple[str, str], ...]  # mark and text
 
-    @property
-    def has_problems(self) -> bool:
-        """True when some arm is not done."""
-        return any(row.status != "done" for row in self.rows)
-
 
 def write_error(number: Estimate) -> tuple[str, str]:
-    """The value and its error to two significant digits of the error; four digits where there is no error."""
-    if not (number.error > 0 and math.isfinite(number.error)):
-        return f"{number.value:.4g}", ""
-    digits = max(0, 1 - int(f"{number.error:.1e}".split("e")[1]))
-    return f"{number.value:.{digits}f}", f"{number.error:.{digits}f}"
+    """The value and its error to two significant digits of the error; where there is none, four of the value."""
+    has_error = number.error > 0 and math.isfinite(number.error)
+    scale = f"{number.error:.1e}" if has_error else f"{number.value:.3e}"
+    digits = min(max((1 if has_error else 3) - int(scale.split("e")[1]), 0), 6)
+    return f"{number.value:.{digits}f}", f"{number.error:.{digits}f}" if has_error else ""
 
 
 def write_compact(number: Estimate) -> tuple[str, str]:
@@ -124,7 +120,7 @@ def main_columns(record: Record) -> tuple[Column, ...]:
     return (
         Column("bound", score, "Score ↓", unit, write_error, is_score=True),
         Column("bound", "perplexity", "Perplexity ↓", "per token", write_error, is_score=True),
-        Column("bound", score, "Test set", "n × seeds", write_count),
+        Column("bound", score, "Sequences", "n × seeds", write_count, is_marked=False),
         Column("train", "parameters", "Parameters", "total", write_compact),
         Column("train", "parameters_non_embedding", "Parameters", "non-embedding", write_compact),
         Column("train", "tokens", "Training", "tokens", write_compact),
@@ -169,7 +165,7 @@ def measure(rows: pd.DataFrame, column: Column) -> Estimate | None:
 
 
 def find_problems(rows: pd.DataFrame) -> pd.DataFrame:
-    """The first stage that is not done of each cell of an arm, stale ones after failures: seed, stage, status, reason."""
+    """The first stage that is not done of each cell of an arm, a failure before what is stale."""
     broken = rows[rows["status"] != "done"]
     ranked = broken.assign(is_stale=broken["status"] == "stale", order=broken["stage"].map(STAGES.index))
     return ranked.sort_values(["seed", "is_stale", "order"]).drop_duplicates("seed")
@@ -191,12 +187,6 @@ def warn(record: Record) -> str:
     return f"Incomplete: {total - len(states)} of {total} cells are done{counts}."
 
 
-def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
-    """The names of what differs between the environments."""
-    names = dict.fromkeys(name for environment in environments for name in environment)
-    return [name for name in names if len({environment.get(name) for environment in environments}) > 1]
-
-
 def is_tied(one: Estimate, other: Estimate) -> bool:
     """True when two values differ by at most 1.96 combined standard errors; unknown errors count as zero."""
     errors = [number.error if number.error > 0 else 0.0 for number in (one, other)]
@@ -213,7 +203,7 @@ def mark(number: Estimate, protocols: set[str], letters: dict[str, str]) -> str:
     """The letters of a number: its protocol where a column holds several, lost seeds, other code."""
     notes = [f"protocol: {number.protocol or 'not recorded'}"] * (len(protocols) > 1)
     notes += [SURVIVORS] * (number.planned > number.seeds) + [STALE] * number.is_stale
-    return "".join(letter_of(note, letters) for note in notes)
+    return "".join(sorted(letter_of(note, letters) for note in notes))
 
 
 def write_column(column: Column, numbers: Sequence[Estimate | None], letters: dict[str, str]) -> list[Cell]:
@@ -225,12 +215,13 @@ def write_column(column: Column, numbers: Sequence[Estimate | None], letters: di
     for number in numbers:
         if number is None or best is None:
             cells.append(Cell(NONE))
-        elif not column.is_score:
-            cells.append(Cell(*column.write(number), marks=mark(number, protocols, letters), estimate=number))
-        else:
-            is_best = number.value == best.value
-            marks = "~" * (is_tied(number, best) and not is_best) + mark(number, protocols, letters)
-            cells.append(Cell(*column.write(number), SIGNS[number.kind], marks, is_best, number))
+            continue
+        marks = mark(number, protocols, letters) if column.is_marked else ""
+        cell = Cell(*column.write(number), marks=marks, estimate=number)
+        if column.is_score:
+            tie = "~" if is_tied(number, best) and number.value > best.value else ""
+            cell = replace(cell, sign=SIGNS[number.kind], marks=tie + marks, best=number.value == best.value)
+        cells.append(cell)
     return cells
 
 
@@ -254,7 +245,7 @@ def find_references(record: Record) -> dict[str, Estimate]:
     }
     found = {name: Estimate(value, kind="exact") for name, value in nats.items() if value is not None}
     own = pool(rows[rows["metric"] == "source_nats_per_token"].drop_duplicates("metric"))
-    return found | ({"source on the test set": own} if own else {})
+    return found | ({"source, same sequences": own} if own else {})
 
 
 def write_reference(label: str, nats: Estimate, columns: Sequence[Column]) -> Row:
@@ -272,9 +263,8 @@ def write_reference(label: str, nats: Estimate, columns: Sequence[Column]) -> Ro
 def explain(record: Record, rows: Sequence[Row]) -> list[tuple[str, str]]:
     """The footnotes that scores need: signs, bold and ties, errors, and the protocol where there is one."""
     numbers = {row.label: row.cells[0].estimate for row in rows if row.cells[0].estimate}
-    used = {
-        sign for cell in (row.cells[0] for row in rows) for sign in (cell.sign, "±" * bool(cell.error), "~" * cell.best)
-    }
+    cells = [row.cells[0] for row in rows]
+    used = {cell.sign for cell in cells} | {"±" for cell in cells if cell.error} | {"~" for cell in cells if cell.best}
     notes = [(sign, meaning) for sign, meaning in MEANINGS.items() if sign in used]
     noise = ", ".join(f"{name} {n.monte_carlo_error:.2g}" for name, n in numbers.items() if n.monte_carlo_error > 0)
     notes += [("", f"Monte-Carlo error of the estimates, in {find_score(record)[1]}: {noise}.")] * bool(noise)
@@ -299,6 +289,6 @@ def build_main(record: Record) -> Table:
     """The table of the suite, with the notes on its data and its machines."""
     table = build(record, main_columns(record), f"{record.suite}: {record.question}")
     notes = list(record.data.get("notes", []))
-    if differing := find_differences(record.environment):
-        notes.append(f"The cells ran in environments that differ in {', '.join(differing)}: do not compare seconds.")
+    if len(record.environment) > 1:
+        notes.append(f"The cells ran in {len(record.environment)} environments: seconds compare only within one.")
     return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes)))

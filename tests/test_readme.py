@@ -1,0 +1,88 @@
+"""What the documentation shows is what happens."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli import BAD_USE, DONE, FAILED, INCOMPLETE, INTERRUPTED, main
+from methods import METHODS, SCHEDULES, parameters
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def commands(word: str) -> list[str]:
+    lines = (line.split("#")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines())
+    return [line for line in lines if line.startswith(word)]
+
+
+def test_the_make_targets_of_the_documentation_exist():
+    named = {line.split()[1] for line in commands("make ")}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    named |= set(re.findall(r"^make (\w+)", contributing, re.MULTILINE))
+    assert {"quickstart", "test", "setup", "gpu"} <= named
+    for target in named:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_path, monkeypatch, capsys):
+    shutil.copytree(ROOT / "suites", tmp_path / "suites")
+    monkeypatch.chdir(tmp_path)
+    shown = commands("bench ")
+    assert [line.split()[1] for line in shown] == ["plan", "run", "status", "report", "ui"]
+    for line in shown[:-1]:
+        assert main(line.split()[1:]) == DONE, line
+    (code,) = (block for kind, block in BLOCKS if kind == "python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert re.search(r"AR .* 32 +exact\n.*MDLM .* 32 +bound", done.stdout), done.stdout
+    out = capsys.readouterr().out
+    assert "† " in out
+    assert "= " in out
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_the_command():
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    assert told == {DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED}
+
+
+def test_links_of_the_documentation_lead_somewhere():
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "methods" / "README.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_suite_is_in_the_readme():
+    for path in (ROOT / "suites").rglob("*.yaml"):
+        assert f"({path.relative_to(ROOT).as_posix()})" in README
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_and_option_has_its_row(name):
+    (row,) = (
+        line for line in (ROOT / "methods" / "README.md").read_text().splitlines() if line.startswith(f"| `{name}` |")
+    )
+    for option in parameters(METHODS[name]):
+        assert f"`{option}`" in row
+    assert METHODS[name].paper.split(", ")[-1] in row
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_and_setting_has_its_row(name):
+    (row,) = (
+        line for line in (ROOT / "methods" / "README.md").read_text().splitlines() if line.startswith(f"| `{name}` |")
+    )
+    for option in parameters(SCHEDULES[name]):
+        assert f"`{option}`" in row
+
+
+def test_the_project_holds_no_absolute_path():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in listed:
+        path = Path(ROOT / name)
+        if path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ".j2", ""} and path.exists():
+            assert not re.search(r"(?<![\w.])/(home|root|tmp|work)/\w", path.read_text(errors="ignore")), name
