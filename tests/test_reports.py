@@ -14,6 +14,7 @@ from rich.console import Console
 
 import reports
 from bench.results import COLUMNS, Record
+from reports import formats
 from reports.page import answer, format_html
 from reports.plots import LOOKS, OTHER, plot_curves, spread, trace_curves
 from reports.tables import Cell, Estimate, Table, build_main, write_error
@@ -68,9 +69,9 @@ def print_table(table_of: Record, form: str, width: int = 300) -> str:
     """The main table in one of the formats, as text."""
     if form == "terminal":
         out = StringIO()
-        reports.show(table_of, Console(file=out, width=width, force_terminal=True, color_system=None))
+        formats.show(table_of, Console(file=out, width=width, force_terminal=True, color_system=None))
         return out.getvalue()
-    write = {"markdown": reports.format_markdown, "latex": reports.format_latex, "html": format_html}[form]
+    write = {"markdown": formats.format_markdown, "latex": formats.format_latex, "html": format_html}[form]
     return str(write(build_main(table_of)))
 
 
@@ -142,7 +143,7 @@ def test_the_best_is_bold_and_only_what_ties_with_it_is_marked() -> None:
     table = build_main(make_record(*(make_arm(label, bits) for label, bits in arms.items())))
     assert [score(table, label).best for label in arms] == [True, False, False]
     assert ["~" in score(table, label).marks for label in arms] == [False, True, False]
-    assert re.findall(r"\*\*3.*?\*\*", reports.format_markdown(table)) == ["**3.000**"]
+    assert re.findall(r"\*\*3.*?\*\*", formats.format_markdown(table)) == ["**3.000**"]
 
 
 def test_different_protocols_are_marked_and_one_is_not(record: Record) -> None:
@@ -174,7 +175,7 @@ def test_points_and_errors_stand_under_each_other() -> None:
     best = Cell("2.713", "0.031", "=", "a", best=True, estimate=Estimate(2.713))
     other = Cell("10.05", "0.30", "†", estimate=Estimate(10.05))
     for bold in ("", "**"):
-        texts = reports.align([best, other, Cell("—"), Cell("27", estimate=Estimate(27))], bold)
+        texts = formats.align([best, other, Cell("—"), Cell("27", estimate=Estimate(27))], bold)
         assert len({len(text) for text in texts}) == 1
         assert texts[0].index(".") == texts[1].index(".")
         assert texts[0].index("±") == texts[1].index("±")
@@ -202,7 +203,7 @@ def test_a_narrow_terminal_cuts_no_number(record: Record) -> None:
 
 
 def test_special_characters_of_latex_are_escaped() -> None:
-    text = reports.format_latex(build_main(make_record(make_arm(r"a_b & 5% #1 {x} $y$ \z ~^", 3.0))))
+    text = formats.format_latex(build_main(make_record(make_arm(r"a_b & 5% #1 {x} $y$ \z ~^", 3.0))))
     assert r"a\_b \& 5\% \#1 \{x\} \$y\$ \textbackslash{}z \textasciitilde{}\textasciicircum{} & " in text
 
 
