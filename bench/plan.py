@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from bench.network import Shape
 from bench.suite import Suite
 from methods import describe
 
@@ -64,7 +65,7 @@ def _cell(suite: Suite, index: int, seed: int) -> Cell:
         "method": arm.method,
         "options": describe(arm.method, arm.options),
         "data": {"source": spec.data.source, "length": spec.data.length, "fingerprint": suite.facts.fingerprint},
-        "network": asdict(spec.network.shape()),
+        "network": departures(spec.network.shape()),
         "training": spec.training.science(),
         "steps": steps,
         "seed": seed,
@@ -84,6 +85,11 @@ def _stages(suite: Suite, id: str) -> tuple[Stage, ...]:
         if block is not None
     )
     return (Stage("train", id, {}), *later)
+
+
+def departures(shape: Shape) -> dict[str, Any]:
+    """The sizes that have no default or differ from it."""
+    return {each.name: getattr(shape, each.name) for each in fields(shape) if getattr(shape, each.name) != each.default}
 
 
 def digest(science: dict[str, Any]) -> str:
