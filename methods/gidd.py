@@ -9,6 +9,8 @@ from torch import Tensor
 from methods.method import Latent, LogProbs, Nats, Needs, Noise, Times, Tokens
 from methods.mixing import ContinuousMixing
 
+CLIP = 1.0  # the largest weight under weighting "clip", the paper's w_max
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Exponent = Annotated[float, Field(gt=0, le=2)]
 
@@ -51,3 +53,21 @@ class Gidd(ContinuousMixing):
         c = self.bump(t)
         token = c * (1 + self.gamma / 2 * (1 - 2 * t) / t) / self.vocab_size
         return torch.where(z == self.mask, 1.0, token) / ((1 - t) * (1 + c))
+
+    def prior(self, like: Tokens, rng: Noise) -> Latent:
+        return torch.full_like(like, self.mask)
+
+    def objective(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
+        """The mismatch under the weights that training was asked for (GIDD section 4.2)."""
+        if self.weighting == "bound":
+            return self.bound(x, z, t, prediction)
+        weight = self.weight(x, z, t).clamp(max=CLIP) if self.weighting == "clip" else self.dynamic(x, z, t)
+        return weight * self.mismatch(x, z, t, prediction)
+
+    def dynamic(self, x: Tokens, z: Latent, t: Times) -> Tensor:
+        """2 at masks, 1 at other tokens, B / V exp(gamma / 2 sigmoid(-t)) where nothing changed, at most 2.
+
+        The last is what the public code computes; the paper's text has exp(-lambda / 2) there.
+        """
+        same = self.height / self.vocab_size * torch.exp(self.gamma / 2 * torch.sigmoid(-t))
+        return torch.where(z == self.mask, 2.0, torch.where(z == x, same, 1.0)).clamp(max=2.0)

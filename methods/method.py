@@ -64,6 +64,7 @@ class Method(nn.Module, ABC):
     neighbours: tuple[str, ...] = ()  # identities with other registered methods, for the certificate
     t_min = 1e-3  # the smallest time the network sees; what is left there is the last guess; 0: nothing is left
     draws = 1  # noisings of each sequence in training
+    warp = 1.0  # evaluation draws t = u ** warp on (t_min, 1): above 1 it looks closer at small times
 
     @abstractmethod
     def corrupt(self, x: Tokens, t: Times, rng: Noise) -> Latent:
@@ -141,7 +142,5 @@ def draw(log_p: LogProbs, rng: Noise) -> Tokens:
     """
     log_p = log_p.double()
     cumulative = (log_p - log_p.amax(-1, keepdim=True)).exp().cumsum(-1)
-    total = cumulative[..., -1:]
-    threshold = rng.uniform(log_p.shape[:-1])[..., None] * total
-    below = torch.nextafter(total, torch.zeros_like(total))  # rounding up to the total would name a state of mass zero
-    return torch.searchsorted(cumulative, torch.minimum(threshold, below), right=True).squeeze(-1)
+    threshold = rng.uniform(log_p.shape[:-1])[..., None] * cumulative[..., -1:]  # below the total: u is below 1 - 2^-54
+    return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)

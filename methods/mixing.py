@@ -72,7 +72,17 @@ class ContinuousMixing(Mixing):
         """How fast noise turns a token into z at time t: the mass of noise' - alpha' / alpha * the mass of noise [*P]."""
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
-        """rate(z) / q(z) * (KL(q || p) + IS(q(z), p(z))), IS(a, b) = a / b - log(a / b) - 1 (GIDD theorem 1).
+        """rate(z) / q(z) * (KL(q || p) + IS(q(z), p(z))) (GIDD theorem 1)."""
+        return self.weight(x, z, t) * self.mismatch(x, z, t, prediction)
+
+    def weight(self, x: Tokens, z: Latent, t: Times) -> Tensor:
+        """rate(z) / q(z | x) [*P]; zero at a z that cannot be."""
+        alpha, noise = self.mix(t)
+        q_z = alpha * (z == x) + pick(noise, z)
+        return torch.where(q_z > 0, self.rate(z, t) / torch.where(q_z > 0, q_z, 1.0), 0.0)
+
+    def mismatch(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
+        """KL(q || p) + IS(q(z), p(z)), IS(a, b) = a / b - log(a / b) - 1, of the laws of z given x and the prediction.
 
         Written through d = p / q - 1, which is exact where p and q are close: KL(q || p) = sum q (d - log(1 + d)), and
         IS the same function of q(z) / p(z) - 1.
@@ -85,9 +95,8 @@ class ContinuousMixing(Mixing):
         there = q > 0
         d = torch.where(there, gain, 0.0) / torch.where(there, q, 1.0)
         divergence = torch.where(there, q * excess(d), gain).sum(-1)
-        d_z, q_z = pick(d, z), pick(q, z)
-        weight = torch.where(q_z > 0, self.rate(z, t) / torch.where(q_z > 0, q_z, 1.0), 0.0)
-        return weight * (divergence + excess(-d_z / (1 + d_z)))
+        d_z = pick(d, z)
+        return divergence + excess(-d_z / (1 + d_z))
 
 
 def excess(d: Tensor) -> Tensor:

@@ -187,6 +187,21 @@ def test_i15_in_discrete_time_the_bound_is_above_the_likelihood_of_the_very_samp
 
 
 @pytest.mark.parametrize("zero_masking", [True, False])
+@pytest.mark.parametrize("schedule", [Linear(), MdlmCosine(0.05)], ids=repr)
+def test_the_cost_of_a_step_is_the_divergence_of_its_transition(schedule, zero_masking):
+    method = Mdlm(V, schedule, zero_masking=zero_masking, steps=4)
+    x, z = torch.tensor([0, 1, 2, 2]), torch.tensor([V, V, V, 2])
+    scores = torch.randn(4, V + method.needs.extra_scores, dtype=torch.float64)
+    for i in (2, 3, 4):
+        t, s = (torch.full((4,), j / 4, dtype=torch.float64) for j in (i, i - 1))
+        prediction = method.read(scores, z, t)
+        known = torch.nn.functional.one_hot(x, prediction.shape[-1]).double().log()
+        q, p = (method.transition(z, t, s, guess).exp() for guess in (known, prediction))
+        expected = 4 * torch.special.xlogy(q, q / p).nan_to_num(0.0).sum(-1)
+        torch.testing.assert_close(method.bound(x, z, t, prediction), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("zero_masking", [True, False])
 def test_i15_one_step_leaves_no_gap(zero_masking):
     made = model(Mdlm(V, steps=1, zero_masking=zero_masking))
     lost = torch.zeros(len(TEXTS)) if zero_masking else lost_to_the_mask(made)
