@@ -72,7 +72,7 @@ def _once(model: Model, x: Tokens, draws: int, rng: Keyed) -> Parts:
     elif method.masking is not None:
         integral = _mean(_exact_count(model, x, u, rng) for u in mirrored(draws, len(x), rng))
     else:
-        integral = _mean(_at_time(model, x, times(method, u), rng) for u in mirrored(draws, len(x), rng))
+        integral = _mean(_at_time(model, x, u, rng) for u in mirrored(draws, len(x), rng))
     ends_count = 0 if method.exact or method.masking is not None or method.t_min == 0 else max(1, draws // END_DRAWS)
     last = _mean(_last_guess(model, x, rng) for _ in range(ends_count)) if ends_count else torch.zeros_like(integral)
     return {"prior_gap": method.prior_gap(x).sum(-1), "integral": integral, "last_guess": last}
@@ -101,13 +101,15 @@ def _exact_count(model: Model, x: Tokens, u: Tensor, rng: Keyed) -> Tensor:
     hidden = r.sort(-1).values.gather(-1, k - 1)
     z = torch.where(r <= hidden, model.vocab_size, x)
     t = masking.inverse(1 - hidden.squeeze(-1))
-    return length / k.squeeze(-1) * model.costs(model.method.bound, x, z, t).sum(-1) / masking.weight(t)
+    return length / k.squeeze(-1).double() * model.costs(model.method.bound, x, z, t).sum(-1) / masking.weight(t)
 
 
-def _at_time(model: Model, x: Tokens, t: Tensor, rng: Keyed) -> Tensor:
-    """The integrand at times t, times the length of the interval of times, nats [B]."""
-    z = model.method.corrupt(x, t, rng)
-    return (1 - model.method.t_min) * model.costs(model.method.bound, x, z, t).sum(-1)
+def _at_time(model: Model, x: Tokens, u: Tensor, rng: Keyed) -> Tensor:
+    """The integrand at the times of u ** warp, weighed by how densely they lie and by the length of time, nats [B]."""
+    method = model.method
+    t = times(method, u**method.warp)
+    density = method.warp * u ** (method.warp - 1)
+    return density * (1 - method.t_min) * model.costs(method.bound, x, method.corrupt(x, t, rng), t).sum(-1)
 
 
 def _last_guess(model: Model, x: Tokens, rng: Keyed) -> Tensor:

@@ -23,6 +23,11 @@ def save(trainer: "Trainer", folder: Path) -> None:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The state in `folder`, on the CPU; None when there is none."""
+    """The state in `folder`, on the CPU; None when there is none. Raises ValueError where the file is not whole."""
     path = folder / NAME
-    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the broken bytes lead it to
+        raise ValueError(f"{path} is not a whole checkpoint ({error}); remove it to train again") from error

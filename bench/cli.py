@@ -33,14 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
-    except ValueError as error:
+    except (ValueError, OSError, RuntimeError) as error:
+        from bench.cell import BrokenRecord, Busy
         from bench.results import NoRecord
         from bench.suite import SuiteError
 
-        if not isinstance(error, SuiteError | NoRecord):
+        if not isinstance(error, SuiteError | NoRecord | BrokenRecord | Busy | OSError):
             raise
         print(error, file=sys.stderr)
-        return BAD_USE
+        return INCOMPLETE if isinstance(error, Busy) else BAD_USE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +92,7 @@ def run(chosen: argparse.Namespace) -> int:
     from bench.environment import settle
     from bench.plan import Cell
     from bench.run import run as carry_out
-    from bench.tracking import store, track
+    from bench.tracking import store
 
     planned, runs = _planned(chosen), chosen.runs
     try:
@@ -100,13 +101,17 @@ def run(chosen: argparse.Namespace) -> int:
         print(f"{chosen.suite}: {error}", file=sys.stderr)
         return BAD_USE
 
+    untracked: list[str] = []
+
     def finished(cell: Cell) -> None:
-        track(runs, planned.suite.name, results.read(runs, planned.suite.name, only=cell.id).table)
+        if not untracked:  # a store that failed once is not waited for again; the next run brings it up to date
+            untracked.extend(_track(runs, planned.suite.name, cell.id))
 
     carry_out(runs, planned, chosen.retry_failed, finished)
     record = results.read(runs, planned.suite.name)
     _report(record, runs)
-    print(f"runs are tracked in {store(runs)}; look at them with: bench ui --runs {runs}", file=sys.stderr)
+    told = f"runs are tracked in {store(runs)}; look at them with: bench ui --runs {runs}"
+    print("; ".join(untracked) or told, file=sys.stderr)
     return _code(record)
 
 
@@ -116,6 +121,7 @@ def status(chosen: argparse.Namespace) -> int:
     from bench.show import show_status
 
     record = results.read(chosen.runs, chosen.suite.stem)
+    _warn_of_changes(record, chosen.suite)
     show_status(record)
     return _code(record)
 
@@ -125,6 +131,7 @@ def report(chosen: argparse.Namespace) -> int:
     from bench import results
 
     record = results.read(chosen.runs, chosen.suite.stem)
+    _warn_of_changes(record, chosen.suite)
     _report(record, chosen.runs)
     return _code(record)
 
@@ -150,10 +157,34 @@ def _planned(chosen: argparse.Namespace) -> "Plan":
     return make(read(chosen.suite))
 
 
+def _track(runs: Path, suite: str, cell: str) -> list[str]:
+    """Tells MLflow of one cell; what went wrong in words. The results are safe in their folders all the same."""
+    from bench import results
+    from bench.tracking import store, track
+
+    try:
+        track(runs, suite, results.read(runs, suite, only=cell).table)
+    except Exception as error:  # MLflow raises whatever its store does
+        return [f"NOT tracked in {store(runs)}: {' '.join(str(error).split())[:300]}; mend it and run the suite again"]
+    return []
+
+
 def _report(record: "Record", runs: Path) -> None:
     """Hands the record to every reporter that is installed; the packages of reports are found, not imported."""
-    for found in entry_points(group="bench.reporters"):
+    reporters = entry_points(group="bench.reporters")
+    if not reporters:
+        print("no reporter is installed, so no table is written; install the project with: make setup", file=sys.stderr)
+    for found in reporters:
         found.load()(record, runs / "reports" / record.suite)
+
+
+def _warn_of_changes(record: "Record", suite: Path) -> None:
+    """Says so when the file is no longer the suite that was run."""
+    if suite.is_file() and suite.read_text(encoding="utf-8") != record.source:
+        print(
+            f"{suite} changed since it was run; this is what was run. Run it again to bring both together",
+            file=sys.stderr,
+        )
 
 
 def _code(record: "Record") -> int:

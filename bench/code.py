@@ -11,7 +11,19 @@ NUMERICAL = (
     "bench/data/*.py",
     *(
         f"bench/{name}.py"
-        for name in ("attention", "bound", "measures", "model", "network", "rng", "sample", "train", "worker")
+        for name in (
+            "attention",
+            "bound",
+            "checkpoint",
+            "measures",
+            "model",
+            "network",
+            "rng",
+            "sample",
+            "spec",
+            "train",
+            "worker",
+        )
     ),
 )
 

@@ -36,7 +36,7 @@ def environment(device: torch.device, precision: str, execution: Execution) -> d
     """Software, hardware and settings of this process, in words."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": str(torch.get_num_threads()),
@@ -46,6 +46,11 @@ def environment(device: torch.device, precision: str, execution: Execution) -> d
         "commit": _commit(),
         "code": code_fingerprint(),
     }
+
+
+def joined(environments: list[dict[str, str]]) -> dict[str, str]:
+    """One environment in place of several: where they differ, each value once, in their order."""
+    return {key: ", then ".join(dict.fromkeys(each[key] for each in environments)) for key in environments[-1]}
 
 
 def _commit() -> str:

@@ -26,7 +26,7 @@ class Bar:
         self.first: int | None = None
         console = Console(stderr=True)
         columns = (
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[told]}"),

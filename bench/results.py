@@ -122,8 +122,7 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     if result is None:
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
         return [{**common, "status": status, "reason": reason}]
-    codes = {result["environment"]["code"], *result.get("codes", ())}
-    stale = codes != {code_fingerprint()}
+    stale = result["environment"]["code"] != code_fingerprint()
     reason = f"made by other code; remove {runs / 'cells' / cell['id'] / stage['folder']} to make it again"
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]]]

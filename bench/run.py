@@ -14,6 +14,8 @@ from bench.plan import Cell, Plan
 
 log = logging.getLogger(__name__)
 
+BUSY, INTERRUPTED = 75, 130  # exit codes of a worker
+
 
 def folder_of(runs: Path, cell: Cell) -> Path:
     """The folder of a cell."""
@@ -30,7 +32,7 @@ def submit(runs: Path, plan: Plan) -> None:
         "question": suite.spec.question,
         "source": suite.source,
         "facts": {**asdict(suite.facts)},
-        "network": suite.spec.network.preset,
+        "network": suite.spec.network.label,
         "cells": [asdict(cell) | {"stages": [_stage(stage) for stage in cell.stages]} for cell in plan.cells],
     }
     record.write_json(runs / "suites" / f"{suite.name}.json", content)
@@ -66,16 +68,17 @@ def run(runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], N
     """Runs every cell that has something missing; a cell that fails is recorded and the others go on.
 
     Failed stages are tried again only when `retry_failed`. Raises KeyboardInterrupt after the worker at work has
-    written its checkpoint.
+    written its checkpoint, Busy when another run is at work in the same folder.
     """
-    submit(runs, plan)
-    seen: set[str] = set()
-    for cell in plan.cells:
-        folder = folder_of(runs, cell)
-        if cell.id not in seen and is_due(folder, cell, retry_failed):
-            _start(folder, cell)
-        seen.add(cell.id)
-        finished(cell)
+    with record.at_work(runs):
+        submit(runs, plan)
+        seen: set[str] = set()
+        for cell in plan.cells:
+            folder = folder_of(runs, cell)
+            if cell.id not in seen and is_due(folder, cell, retry_failed):
+                _start(folder, cell)
+            seen.add(cell.id)
+            finished(cell)
 
 
 def is_due(folder: Path, cell: Cell, retry_failed: bool) -> bool:
@@ -96,8 +99,10 @@ def _start(folder: Path, cell: Cell) -> None:
     except KeyboardInterrupt:
         worker.wait()  # the terminal sent it the same signal; it writes a checkpoint and stops
         raise
-    if code == 130:
+    if code == INTERRUPTED:
         raise KeyboardInterrupt
+    if code == BUSY:
+        raise record.Busy(f"another process is at work on cell {folder}; wait for it or stop it")
     _note_death(folder, cell, code)
 
 
@@ -108,6 +113,12 @@ def _note_death(folder: Path, cell: Cell, code: int) -> None:
         if state == "failed":
             return
         if state != "done":
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            record.fail(folder / stage.folder, f"the worker {how} without a result (out of memory?)", "")
+            record.fail(folder / stage.folder, f"the worker {_ending(code)} without a result", "")
             return
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-code).name}{hint}"

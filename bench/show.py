@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench import cell as record
 from bench.plan import Plan
@@ -18,7 +19,7 @@ def show_plan(plan: Plan, runs: Path) -> None:
     """Prints every cell with what is there of it already."""
     facts = plan.suite.facts
     console = Console()
-    console.print(f"[bold]{plan.suite.name}[/]: {plan.suite.spec.question}")
+    console.print(Text(f"{plan.suite.name}: {plan.suite.spec.question}"))
     tokens = sum(cell.tokens for cell in plan.cells)
     console.print(
         f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: "
@@ -27,9 +28,8 @@ def show_plan(plan: Plan, runs: Path) -> None:
     table = Table("arm", "method", "seed", "cell", "steps", "tokens", "stages", box=None, header_style="bold")
     for cell in plan.cells:
         states = (f"{stage.name} {_state(folder_of(runs, cell), stage.folder)}" for stage in cell.stages)
-        table.add_row(
-            cell.arm, cell.method, str(cell.seed), cell.id, f"{cell.steps:,}", f"{cell.tokens:,}", ", ".join(states)
-        )
+        words = (cell.arm, cell.method, cell.seed, cell.id, f"{cell.steps:,}", f"{cell.tokens:,}", ", ".join(states))
+        table.add_row(*(Text(str(word)) for word in words))
     console.print(table)
     console.print(f"{len(plan.cells)} cells, {tokens:,} training tokens")
 
@@ -40,7 +40,8 @@ def show_status(found: "Record") -> None:
     table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")
     stages = found.table.drop_duplicates(["arm", "seed", "cell", "stage"])
     for row in stages.to_dict("records"):
-        table.add_row(row["arm"], str(row["seed"]), row["cell"], row["stage"], row["status"], row["reason"])
+        words = (row[name] for name in ("arm", "seed", "cell", "stage", "status", "reason"))
+        table.add_row(*(Text(str(word)) for word in words))
     console.print(table)
 
 

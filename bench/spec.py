@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench.data import DataSpec
 from bench.network import PRESETS, Shape
@@ -17,7 +17,7 @@ from bench.network import PRESETS, Shape
 class Block(BaseModel):
     """A mapping of a suite: unknown keys and values of another type are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def science(self) -> dict[str, Any]:
         """The fields that differ from their defaults, as they are hashed."""
@@ -42,6 +42,12 @@ class NetworkSpec(Block):
         if shape.width % (2 * shape.heads):
             raise ValueError(f"width {shape.width} is not an even multiple of {shape.heads} heads")
         return self
+
+    @property
+    def label(self) -> str:
+        """The preset's name, with the sizes that are not its own."""
+        own = self.model_dump(exclude_none=True, exclude={"preset"})
+        return ", ".join([self.preset, *(f"{name} {value}" for name, value in own.items())])
 
     def shape(self) -> Shape:
         """The preset's sizes, with those that the suite gives in their place."""
@@ -94,7 +100,7 @@ class ArmSpec(Block):
 
     label: str = Field(min_length=1)
     method: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[Any, Any] = Field(default_factory=dict)  # checked by the registry
 
 
 class BoundSpec(Block):
@@ -153,11 +159,10 @@ class SuiteSpec(Block):
             raise ValueError(f"a seed stands twice in {seeds}")
         return seeds
 
-    @model_validator(mode="after")
-    def parts_are_whole(self) -> "SuiteSpec":
-        if self.training.batch_size % self.execution.accumulate:
-            raise ValueError(
-                f"execution.accumulate {self.execution.accumulate} does not divide "
-                f"training.batch_size {self.training.batch_size}"
-            )
-        return self
+    @field_validator("execution")
+    @classmethod
+    def parts_are_whole(cls, execution: Execution, info: ValidationInfo) -> Execution:
+        training = info.data.get("training")
+        if training and training.batch_size % execution.accumulate:
+            raise ValueError(f"accumulate {execution.accumulate} does not divide batch_size {training.batch_size}")
+        return execution

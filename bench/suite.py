@@ -1,5 +1,6 @@
 """Suite files: strict YAML 1.2 whose every fault is reported at once, with file:line:column."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from bench.data import SOURCES, DataError, DataSpec, Facts, facts
 from bench.sample import grid
 from bench.spec import SuiteSpec
-from methods import OptionError, build
+from methods import OptionError, build, check
 
 Place = tuple[str | int, ...]  # keys and indices that lead to a node of the file
 
@@ -80,7 +81,8 @@ def _position(node: Any, place: Place) -> tuple[int, int]:
     for step in place:
         if not _has(node, step):
             continue  # a step that only the validator knows, such as the tag of a union
-        line, column = node.lc.key(step) if isinstance(node, CommentedMap) else node.lc.item(step)
+        with suppress(KeyError):  # a key that came by a merge (<<) has no place of its own: that of its mapping stands
+            line, column = node.lc.key(step) if isinstance(node, CommentedMap) else node.lc.item(step)
         node = node[step]
     return line + 1, column + 1
 
@@ -181,7 +183,7 @@ def _arm_faults(arm: CommentedMap, vocab_size: int) -> list[tuple[Place, str]]:
     if not isinstance(name, str) or not isinstance(options, CommentedMap | dict):
         return []  # told by the validation of the whole
     try:
-        build(name, vocab_size, **_plain(options))
+        build(name, vocab_size, **check(name, _plain(options)))
     except OptionError as error:
         return [(("options", *error.path) if error.path else ("method",), str(error))]
     return []

@@ -1,17 +1,22 @@
 """MLflow, the page where people look: experiment = suite, run = cell. This is its only import, and the driver the only
 writer. The folders of the cells are the truth; whatever the store lacks is written from them."""
 
+import hashlib
 import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.cell import read_json
+
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is away is told of soon
 
 METRICS_A_CALL = 1000  # MLflow's limit for log_batch
 
@@ -38,9 +43,15 @@ def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
     experiment = _experiment(client, runs, suite)
     runs_held = client.search_runs([experiment], max_results=50_000)
     held = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in runs_held}
+    plan = read_json(runs / "suites" / f"{suite}.json")
+    folders = {
+        (cell["id"], stage["name"]): runs / "cells" / cell["id"] / stage["folder"]
+        for cell in plan["cells"]
+        for stage in cell["stages"]
+    }
     for (arm, id), rows in table.groupby(["arm", "cell"], sort=False):
         run = held.get((str(id), str(arm))) or _create(client, experiment, rows)
-        _update(client, runs / "cells" / str(id), run, rows)
+        _update(client, folders, run, rows)
 
 
 def _experiment(client: Any, runs: Path, suite: str) -> str:
@@ -60,23 +71,26 @@ def _create(client: Any, experiment: str, rows: pd.DataFrame) -> Any:
     return run
 
 
-def _update(client: Any, folder: Path, run: Any, rows: pd.DataFrame) -> None:
-    """Logs each stage that is done and not logged yet, and the state of the cell."""
+def _update(client: Any, folders: dict[tuple[str, str], Path], run: Any, rows: pd.DataFrame) -> None:
+    """Logs each stage whose result is not the one that was logged last, and the state of the cell."""
     id = run.info.run_id
     for stage, of_stage in rows.groupby("stage", sort=False):
-        state = of_stage["status"].iloc[0]
-        tag = f"bench.{stage}"
-        if state not in ("done", "stale") or run.data.tags.get(tag) == "logged":
+        result = folders[str(rows["cell"].iloc[0]), str(stage)] / "result.json"
+        if of_stage["status"].iloc[0] not in ("done", "stale"):
+            continue
+        tag, content = f"bench.{stage}", hashlib.sha256(result.read_bytes()).hexdigest()
+        if run.data.tags.get(tag) == content:
             continue
         metrics = _metrics(of_stage)
         for start in range(0, len(metrics), METRICS_A_CALL):
             client.log_batch(id, metrics=metrics[start : start + METRICS_A_CALL])
-        for path in sorted(folder.glob(f"{stage}*/result.json")):
-            client.log_artifact(id, str(path), artifact_path=path.parent.name)
-        client.set_tag(id, tag, "logged")
+        client.log_artifact(id, str(result), artifact_path=str(stage))
+        client.set_tag(id, tag, content)
     states = set(rows["status"])
     if "failed" in states:
         client.set_tag(id, "bench.reason", rows.loc[rows["status"] == "failed", "reason"].iloc[0])
+    elif "bench.reason" in run.data.tags:
+        client.delete_tag(id, "bench.reason")
     whole = states <= {"done", "stale"}
     client.set_terminated(id, "FAILED" if "failed" in states else "FINISHED" if whole else "KILLED")
 
@@ -85,11 +99,11 @@ def _metrics(rows: pd.DataFrame) -> list[Any]:
     """Every finite number of the rows with its errors, at the tokens seen."""
     from mlflow.entities import Metric
 
-    metrics = []
+    metrics, now = [], int(time.time() * 1000)  # of equal steps MLflow shows the latest
     for row in rows.to_dict("records"):
         name = f"{row['split'] or row['stage']}/{row['metric']}"
         for suffix in ("value", "standard_error", "monte_carlo_error"):
             if math.isfinite(row[suffix]):
                 key = name if suffix == "value" else f"{name}/{suffix}"
-                metrics.append(Metric(key, float(row[suffix]), 0, int(row["tokens"])))
+                metrics.append(Metric(key, float(row[suffix]), now, int(row["tokens"])))
     return metrics

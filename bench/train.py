@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from bench import checkpoint
 from bench.bound import last_guess_costs
-from bench.code import code_fingerprint
 from bench.data import Dataset
 from bench.model import Model, times
 from bench.rng import Stream, seed_for
@@ -52,7 +51,7 @@ class Progress:
 class Trainer:
     """Trains a model in place for exactly the budget; `resume` continues from a checkpoint bit for bit on CPU.
 
-    `codes` lists the fingerprints of all code that took part: more than one after a resume with other code.
+    `environments` lists where it was trained: more than one after a resume with other code or on another device.
     """
 
     def __init__(self, model: Model, data: Dataset, training: Training, budget: Budget, seed: int, accumulate: int = 1):
@@ -69,7 +68,8 @@ class Trainer:
             fused=True,
         )
         self.average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        self.progress, self.curve, self.codes = Progress(), Curve(), [code_fingerprint()]
+        self.progress, self.curve = Progress(), Curve()
+        self.environments: list[dict[str, str]] = []
 
     def run(
         self,
@@ -183,7 +183,7 @@ class Trainer:
             "noise": self.noise.generator.get_state(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
-            "codes": self.codes,
+            "environments": self.environments,
             "progress": vars(self.progress),
             "curve": vars(self.curve),
         }
@@ -199,7 +199,7 @@ class Trainer:
         if state["cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda"])
         self.progress, self.curve = Progress(**state["progress"]), Curve(**state["curve"])
-        self.codes = list(dict.fromkeys([*state["codes"], *self.codes]))
+        self.environments = state["environments"] + self.environments
 
 
 def due(step: int, steps: int, points: int) -> bool:

@@ -1,7 +1,9 @@
 """What happens to one cell, in a process of its own: train, then each stage that is missing."""
 
+import ctypes
 import logging
 import signal
+import sys
 import time
 import traceback
 from dataclasses import asdict
@@ -18,7 +20,7 @@ from bench import cell as record
 from bench import checkpoint
 from bench.bound import Estimate, bound
 from bench.data import Dataset, DataSpec, load
-from bench.environment import environment, settle
+from bench.environment import environment, joined, settle
 from bench.measures import mean_nats, measures
 from bench.model import Model
 from bench.network import Shape
@@ -31,38 +33,53 @@ from methods import build
 
 log = logging.getLogger(__name__)
 
-FAILED, INTERRUPTED = 3, 130  # exit codes, as of the command itself
+FAILED, BUSY, INTERRUPTED = 3, 75, 130  # exit codes; 75: another process is at work on the cell
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process is sent when its parent dies
 
 
 class Worker:
     """Carries out the job in a cell's folder."""
 
     def __init__(self, cell: Path):
+        """Raises BrokenRecord when there is no job in the folder."""
         self.cell, self.job = cell, record.read_json(cell / "job.json")
+        if self.job is None:
+            raise record.BrokenRecord(f"{cell} holds no job.json; cells are started by bench run")
         self.execution = Execution(**self.job["execution"])
         self.device, self.precision = settle(self.execution)
         self.stopped = False
 
     def run(self) -> int:
-        """Does every stage that has no result; returns the exit code: 0, 3 after a failure, 130 when stopped."""
+        """Does every stage that has no result.
+
+        Returns the exit code: 0, 3 after a failure, 75 when another process holds the cell, 130 when stopped.
+        """
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._stop)
-        with record.at_work(self.cell):
-            for stage in self.job["stages"]:
-                folder = self.cell / stage["folder"]
-                if (folder / "result.json").exists():
-                    continue
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    result = getattr(self, stage["name"])(folder, stage["block"])
-                    made = environment(self.device, self.precision, self.execution)
-                    record.succeed(folder, {"environment": made, "block": stage["block"], **result})
-                except Interrupted:
-                    return INTERRUPTED
-                except Exception as error:
-                    log.error("%s of %s failed: %s", stage["name"], self.cell.name, error)
-                    record.fail(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
-                    return FAILED
+        stop_with_parent()
+        try:
+            with record.at_work(self.cell):
+                return self._do_stages()
+        except record.Busy as busy:
+            log.error("%s", busy)
+            return BUSY
+
+    def _do_stages(self) -> int:
+        for stage in self.job["stages"]:
+            folder = self.cell / stage["folder"]
+            if record.read_json(folder / "result.json") is not None:
+                continue
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                result = getattr(self, stage["name"])(folder, stage["block"])
+                made = environment(self.device, self.precision, self.execution)
+                record.succeed(folder, {"environment": made, "block": stage["block"], **result})
+            except Interrupted:
+                return INTERRUPTED
+            except Exception as error:
+                log.error("%s of %s failed: %s", stage["name"], self.cell.name, error)
+                record.fail(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+                return FAILED
         return 0
 
     def train(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +89,7 @@ class Worker:
         trainer = Trainer(
             model, data, training, Budget(steps=self.job["steps"]), self.job["seed"], self.execution.accumulate
         )
+        trainer.environments.append(environment(self.device, self.precision, self.execution))
         state = checkpoint.load(folder)
         if state is not None:
             trainer.resume(state)
@@ -97,7 +115,7 @@ class Worker:
             "tokens_per_second": progress.tokens / progress.seconds,
             **model.parameter_counts(),
             "curve": asdict(trainer.curve),
-            "codes": trainer.codes,
+            "environment": joined(trainer.environments),
         }
 
     def bound(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
@@ -163,12 +181,15 @@ class Worker:
     def _protocol(self, model: Model, spec: BoundSpec, x: Tensor) -> str:
         """What a number of the bound depends on beside the model, in words."""
         method = model.method
+        steps = method.needs.steps
+        draws = f"{spec.draws} mirrored draws x {spec.replicates}, noise {spec.seed}"
         if method.exact:
             how = "exact likelihood"
         elif method.masking is not None:
-            how = f"exactly k masked, {spec.draws} mirrored draws x {spec.replicates}"
+            how = f"exactly k masked, {draws}"
         else:
-            how = f"stratified t with both ends, {spec.draws} mirrored draws x {spec.replicates}"
+            ends = ", last guess" if method.t_min > 0 else ""
+            how = (f"t on {steps} steps{ends}" if steps else "stratified t with both ends") + f", {draws}"
         text = f"{spec.split} packed without overlap, {x.shape[1]} tokens a sequence"
         return f"{how}; {text}; averaged weights; {self.precision}"
 
@@ -181,6 +202,12 @@ class Worker:
         if self.stopped:
             raise SystemExit(INTERRUPTED)  # asked twice: at once
         self.stopped = True
+
+
+def stop_with_parent() -> None:
+    """Asks Linux to send SIGTERM when the driver dies, so that no worker goes on unseen; elsewhere it does nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _estimate(found: Estimate) -> dict[str, Any]:

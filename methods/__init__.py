@@ -11,10 +11,21 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from methods.absorbing import Md4, Mdlm
 from methods.autoregressive import Autoregressive
+from methods.d3pm import D3pmAbsorb, D3pmUniform
+from methods.gidd import Gidd
 from methods.method import Method
 from methods.schedules import SCHEDULES, Schedule
+from methods.uniform import Udlm
 
-METHODS: dict[str, type[Method]] = {"ar": Autoregressive, "mdlm": Mdlm, "md4": Md4}
+METHODS: dict[str, type[Method]] = {
+    "ar": Autoregressive,
+    "mdlm": Mdlm,
+    "md4": Md4,
+    "udlm": Udlm,
+    "gidd": Gidd,
+    "d3pm-absorb": D3pmAbsorb,
+    "d3pm-uniform": D3pmUniform,
+}
 
 
 class OptionError(ValueError):
@@ -28,12 +39,17 @@ class OptionError(ValueError):
         self.path = path
 
 
-def build(name: str, vocab_size: int, **options: Any) -> Method:
+def build(name: str, /, vocab_size: int, **options: Any) -> Method:
     """The method registered as `name` for ids 0..vocab_size-1.
 
-    Raises OptionError, with what is known and the nearest name, on an unknown name, option or ill-typed value.
+    Raises OptionError, with what is known and the nearest name, on an unknown name, option or ill-typed value, and on
+    options that do not go together.
     """
-    return METHODS[known(name, METHODS, "method")](vocab_size, **check(name, options))
+    checked = check(name, options)
+    try:
+        return METHODS[name](vocab_size, **checked)
+    except ValueError as error:
+        raise OptionError(f'method "{name}": {error}') from None
 
 
 def check(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +88,7 @@ def _typed(factory: type, options: dict[str, Any], owner: str, path: tuple[str, 
     expected = parameters(factory)
     typed = {}
     for name, value in options.items():
+        name = str(name)
         known(name, expected, "option", f" for {owner}", (*path, name))
         annotation = expected[name].annotation
         here = (*path, name)
@@ -85,15 +102,22 @@ def _schedule(value: Any, owner: str, path: tuple[str, ...]) -> Schedule:
     if isinstance(value, Schedule):
         return value
     options = dict(value) if isinstance(value, dict) else {"name": value}
+    if "name" not in options:
+        raise OptionError(f"the schedule of {owner} has no name; known: {', '.join(SCHEDULES)}", path)
     inner = (*path, "name") if "name" in options and isinstance(value, dict) else path
     name = known(options.pop("name", None), SCHEDULES, "schedule", f" for {owner}", inner)
     factory = SCHEDULES[name]
-    return factory(**_typed(factory, options, f'schedule "{name}"', path))
+    try:
+        return factory(**_typed(factory, options, f'schedule "{name}"', path))
+    except OptionError:
+        raise
+    except ValueError as error:
+        raise OptionError(f'schedule "{name}" for {owner}: {error}', path) from None
 
 
 def _value(annotation: Any, value: Any, owner: str, path: tuple[str, ...]) -> Any:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+        return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         reason = " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
         raise OptionError(f'option "{path[-1]}" of {owner} is {value!r}: {reason}', path) from None

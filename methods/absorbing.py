@@ -92,7 +92,7 @@ class Absorbing(Method):
         steps = self.needs.steps
         assert steps is not None
         s = (t - 1 / steps).clamp(min=0)
-        alpha_t, alpha_s = self.schedule.alpha(t), self.schedule.alpha(s)
+        alpha_t, alpha_s = self.schedule.alpha(t), self.schedule.signal(s)
         reveal = (alpha_s - alpha_t) / (1 - alpha_t)
         if self.zero_masking:
             return -steps * reveal * pick(prediction, x)

@@ -43,13 +43,15 @@ class D3pmAbsorb(D3pm):
 
     def __init__(self, vocab_size: int, schedule: Schedule = Linear(), steps: Steps = 1000, hybrid: Share = 0.01):
         super().__init__()
+        if schedule.alpha(torch.ones((), dtype=torch.float64)) > 1e-12:
+            raise ValueError(f"the chain has to end in masks alone, but {schedule} leaves signal at t = 1")
         self.vocab_size = self.mask = vocab_size
         self.states = vocab_size + 1
         self.schedule, self.steps, self.hybrid = schedule, steps, hybrid
         self.needs = Needs(time=True, extra_tokens=1, extra_scores=1, steps=steps)
 
     def mix(self, t: Times) -> tuple[Tensor, Tensor]:
-        alpha = self.schedule.alpha(t)
+        alpha = self.schedule.signal(t)
         noise = torch.zeros(*alpha.shape, self.states, dtype=alpha.dtype, device=alpha.device)
         noise[..., self.mask] = 1 - alpha
         return alpha, noise

@@ -19,11 +19,12 @@ class Gidd(ContinuousMixing):
     """q_t = ((1 - t) x + t mask + c_t uniform) / (1 + c_t), c_t = B (t (1 - t))^(gamma / 2) (GIDD section 4.1).
 
     `uniform_share` is the share of uniform tokens at t = 1/2. `weighting` is what training minimises: the bound, the
-    bound with its weights clipped to at most 1, or the paper's dynamic weights; the bound that is reported never changes.
+    bound with its weights clipped to at most 1, or the paper's dynamic weights; the reported bound never changes.
     """
 
     paper = "von Rütte et al. 2025, arXiv:2503.04482"
     neighbours = ("mdlm",)
+    warp = 2.0
 
     def __init__(
         self,
@@ -65,9 +66,9 @@ class Gidd(ContinuousMixing):
         return weight * self.mismatch(x, z, t, prediction)
 
     def dynamic(self, x: Tokens, z: Latent, t: Times) -> Tensor:
-        """2 at masks, 1 at other tokens, B / V exp(gamma / 2 sigmoid(-t)) where nothing changed, at most 2.
+        """2 at masks, 1 at other tokens, B / (V + 1) exp(gamma / 2 sigmoid(-t)) where nothing changed, at most 2.
 
-        The last is what the public code computes; the paper's text has exp(-lambda / 2) there.
+        The last is what the public code computes, the mask counted; the paper's text has B / V exp(-lambda / 2) there.
         """
-        same = self.height / self.vocab_size * torch.exp(self.gamma / 2 * torch.sigmoid(-t))
+        same = self.height / self.states * torch.exp(self.gamma / 2 * torch.sigmoid(-t))
         return torch.where(z == self.mask, 2.0, torch.where(z == x, same, 1.0)).clamp(max=2.0)

@@ -1,8 +1,8 @@
-"""Diffusion towards a mixture of noise: q(z | x) = alpha_t [z = x] + (1 - alpha_t) noise_t(z). The algebra that D3PM, UDLM
-and GIDD share.
+"""Diffusion towards a mixture of noise, q(z | x) = alpha_t [z = x] + (1 - alpha_t) noise_t(z).
 
-The prediction is the leave-one-out law p(x_i | z without z_i); the reverse process puts it in the place of x (D3PM,
-arXiv:2107.03006v3, section 3.3; UDLM, arXiv:2412.10193; GIDD, arXiv:2503.04482).
+This is what D3PM, UDLM and GIDD share. The prediction is the leave-one-out law p(x_i | z without z_i); the reverse
+process puts it in the place of x (D3PM, arXiv:2107.03006v3, section 3.3; UDLM, arXiv:2412.10193v1; GIDD,
+arXiv:2503.04482).
 """
 
 from abc import abstractmethod
@@ -43,7 +43,7 @@ class Mixing(Method):
         return (alpha[..., None] * same + noise.gather(-1, z[..., None])).log()
 
     def transition(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs:
-        """p(z_s | z_t) = q(z_t | z_s) p(z_s) / p(z_t), with the prediction in the place of x (GIDD eq. 6; D3PM eq. 3)."""
+        """p(z_s | z_t) = q(z_t | z_s) p(z_s) / p(z_t), the prediction in the place of x (GIDD eq. 6; D3PM eq. 3)."""
         return (self._landing(z, t, s) * self.marginal(prediction, s)).log().log_softmax(-1)
 
     def _landing(self, z: Latent, t: Times, s: Times) -> Tensor:
@@ -55,9 +55,13 @@ class Mixing(Method):
 
     def step_cost(self, x: Tokens, z: Latent, t: Times, s: Times, prediction: LogProbs) -> Nats:
         """KL(q(z_s | z_t, x) || p(z_s | z_t)), nats; at s = 0 minus log p(x | z_t) (D3PM eq. 1)."""
-        known = F.one_hot(x, self.vocab_size).double().log()
-        q, p = self.transition(z, t, s, known), self.transition(z, t, s, prediction)
-        return torch.where(q == -torch.inf, 0.0, q.exp() * (q - p)).sum(-1)
+        landing = self._landing(z, t, s)
+        q, p = self.marginal(F.one_hot(x, self.vocab_size).double().log(), s), self.marginal(prediction, s)
+        law, guess = landing * q, landing * p
+        there = law > 0  # elsewhere 0 log 0 = 0, and no gradient
+        ratio = torch.where(there, q, 1.0).log() - torch.where(there, p, 1.0).log()
+        q_t, p_t = law.sum(-1), guess.sum(-1)
+        return (law * ratio).sum(-1) / q_t + p_t.log() - q_t.log()
 
     def last_guess(self, z: Latent, t: Times, prediction: LogProbs) -> LogProbs:
         """log p(x | z): the prediction times the evidence q(z | x), normalised over the V tokens."""
@@ -69,7 +73,7 @@ class ContinuousMixing(Mixing):
 
     @abstractmethod
     def rate(self, z: Latent, t: Times) -> Tensor:
-        """How fast noise turns a token into z at time t: the mass of noise' - alpha' / alpha * the mass of noise [*P]."""
+        """How fast noise turns a token into z: m' - alpha' / alpha m, m the mass of noise on z at time t [*P]."""
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
         """rate(z) / q(z) * (KL(q || p) + IS(q(z), p(z))) (GIDD theorem 1)."""

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Small = Annotated[float, Field(ge=0, lt=0.5)]
 
 
@@ -36,6 +36,10 @@ class Schedule(ABC):
     def weight(self, t: Tensor) -> Tensor:
         """-alpha'(t) / (1 - alpha(t)), the rate at which masked tokens are revealed (MDLM eq. 10; MD4 eq. 5)."""
         return -self.slope(t) / (1 - self.alpha(t))
+
+    def signal(self, t: Tensor) -> Tensor:
+        """alpha(t) of a chain in discrete time, which starts from clean text whatever the curve says: 1 at t = 0."""
+        return torch.where(t > 0, self.alpha(t), 1.0)
 
     @property
     def reaches_both_ends(self) -> bool:
@@ -135,8 +139,16 @@ class MdlmCosineSquared(Schedule):
         return math.pi / torch.tan(math.pi / 2 * t)
 
 
+@dataclass(frozen=True)
 class _Sigma(Schedule):
-    """alpha = exp(-sigma(t)), stated through the total noise sigma and its rate."""
+    """alpha = exp(-sigma(t)), stated through the total noise sigma and its rate; sigma grows from min to max."""
+
+    sigma_min: Positive
+    sigma_max: Positive
+
+    def __post_init__(self) -> None:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min} is not below sigma_max {self.sigma_max}")
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class UniformNoise(Mixing):
         self.needs = Needs(time=True)
 
     def mix(self, t: Times) -> tuple[Tensor, Tensor]:
-        alpha = self.schedule.alpha(t)
+        alpha = self.schedule.signal(t)
         return alpha, ((1 - alpha) / self.states)[..., None].expand(*alpha.shape, self.states)
 
     def prior(self, like: Tokens, rng: Noise) -> Latent:
@@ -35,6 +35,7 @@ class Udlm(UniformNoise, ContinuousMixing):
     """UDLM: the exact bound for uniform noise in continuous time."""
 
     paper = "Schiff et al. 2024, arXiv:2412.10193v1"
+    warp = 2.0
 
     def __init__(self, vocab_size: int, schedule: Schedule = Linear()):
         super().__init__(vocab_size, schedule)

@@ -16,9 +16,9 @@ MEANINGS = {
     "=": "the likelihood itself",
     "<=": "a bound with a certificate",
     "†": "a bound whose certificate has not been run; <= is kept for certified ones",
-    "±": "one standard error: over the seeds where there are several, else over the n sequences of the one seed,"
-    " which shows no variance of training",
-    "~": "within 1.96 combined standard errors of the lowest value, which is bold; judged unpaired",
+    "±": "one standard error: over the seeds (and the Monte Carlo noise that they share) where there are several, else"
+    " over the n sequences of the one seed, which shows no variance of training",
+    "~": "within 1.96 combined standard errors, over seeds and sequences, of the lowest value, which is bold; unpaired",
 }
 SURVIVORS = "a mean over the seeds that finished; the status names the others"
 STALE = "measured by other code than this checkout's"
@@ -30,6 +30,7 @@ class Estimate:
 
     value: float
     error: float = math.nan  # one standard error: over seeds when there are several, over documents when there is one
+    sampling: float = math.nan  # one standard error over the documents, which the seeds share
     monte_carlo_error: float = math.nan
     documents: int = 0
     seeds: int = 0
@@ -140,11 +141,15 @@ def pool(rows: pd.DataFrame, planned: int = 0) -> Estimate | None:
     seeds = len(rows)
     if not seeds:
         return None
-    noise = (rows["monte_carlo_error"] ** 2).sum(min_count=seeds) ** 0.5 / seeds
+    noise = float(
+        rows["monte_carlo_error"].fillna(0.0).mean()
+    )  # the seeds share their noise, so it does not average out
+    several = math.hypot(rows["value"].std() / math.sqrt(seeds), noise) if seeds > 1 else math.nan
     return Estimate(
         value=float(rows["value"].mean()),
-        error=float(rows["value"].std() / math.sqrt(seeds) if seeds > 1 else rows["standard_error"].iloc[0]),
-        monte_carlo_error=float(noise),
+        error=several if seeds > 1 else float(rows["standard_error"].iloc[0]),
+        sampling=float(rows["standard_error"].mean()),
+        monte_carlo_error=noise,
         documents=int(rows["n"].min()),
         seeds=seeds,
         planned=max(planned, seeds),
@@ -188,8 +193,12 @@ def warn(record: Record) -> str:
 
 
 def is_tied(one: Estimate, other: Estimate) -> bool:
-    """True when two values differ by at most 1.96 combined standard errors; unknown errors count as zero."""
-    errors = [number.error if number.error > 0 else 0.0 for number in (one, other)]
+    """True when two values differ by at most 1.96 combined standard errors, over seeds and over documents.
+
+    Unknown errors count as zero.
+    """
+    spreads = [(number.error, number.sampling if number.seeds > 1 else 0.0) for number in (one, other)]
+    errors = [error for pair in spreads for error in pair if error > 0]
     return abs(one.value - other.value) <= 1.96 * math.hypot(*errors)
 
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # tensors of a test are small: threads would only wait for each other
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,8 +12,11 @@ from bench.network import Shape
 from bench.rng import Keyed
 from methods import build
 from methods.absorbing import Md4, Mdlm
+from methods.d3pm import D3pmAbsorb, D3pmUniform
+from methods.gidd import Gidd
 from methods.method import Method
 from methods.schedules import Cosine, Geometric, MdlmCosine, Polynomial
+from methods.uniform import Udlm
 from tests.toys import TEXTS, L, V, exact_bound, model
 
 METHODS: dict[str, Method] = {
@@ -27,6 +30,12 @@ METHODS: dict[str, Method] = {
     "no carry-over": Mdlm(V, carry_over=False),
     "geometric": Mdlm(V, Geometric()),
     "signal left": Md4(V, MdlmCosine(0.05)),
+    "udlm": Udlm(V),
+    "udlm with signal left": Udlm(V, MdlmCosine(0.05)),
+    "gidd": Gidd(V, 0.2),
+    "gidd without uniform noise": Gidd(V, 0.0),
+    "d3pm-absorb": D3pmAbsorb(V, steps=3),
+    "d3pm-uniform": D3pmUniform(V, steps=3),
     "three steps": Mdlm(V, steps=3),
     "three steps, no carry-over": Mdlm(V, steps=3, carry_over=False),
 }

@@ -249,6 +249,96 @@ def test_a_tracking_server_of_ones_own_is_used(done, tmp_path, monkeypatch):
     assert len(client.search_runs([experiment.experiment_id])) == 2
 
 
+def test_a_worker_dies_with_its_driver_and_the_next_run_goes_on(tmp_path):
+    suite = tmp_path / "long.yaml"
+    suite.write_text(LONG.replace("steps: 60", "steps: 400"))
+    command = [sys.executable, "-m", "bench", "run", str(suite), "--runs", str(tmp_path / "runs")]
+    driver = subprocess.Popen(command, cwd=ROOT)
+    planned = plan(read_suite(suite))
+    first = folder_of(tmp_path / "runs", planned.cells[0])
+    wait_for((first / "train" / "checkpoint.pt").exists, driver)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    deadline = time.monotonic() + 30
+    while record.is_busy(first) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not record.is_busy(first)
+    assert not (first / "train" / "result.json").exists()
+    assert run("run", suite, "--runs", tmp_path / "runs") == DONE
+
+
+def test_a_second_run_in_the_same_folder_waits_its_turn(tiny, tmp_path, capsys):
+    with record.at_work(tmp_path / "runs"):
+        assert run("run", tiny, "--runs", tmp_path / "runs") == INCOMPLETE
+    assert "another process is at work" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "cells").exists()
+
+
+def test_a_store_that_cannot_be_written_costs_no_result(tiny, tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlflow.db").write_text("no database")
+    assert run("run", tiny, "--runs", tmp_path / "runs") == DONE
+    told = capsys.readouterr()
+    assert "NOT tracked" in told.err
+    assert "MDLM" in told.out
+
+
+def test_results_that_change_reach_mlflow(tiny, tmp_path):
+    from mlflow import MlflowClient
+
+    found = []
+    for draws in (2, 16):
+        tiny.write_text(TINY.replace("draws: 2, ", f"draws: {draws}, "))
+        assert run("run", tiny, "--runs", tmp_path / "runs") == DONE
+        client = MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("tiny")
+        assert experiment is not None
+        (one,) = client.search_runs([experiment.experiment_id], "params.arm = 'MDLM'")
+        bits = bench.load(tmp_path / "runs").query("arm == 'MDLM' and metric == 'bits_per_char'")["value"].iloc[0]
+        assert one.data.metrics["test/bits_per_char"] == pytest.approx(float(bits))
+        found.append(float(bits))
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("command", ["run", "status", "report", "plan"])
+def test_a_torn_record_is_named_with_the_way_out(command, tiny, tmp_path, capsys):
+    assert run("run", tiny, "--runs", tmp_path / "runs") == DONE
+    torn = next((tmp_path / "runs" / "cells").glob("*/train/result.json"))
+    torn.write_text("{")
+    capsys.readouterr()
+    assert run(command, tiny, "--runs", tmp_path / "runs") == BAD_USE
+    assert f"{torn} is not a whole record" in capsys.readouterr().err
+
+
+def test_a_broken_checkpoint_is_a_failure_that_says_what_to_do(tmp_path):
+    suite = tmp_path / "tiny.yaml"
+    suite.write_text(TINY)
+    folder = folder_of(tmp_path / "runs", plan(read_suite(suite)).cells[0])
+    (folder / "train").mkdir(parents=True)
+    (folder / "train" / "checkpoint.pt").write_bytes(b"half a file")
+    assert run("run", suite, "--runs", tmp_path / "runs") == FAILED
+    reasons = bench.load(tmp_path / "runs")["reason"]
+    assert reasons.str.contains("is not a whole checkpoint").any()
+    assert reasons.str.contains("remove it to train again").any()
+
+
+def test_labels_are_words_and_not_markup(tmp_path, capsys):
+    suite = tmp_path / "odd.yaml"
+    suite.write_text(TINY.replace("label: AR", "label: '[/x] [ar]'").replace("Does it hold?", "'[/] Really?'"))
+    assert run("plan", suite, "--runs", tmp_path / "runs") == DONE
+    assert "[/x] [ar]" in capsys.readouterr().out
+
+
+def test_a_suite_that_changed_since_it_was_run_is_told(done, capsys):
+    suite = done / "tiny.yaml"
+    suite.write_text(TINY.replace("steps: 6", "steps: 99"))
+    try:
+        assert run("report", suite, "--runs", done / "runs") == DONE
+    finally:
+        suite.write_text(TINY)
+    assert "changed since it was run" in capsys.readouterr().err
+
+
 def test_a_cell_is_worked_on_by_one_process_at_a_time(tmp_path):
     (tmp_path / "cell").mkdir()
     with record.at_work(tmp_path / "cell"):

@@ -32,7 +32,7 @@ EVERY_OPTION = [
     for carry_over in (True, False)
     for zero_masking in (True, False)
     for steps in (None, 3)
-    for schedule in (Linear(), Cosine(), LinearSigma(), MdlmCosine(0.05))
+    for schedule in (Linear(), Cosine(), LinearSigma(0.5), MdlmCosine(0.05))
 ]
 
 
@@ -225,6 +225,13 @@ def test_i16_with_the_true_posterior_the_bound_is_the_likelihood_of_every_text(k
 def test_i16_where_a_schedule_stops_short_its_ends_keep_the_bound_above_the_entropy(schedule):
     found = float((LAW * bounds(bayes(Mdlm(V, schedule)))).sum())
     assert -1e-9 < found - ENTROPY < 0.02
+
+
+@pytest.mark.parametrize("schedule", [LinearSigma(), LinearSigma(0.5), Geometric()], ids=repr)
+def test_i17_in_discrete_time_a_schedule_that_never_shows_all_has_no_free_guess(schedule):
+    """What is still masked after the first step back is guessed, and paid for, in that step."""
+    for steps in (1, 3, 1000):
+        assert float((LAW * bounds(bayes(Mdlm(V, schedule, steps=steps)))).sum()) > ENTROPY - 1e-9
 
 
 def test_i17_with_the_true_posterior_more_steps_close_the_gap_as_one_over_steps():

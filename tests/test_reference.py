@@ -129,3 +129,21 @@ def test_md4s_step_is_that_of_its_code(name, grid, step):
     found = method.transition(z, t, s, method.read(case["logits"], z, t)).exp()
     torch.testing.assert_close(found[masked], case[f"{grid}_{step}_probs"][masked], rtol=1e-9, atol=1e-12)
     assert (found[~masked].argmax(-1) == z[~masked]).all()
+
+
+def test_mdlms_cached_step_has_the_same_law():
+    """Their cache uses t itself as the chance of a mask; the weights it draws from are those of the plain step."""
+    case = load("mdlm_ddpm_cache")
+    z = case["z_t"]
+    t, s = (case[time][:, None].expand(z.shape) for time in ("t", "s"))
+    found = Mdlm(V).transition(z, t, s, Mdlm(V).read(scores(Mdlm(V), case["logits"]), z, t)).exp()
+    torch.testing.assert_close(found, case["p_zs"], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MD4)
+def test_md4s_discrete_loss_at_the_end_of_time_is_that_of_its_code(name):
+    """Only where s > 0: their first step stops short of alpha = 1 and pays the rest as a reconstruction."""
+    case = load("edge_md4")
+    last = case["t"] > 0.99
+    found = bound(Md4(V, Shifted(MD4[name]), steps=100), case, torch.ones(3, dtype=torch.float64)).sum(-1)
+    torch.testing.assert_close(found[last], case[f"{name}_loss_disc_T100"][last], rtol=1e-7, atol=0)

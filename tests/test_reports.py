@@ -129,7 +129,19 @@ def test_several_seeds_give_their_mean_and_the_error_over_seeds() -> None:
     table = build_main(make_record(*(make_arm("A", bits, seed=seed) for seed, bits in enumerate([3.0, 3.2, 3.4]))))
     found = number(score(table, "A"))
     assert (found.value, found.seeds) == (pytest.approx(3.2), 3)
-    assert found.error == pytest.approx(0.2 / math.sqrt(3))  # the standard deviation of the three is 0.2
+    noise = found.monte_carlo_error  # which the seeds share: it does not shrink with their number
+    assert found.error == pytest.approx(math.hypot(0.2 / math.sqrt(3), noise))  # the deviation of the three is 0.2
+
+
+def test_seeds_that_agree_by_their_shared_noise_are_not_sure() -> None:
+    """Two seeds met the same few masks: their spread is nothing, the noise and the documents are much."""
+    rough = make_arm("rough", 4.0, seed=0) + make_arm("rough", 4.001, seed=1)
+    for row in rough:
+        if row["metric"] == "bits_per_char":
+            row.update(standard_error=0.6, monte_carlo_error=0.5)
+    table = build_main(make_record(make_arm("sure", 4.3, seed=0), make_arm("sure", 4.3, seed=1), rough))
+    assert number(score(table, "rough")).error == pytest.approx(0.5, rel=0.01)
+    assert "~" in score(table, "sure").marks
 
 
 def test_stale_numbers_are_shown_and_marked() -> None:

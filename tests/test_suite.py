@@ -60,6 +60,34 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
         ("method: mdlm}", "method: mdlm, options: {schedule: {name: polynomial, pwer: 2}}}"),
         r"8:72: unknown option \"pwer\" for schedule \"polynomial\"; did you mean \"power\"\?",
     ),
+    "an option that is no word": (
+        ("method: mdlm}", "method: mdlm, options: {1: 2}}"),
+        r"8:33: unknown option \"1\" for method \"mdlm\"",
+    ),
+    "an option of the constructor alone": (
+        ("method: mdlm}", "method: mdlm, options: {vocab_size: 2}}"),
+        r"8:43: unknown option \"vocab_size\" for method \"mdlm\"",
+    ),
+    "a schedule without a name": (
+        ("method: mdlm}", "method: mdlm, options: {schedule: {power: 2}}}"),
+        r"8:43: the schedule of method \"mdlm\" has no name; known: linear",
+    ),
+    "a schedule that rises": (
+        ("method: mdlm}", "method: mdlm, options: {schedule: {name: geometric, sigma_min: 30}}}"),
+        r"8:43: schedule \"geometric\" for method \"mdlm\": sigma_min 30.0 is not below sigma_max 20.0",
+    ),
+    "a number that is not finite": (
+        ("batch_size: 8,", "batch_size: 8, learning_rate: .inf,"),
+        r"5:27: training.learning_rate is inf: Input should be a finite number",
+    ),
+    "parts that do not divide the batch": (
+        ("{device: cpu}", "{device: cpu, accumulate: 3}"),
+        r"13:1: execution: accumulate 3 does not divide batch_size 8",
+    ),
+    "a fault that came by a merge": (
+        ("label: MDLM, method: mdlm}", "<<: {method: mdml}, label: MDLM}"),
+        r"8:5: unknown method \"mdml\"",
+    ),
     "more calls than steps of time": (
         ("method: mdlm}", "method: mdlm, options: {steps: 3}}"),
         r"8:43: evaluation.samples: 4 calls are more than the 3",

@@ -33,9 +33,9 @@ class Lookup(nn.Module):
         return hidden
 
 
-def model(method: Method, seed: int = 0) -> Model:
+def model(method: Method, seed: int = 0, kind: type[Model] = Model) -> Model:
     """The harness's model with the table in the place of the transformer."""
-    made = Model.__new__(Model)
+    made = kind.__new__(kind)
     nn.Module.__init__(made)
     made.method, made.vocab_size, made.precision = method, V, "float32"
     states, scores = V + method.needs.extra_tokens, V + method.needs.extra_scores
@@ -43,16 +43,30 @@ def model(method: Method, seed: int = 0) -> Model:
     return made
 
 
+class Oracle(Model):
+    """The model whose network knows the law of the texts: exact posteriors by counting, through `method.perfect`."""
+
+    law: Tensor
+
+    def hidden(self, z: Tensor, t: Tensor) -> Tensor:
+        each = t[:, None].expand(z.shape)
+        by_token = self.method.log_noise(z, each)  # [B, L, V]
+        by_place = torch.stack([by_token[:, i, TEXTS[:, i]] for i in range(L)], -1)  # [B, texts, L]
+        whole, others = torch.empty(2, *z.shape, V, dtype=torch.float64)
+        for i in range(L):
+            rest = by_place.sum(-1) - by_place[..., i] if L > 1 else 0.0
+            for v in range(V):
+                fits = TEXTS[:, i] == v
+                others[:, i, v] = (self.law.log() + rest)[:, fits].logsumexp(-1)
+        whole = (others + by_token).log_softmax(-1).nan_to_num(0.0)  # a z that cannot be gives nothing to normalise
+        others = others.log_softmax(-1).nan_to_num(0.0)
+        return self.method.perfect(whole.clamp(min=-300), others.clamp(min=-300), z, each)
+
+
 def bayes(method: Method, law: Tensor = LAW) -> Model:
-    """The model whose network knows the law of the texts: exact posteriors by counting (masked noise only)."""
-    made = model(method)
-    latents = every_latent(method)
-    fits = ((latents[:, None] == V) | (latents[:, None] == TEXTS)).all(-1)  # [Z, texts]
-    weight = fits * law
-    tables = [torch.stack([weight[:, TEXTS[:, i] == v].sum(-1) for v in range(V)], -1) for i in range(L)]
-    with torch.no_grad():
-        made.network.table.copy_(torch.stack(tables, 1).log().clamp(min=-300))
-        made.network.drift.zero_()
+    """The model with the true posterior in the place of its network."""
+    made = model(method, kind=Oracle)
+    made.law = law  # type: ignore[assignment]
     return made
 
 
@@ -71,9 +85,9 @@ def probability(method: Method, x: Tensor, t: float) -> Tensor:
 def density(made: Model, x: Tensor, t: float, clock: float | None = None) -> Tensor:
     """E over z at time t of the integrand, summed over positions; `clock` overrides what the network is told."""
     method, z = made.method, every_latent(made.method)
-    told = torch.full((len(z),), t if clock is None else clock, dtype=torch.float64)
     each = torch.full(z.shape, t, dtype=torch.float64)
-    scores = made.network(z, told if method.needs.time else None)
+    told = each[:, 0] if clock is None else torch.full((len(z),), clock, dtype=torch.float64)
+    scores = made.hidden(z, told) if clock is None else made.network(z, told)
     cost = method.bound(x.expand(z.shape), z, each, method.read(scores, z, each)).sum(-1)
     q = probability(method, x, t)
     return (q * torch.where(q > 0, cost, 0.0)).sum()
@@ -83,7 +97,7 @@ def last_guess(made: Model, x: Tensor, t: float) -> Tensor:
     """E over z at time t of -log p(x | z)."""
     method, z = made.method, every_latent(made.method)
     each = torch.full(z.shape, t, dtype=torch.float64)
-    guess = method.last_guess(z, each, method.read(made.network(z, each[:, 0]), z, each))
+    guess = method.last_guess(z, each, method.read(made.hidden(z, each[:, 0]), z, each))
     q = probability(method, x, t)
     return (q * torch.where(q > 0, -pick(guess, x.expand(z.shape)).sum(-1), 0.0)).sum()
 
@@ -105,23 +119,29 @@ def exact_bound(made: Model, x: Tensor) -> Tensor:
         first = round(method.t_min * steps)
         total = sum((density(made, x, i / steps) for i in range(first + 1, steps + 1)), torch.zeros(())) / steps
     elif method.masking is not None:
-        return integral(lambda t: density(made, x, t, max(t, method.t_min)), 0.0, 1.0)
+        return integral(lambda t: density(made, x, t), 0.0, 1.0)
     else:
         total = integral(lambda t: density(made, x, t), method.t_min, 1.0)
     ends = last_guess(made, x, method.t_min) if method.t_min > 0 else torch.zeros(())
     return total + ends + method.prior_gap(x[None]).sum()
 
 
+def prior_law(method: Method) -> Tensor:
+    """The law of one position at t = 1, read off the noise: the mean over tokens of what is left of them [states]."""
+    states = V + method.needs.extra_tokens
+    one = torch.ones(states, dtype=torch.float64)
+    return method.log_noise(torch.arange(states), one).exp().mean(-1)
+
+
 def sampler_law(made: Model, times: list[float]) -> Tensor:
     """The exact law over texts of stepping from the prior along `times` and guessing at the last [9]."""
     method, z = made.method, every_latent(made.method)
-    left = method.prior_gap(TEXTS[:1])[0, 0] / np.log(V)  # alpha(1), which the prior spreads evenly over the tokens
-    each = torch.cat([(left / V).expand(V), (1 - left)[None]])
-    law = each[z].prod(-1)
+    law = prior_law(method)[z].prod(-1)
     for t, s in pairwise(times):
         at_t, at_s = (torch.full(z.shape, time, dtype=torch.float64) for time in (t, s))
-        moves = method.transition(z, at_t, at_s, method.read(made.network(z, at_t[:, 0]), z, at_t)).exp()
+        moves = method.transition(z, at_t, at_s, method.read(made.hidden(z, at_t[:, 0]), z, at_t)).exp()
+        moves = moves.nan_to_num(0.0)  # from a z that cannot be
         law = law @ (moves[:, 0, :, None] * moves[:, 1, None, :]).flatten(1)
     at_end = torch.full(z.shape, times[-1], dtype=torch.float64)
-    guess = method.last_guess(z, at_end, method.read(made.network(z, at_end[:, 0]), z, at_end)).exp()
+    guess = method.last_guess(z, at_end, method.read(made.hidden(z, at_end[:, 0]), z, at_end)).exp().nan_to_num(0.0)
     return law @ (guess[:, 0, :, None] * guess[:, 1, None, :]).flatten(1)
