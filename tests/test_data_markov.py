@@ -148,3 +148,10 @@ def test_settings_outside_their_range_are_refused(wrong):
 
 def test_whole_numbers_are_fine_where_a_fraction_is_meant():
     assert Markov(concentration=1).concentration == 1.0
+
+
+@pytest.mark.parametrize(("field", "sizes"), [("train", {"train": 10**12}), ("test", {"test": 10**9, "length": 100})])
+def test_more_symbols_than_memory_holds_are_refused(field, sizes):
+    with pytest.raises(DataError, match=f"lower {field} or length") as error:
+        Markov(**sizes).draw_chain()
+    assert error.value.field == field

@@ -12,10 +12,10 @@ from methods.absorbing import Md4, Mdlm
 from methods.d3pm import D3pmAbsorb, D3pmUniform
 from methods.gidd import Gidd
 from methods.method import draw
-from methods.schedules import Cosine, LinearSigma, MdlmCosine
+from methods.schedules import Cosine, LinearSigma
 from methods.uniform import Udlm
 from tests.test_bound import real_model
-from tests.toys import LAW, TEXTS, L, V, bayes, model, sampler_law
+from tests.toys import LAW, L, V, bayes, model, sampler_law
 
 
 def chi_square(counts: torch.Tensor, law: torch.Tensor) -> tuple[float, float]:
@@ -31,39 +31,6 @@ def test_draws_follow_their_probabilities_rare_ones_too():
     drawn = draw((law.log() + 7.0).expand(2**17, -1), Stream(0))  # rows need not be normalised
     statistic, limit = chi_square(torch.bincount(drawn, minlength=8), law)
     assert statistic < limit
-
-
-def test_a_state_without_mass_is_never_drawn():
-    class Highest:
-        """Uniform numbers as near to 1 as float64 has them."""
-
-        def uniform(self, shape):
-            return torch.full(shape, 1 - 2**-53, dtype=torch.float64)
-
-    log_p = torch.tensor([[0.3, 0.7, 0.0], [0.1, 0.9, 0.0]], dtype=torch.float64).log()
-    assert draw(log_p, Highest()).tolist() == [1, 1]
-    first = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64).log().expand(1000, 3)
-    assert (draw(first, Stream(0)) == 2).all()
-
-
-@pytest.mark.parametrize("schedule", [Cosine(), LinearSigma()], ids=repr)
-def test_noise_falls_as_its_law_says(schedule):
-    method, n = Mdlm(V, schedule), 20_000
-    t = torch.full((n,), 0.4, dtype=torch.float64)
-    z = method.corrupt(torch.zeros(n, 1, dtype=torch.long), t, Stream(0))
-    law = method.log_noise(torch.arange(V + 1), torch.full((V + 1,), 0.4, dtype=torch.float64))[:, 0].exp()
-    statistic, limit = chi_square(torch.bincount(z.flatten(), minlength=V + 1)[[0, V]], law[[0, V]])
-    assert statistic < limit
-    assert set(z.unique().tolist()) == {0, V}
-
-
-def test_the_prior_holds_what_signal_is_left():
-    method = Mdlm(V, MdlmCosine(0.2))
-    z = method.prior(torch.zeros(20_000, 1, dtype=torch.long), Stream(0))
-    law = torch.tensor([0.2 / 3] * 3 + [0.8], dtype=torch.float64)
-    statistic, limit = chi_square(torch.bincount(z.flatten(), minlength=V + 1), law)
-    assert statistic < limit
-    assert (Mdlm(V).prior(torch.zeros(100, 1, dtype=torch.long), Stream(0)) == V).all()
 
 
 @pytest.mark.parametrize(
@@ -121,12 +88,6 @@ def test_no_mask_is_left_in_a_text():
     for options in ({}, {"zero_masking": False}, {"carry_over": False, "zero_masking": False}, {"steps": 4}):
         drawn = sample(model(Mdlm(V, **options)), 200, L, calls=3, seed=1)
         assert drawn.ids.max() < V
-
-
-def test_a_call_is_spared_when_nothing_is_left_to_score():
-    drawn = sample(model(Mdlm(V)), 1, L, calls=200, seed=0)
-    assert drawn.network_calls < 200
-    assert (drawn.ids == TEXTS).all(-1).any()
 
 
 def test_the_grid_runs_from_noise_to_the_last_guess():

@@ -12,6 +12,7 @@ from bench.data.source import Corpus, Source
 from bench.data.vocabulary import Characters, smallest_dtype
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LIMIT = 2**30  # symbols of a split, which are drawn in memory
 MAX_BLOCKS = 1024  # the stationary law takes about a second at this size, and grows with the third power
 
 
@@ -45,6 +46,10 @@ class Markov(Source):
         """The chain of these settings. Raises DataError("length", "order" or "concentration") where there is none."""
         if self.length < self.order:
             raise DataError("length", f"length {self.length} is below the order {self.order}; raise length")
+        if (most := max(self.train, self.valid, self.test)) * self.length > LIMIT:
+            name = next(name for name in ("train", "valid", "test") if getattr(self, name) == most)
+            problem = f"{most:,} sequences of {self.length:,} symbols are more than {LIMIT:,} symbols"
+            raise DataError(name, f"{problem}; lower {name} or length")
         if (num_blocks := self.alphabet**self.order) > MAX_BLOCKS:
             problem = f"order {self.order} over {self.alphabet} symbols has {num_blocks:,} blocks (limit {MAX_BLOCKS})"
             raise DataError("order", f"{problem}; lower order or alphabet")
