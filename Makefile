@@ -21,7 +21,7 @@ test: setup
 
 # what takes minutes: whole quick suites
 slow: setup
-	$(BIN)/python -m pytest -m slow --no-cov
+	$(BIN)/python -m pytest -m slow --no-cov -s
 
 lint: setup
 	$(BIN)/ruff format --check

@@ -86,3 +86,7 @@ def test_the_project_holds_no_absolute_path():
         path = Path(ROOT / name)
         if path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ".j2", ""} and path.exists():
             assert not re.search(r"(?<![\w.])/(home|root|tmp|work)/\w", path.read_text(errors="ignore")), name
+
+
+def test_the_readme_names_every_registered_method():
+    assert all(f"`{name}`" in README for name in METHODS)
