@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.model import Model, times
 from bench.rng import Keyed
-from methods.method import Tokens, pick
+from methods.method import Latent, Tokens, pick
 
 Parts = dict[str, Tensor]  # "prior_gap", "integral", "last_guess": nats [documents, replicates], float64 on the CPU
 
@@ -73,7 +73,7 @@ def _once(model: Model, x: Tokens, draws: int, rng: Keyed) -> Parts:
         integral = _mean(_exact_count(model, x, u, rng) for u in mirrored(draws, len(x), rng))
     else:
         integral = _mean(_at_time(model, x, u, rng) for u in mirrored(draws, len(x), rng))
-    ends_count = 0 if method.exact or method.masking is not None or method.t_min == 0 else max(1, draws // END_DRAWS)
+    ends_count = max(1, draws // END_DRAWS) if method.guesses_last else 0
     last = _mean(_last_guess(model, x, rng) for _ in range(ends_count)) if ends_count else torch.zeros_like(integral)
     return {"prior_gap": method.prior_gap(x).sum(-1), "integral": integral, "last_guess": last}
 
@@ -118,9 +118,9 @@ def _last_guess(model: Model, x: Tokens, rng: Keyed) -> Tensor:
     return last_guess_costs(model, x, model.method.corrupt(x, t, rng), t).sum(-1)
 
 
-def last_guess_costs(model: Model, x: Tokens, z: Tokens, t: Tensor) -> Tensor:
+def last_guess_costs(model: Model, x: Tokens, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
     """-log p(x | z) at every position [B, L], for z noised to time t."""
-    return model.costs(lambda x, z, t, prediction: -pick(model.method.last_guess(z, t, prediction), x), x, z, t)
+    return model.costs(lambda x, z, t, prediction: -pick(model.method.last_guess(z, t, prediction), x), x, z, t, guess)
 
 
 def _mean(values: Iterator[Tensor]) -> Tensor:

@@ -37,8 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bench.cell import BrokenRecord, Busy
         from bench.results import NoRecord
         from bench.suite import SuiteError
+        from methods import OptionError
 
-        if not isinstance(error, SuiteError | NoRecord | BrokenRecord | Busy | OSError):
+        if not isinstance(error, SuiteError | OptionError | NoRecord | BrokenRecord | Busy | OSError):
             raise
         print(error, file=sys.stderr)
         return INCOMPLETE if isinstance(error, Busy) else BAD_USE
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--runs", type=Path, default=Path("runs"), help="folder of results (default: runs)")
         return added
 
+    _add_show(add("methods", list_methods, "list the registered methods, or show one with its options"))
     add_suite("plan", plan, "show what a suite would run, and write nothing")
     running = add_suite("run", run, "run what is missing of a suite, then write its report")
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
@@ -72,9 +74,54 @@ def _parser() -> argparse.ArgumentParser:
     looking = add("ui", ui, "open MLflow's page on the recorded runs")
     looking.add_argument("--runs", type=Path, default=Path("runs"), help="folder of results (default: runs)")
     looking.add_argument("--port", type=int, default=5000)
+    _add_loss(add("perf", perf, "measure speed and memory"))
     working = add("cell", cell, "carry out the job in one cell's folder (started by bench run)")
     working.add_argument("folder", type=Path)
     return parser
+
+
+def _add_show(listing: argparse.ArgumentParser) -> None:
+    kinds = listing.add_subparsers(metavar="[show NAME]")
+    showing = kinds.add_parser("show", help="show one method", description="Show one method with its options.")
+    showing.add_argument("name", metavar="NAME", help="a name that bench methods lists")
+    showing.set_defaults(command=show_method)
+
+
+def _add_loss(measuring: argparse.ArgumentParser) -> None:
+    kinds = measuring.add_subparsers(required=True, metavar="loss")
+    help = "the memory and the seconds that the loss of each method takes at a large vocabulary"
+    measured = kinds.add_parser("loss", help=help, description=f"Measure {help}.")
+    measured.set_defaults(command=perf)
+    measured.add_argument("methods", nargs="*", help="registered methods (default: all)")
+    for name, default in (("vocabulary", 50_258), ("length", 1024), ("batch", 8), ("width", 768)):
+        measured.add_argument(f"--{name}", type=int, default=default, help=f"(default: {default})")
+    measured.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
+
+
+def perf(chosen: argparse.Namespace) -> int:
+    """`bench perf loss`"""
+    from bench.perf import Sizes, loss
+    from methods import METHODS, known
+
+    names = [known(name, METHODS, "method") for name in chosen.methods] or list(METHODS)
+    sizes = Sizes(chosen.vocabulary, chosen.length, chosen.batch, chosen.width, chosen.device)
+    return DONE if loss(names, sizes) else FAILED
+
+
+def list_methods(chosen: argparse.Namespace) -> int:
+    """`bench methods`"""
+    from bench.catalogue import show_methods
+
+    show_methods()
+    return DONE
+
+
+def show_method(chosen: argparse.Namespace) -> int:
+    """`bench methods show NAME`"""
+    from bench.catalogue import show_method as show
+
+    show(chosen.name)
+    return DONE
 
 
 def plan(chosen: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ NUMERICAL = (
             "measures",
             "model",
             "network",
+            "pieces",
             "rng",
             "sample",
             "spec",

@@ -5,16 +5,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from bench.network import Network, Shape
-from methods.method import LogProbs, Method, Nats, Tokens
+from bench.pieces import Rows, Work, costs_in_pieces
+from methods.method import Latent, LogProbs, Method, Nats, Scores, Tokens
 
-Rows = tuple[Tensor, Tensor]  # sequence and position of each packed entry [N], [N]
 Cost = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x, z, t, prediction at [N] positions -> nats [N]
 Precision = Literal["float32", "bfloat16"]
 
-SCORES_AT_ONCE = 2**26  # scores that are in memory at one time: 256 MiB in float32
+SCORES_AT_ONCE = 2**21  # scores that are in memory at one time: 8 MiB in float32, and a dozen such for a loss
 
 
 class Model(nn.Module):
@@ -22,45 +21,66 @@ class Model(nn.Module):
 
     def __init__(self, method: Method, shape: Shape, vocab_size: int, backend: str, precision: Precision = "float32"):
         super().__init__()
-        needs = method.needs
         self.method = method
-        self.network = Network(
-            shape, vocab_size + needs.extra_tokens, vocab_size + needs.extra_scores, needs.causal, needs.time, backend
-        )
+        self.network = Network(shape, vocab_size, method.needs, backend)
         self.vocab_size, self.precision = vocab_size, precision
 
-    def hidden(self, z: Tokens, t: Tensor) -> Tensor:
-        """Hidden states [B, L, W] of z [B, L] at times t [B]."""
+    def hidden(self, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
+        """Hidden states [B, L, W] of z [B, L] at times t [B]; a network that wants a guess and gets none makes it."""
+        needs = self.method.needs
+        if needs.self_condition and guess is None:
+            guess = self.guess(z, t, torch.ones(len(z), dtype=torch.bool, device=z.device))
+        clock, shown = self.method.clock(t) if needs.time else None, self.method.feed(z, t)
         with self._autocast(z.device):
-            return self.network(z, self.method.clock(t) if self.method.needs.time else None)
+            return self.network(shown, clock, guess) if needs.self_condition else self.network(shown, clock)
 
-    def predict(self, hidden: Tensor, z: Tensor, t: Tensor, rows: Rows) -> LogProbs:
+    @torch.no_grad()
+    def guess(self, z: Latent, t: Tensor, rows: Tensor) -> Tensor:
+        """What a self-conditioned network is shown of its own first guess for the sequences that `rows` [B] picks
+        [B, L, D]; zeros for the others, and for the first guess itself."""
+        shape = (*z.shape[:2], self.method.needs.vector_width)
+        result = torch.zeros(shape, dtype=self.network.output.weight.dtype, device=z.device)
+        if rows.any():
+            first = result[rows]
+            hidden = self.hidden(z[rows], t[rows], first)
+            for piece in self.chunks(z[rows]):
+                prediction = self.predict(hidden, z[rows], t[rows], piece)
+                first[piece] = self.method.feedback(prediction).to(first)
+            result[rows] = first
+        return result
+
+    def predict(self, hidden: Tensor, z: Latent, t: Tensor, rows: Rows) -> LogProbs:
         """The method's reading of the network at the packed positions, in float32 or better [N, V + extras]."""
-        with self._autocast(z.device):
-            scores = self.network.head(hidden[rows])
-        return self.method.read(scores.to(torch.promote_types(scores.dtype, torch.float32)), z[rows], t[rows[0]])
+        return self.method.read(self._scores(hidden[rows]), z[rows], t[rows[0]])
 
-    def chunks(self, z: Tokens) -> Iterator[Rows]:
+    def _scores(self, hidden: Tensor) -> Scores:
+        """The head's scores of packed hidden states, in float32 or better."""
+        with self._autocast(hidden.device):
+            scores = self.network.head(hidden)
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+    def chunks(self, z: Latent) -> Iterator[Rows]:
         """The positions that count, packed, in pieces that keep the scores in bounds."""
         keep = self.method.scored(z)
-        rows = (torch.ones_like(z, dtype=torch.bool) if keep is None else keep).nonzero(as_tuple=True)
+        every = torch.ones(z.shape[:2], dtype=torch.bool, device=z.device)
+        rows = (every if keep is None else keep).nonzero(as_tuple=True)
         size = max(1, SCORES_AT_ONCE // (self.vocab_size + self.method.needs.extra_scores))
         yield from zip(rows[0].split(size), rows[1].split(size), strict=True)
 
-    def costs(self, cost: Cost, x: Tokens, z: Tokens, t: Tensor) -> Nats:
+    def costs(self, cost: Cost, x: Tokens, z: Latent, t: Tensor, guess: Tensor | None = None) -> Nats:
         """`cost` at every position of x and z [B, L] for times t [B], float64 [B, L]; zero where nothing is scored."""
-        hidden = self.hidden(z, t)
-        pieces = list(self.chunks(z))
+        hidden, pieces = self.hidden(z, t, guess), list(self.chunks(z))
 
-        def piece(hidden: Tensor, rows: Rows) -> Tensor:
-            prediction = self.predict(hidden, z, t, rows)
-            return cost(x[rows], z[rows], t[rows[0]], prediction).double()
+        def nats(scores: Tensor, z: Latent, rows: Rows) -> Nats:
+            return cost(x[rows], z, t[rows[0]], self.method.read(scores, z, t[rows[0]])).double()
 
+        if len(pieces) > 1 and torch.is_grad_enabled():
+            dtype = torch.bfloat16 if self.precision == "bfloat16" else hidden.dtype
+            own = list(self.method.parameters())
+            return costs_in_pieces(Work(pieces, self._scores, nats, self.network.output, own, dtype), hidden, z)
         result = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
-        for rows in pieces:  # scores of more than one piece are computed again on the way back instead of kept
-            again = torch.is_grad_enabled() and len(pieces) > 1
-            value = checkpoint(piece, hidden, rows, use_reentrant=False) if again else piece(hidden, rows)
-            result = result.index_put(rows, value)
+        for rows in pieces:
+            result = result.index_put(rows, nats(self._scores(hidden[rows]), z[rows], rows))
         return result
 
     def parameter_counts(self) -> dict[str, int]:

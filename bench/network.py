@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.attention import Attention, attention
+from methods.method import Needs
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,26 @@ PRESETS = {
 
 
 class Network(nn.Module):
-    """Token ids [B, L] in, hidden states [B, L, W] out; `head` turns those that count into scores.
+    """Token ids [B, L] or vectors [B, L, D] in, hidden states [B, L, W] out; `head` turns those that count into scores.
 
     Positions see everything unless `causal`; then position i sees a learned start vector and the tokens before i, so
-    that all L tokens are scored.
+    that all L tokens are scored. With self-conditioning a guess [B, L, D] comes in beside the vectors.
     """
 
-    def __init__(self, shape: Shape, tokens: int, scores: int, causal: bool, time: bool, backend: str):
+    def __init__(self, shape: Shape, vocab_size: int, needs: Needs, backend: str):
         super().__init__()
+        causal, time, wide = needs.causal, needs.time, needs.vector_width
         self.shape, self.causal = shape, causal
-        self.embedding = nn.Embedding(tokens, shape.width)
+        self.embedding: nn.Embedding | nn.Linear = (
+            nn.Linear(wide, shape.width) if wide else nn.Embedding(vocab_size + needs.extra_tokens, shape.width)
+        )
+        self.guess = nn.Linear(wide, shape.width, bias=False) if needs.self_condition else None
         self.start = nn.Parameter(torch.empty(shape.width)) if causal else None
         self.time = TimeEmbedding(shape.condition) if time else None
         attend = attention(backend)
         self.blocks = nn.ModuleList(Block(shape, causal, time, attend) for _ in range(shape.layers))
         self.norm = Norm(shape, time, gated=False)
-        self.output = nn.Linear(shape.width, scores)
+        self.output = nn.Linear(shape.width, vocab_size + needs.extra_scores)
         self.initialise()
 
     def initialise(self) -> None:
@@ -76,14 +81,17 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, Norm):
                 module.initialise()
-        nn.init.normal_(self.embedding.weight)
+        if isinstance(self.embedding, nn.Embedding):
+            nn.init.normal_(self.embedding.weight)
         nn.init.zeros_(self.output.weight)
         if self.start is not None:
             nn.init.normal_(self.start)
 
-    def forward(self, z_BL: Tensor, clock_B: Tensor | None) -> Tensor:
-        """Hidden states [B, L, W] of the tokens z; `clock` [B] is what a method that needs time tells the network."""
-        h_BLW = self.embedding(z_BL)
+    def forward(self, z_BL: Tensor, clock_B: Tensor | None, guess_BLD: Tensor | None = None) -> Tensor:
+        """Hidden states [B, L, W] of z; `clock` [B] is what a method that needs time tells the network."""
+        h_BLW = self.embedding(z_BL.to(self.output.weight.dtype) if z_BL.is_floating_point() else z_BL)
+        if self.guess is not None:
+            h_BLW = h_BLW + self.guess(guess_BLD)
         if self.start is not None:
             h_BLW = torch.cat([self.start.to(h_BLW).expand(len(h_BLW), 1, -1), h_BLW[:, :-1]], 1)
         condition_BC = None if self.time is None else self.time(clock_B)

@@ -33,7 +33,7 @@ SCALARS = {
         "parameters_method",
     ),
     "bound": ("seconds",),
-    "samples": ("network_calls", "seconds_per_sequence"),
+    "samples": ("network_calls", "seconds_per_sequence", "cut_off_share"),
 }
 COLUMNS = {  # of the tidy table, with the value of a row that says nothing about it
     "suite": "",

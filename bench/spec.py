@@ -114,10 +114,11 @@ class BoundSpec(Block):
 
 
 class SamplesSpec(Block):
-    """How texts are drawn: ancestral steps through time; causal methods write left to right."""
+    """How texts are drawn; causal methods write left to right under any policy."""
 
     count: int = Field(4, ge=1)
     calls: int = Field(128, ge=1)  # network calls for all texts together; causal methods make one a token
+    policy: Literal["ancestral", "euler", "ddim"] = "ancestral"  # how z is moved from one time to the next
 
 
 class Evaluation(Block):

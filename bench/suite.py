@@ -12,7 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bench.data import SOURCES, DataError, DataSpec, Facts, facts
-from bench.sample import grid
+from bench.sample import grid, refusal
 from bench.spec import SuiteSpec
 from methods import OptionError, build, check
 
@@ -44,7 +44,7 @@ def read(path: Path) -> Suite:
     described = _data_facts(document, path.parent, faults)
     _check_arms(document, described.vocab_size if described else 2, faults)
     if spec and described and not faults:
-        _check_calls(spec, described.vocab_size, faults)
+        _check_samples(spec, described.vocab_size, faults)
     if faults or spec is None or described is None:
         lines = sorted({(*_position(document, place), message) for place, message in faults})
         raise SuiteError("\n".join(f"{path}:{line}:{column}: {message}" for line, column, message in lines))
@@ -189,16 +189,21 @@ def _arm_faults(arm: CommentedMap, vocab_size: int) -> list[tuple[Place, str]]:
     return []
 
 
-def _check_calls(spec: SuiteSpec, vocab_size: int, faults: list[tuple[Place, str]]) -> None:
-    """Samplers that would need more network calls than a method has steps of time."""
+def _check_samples(spec: SuiteSpec, vocab_size: int, faults: list[tuple[Place, str]]) -> None:
+    """Samplers that need more network calls than a method has steps of time, or steps that a method does not have."""
+    samples = spec.evaluation.samples
     for index, arm in enumerate(spec.arms):
         method = build(arm.method, vocab_size, **arm.options)
-        if spec.evaluation.samples is None or method.needs.causal:
+        if samples is None or method.needs.causal:
             continue
         try:
-            grid(method, spec.evaluation.samples.calls)
+            grid(method, samples.calls)
         except ValueError as error:
             faults.append((("arms", index, "options", "steps"), f"evaluation.samples: {error}"))
+        reason = refusal(method, samples.policy)
+        if reason is not None:
+            told = f"evaluation.samples.policy {samples.policy}: method {arm.method!r} {reason}; use ancestral"
+            faults.append((("arms", index, "method"), told))
 
 
 def _plain(node: Any) -> Any:

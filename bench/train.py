@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from bench import checkpoint
-from bench.bound import last_guess_costs
+from bench.bound import END_DRAWS, last_guess_costs
 from bench.data import Dataset
 from bench.model import Model, times
 from bench.rng import Stream, seed_for
 from bench.spec import Budget, Training
-from methods.method import Tokens
+from methods.method import Latent, Tokens
 
+SELF_CONDITIONED = 0.25  # the share of sequences that are shown the network's own guess in training, as in Plaid
 LOSS_POINTS = 200  # training losses that are kept, as means over equal numbers of steps
 
 
@@ -62,7 +63,7 @@ class Trainer:
         self.noise = Stream(seed_for(seed, "noise"), self.device)
         torch.manual_seed(seed_for(seed, "dropout"))
         self.optimiser = torch.optim.AdamW(
-            groups(model, training.weight_decay),
+            groups(model, training),
             lr=training.learning_rate,
             betas=(training.beta1, training.beta2),
             fused=True,
@@ -106,8 +107,9 @@ class Trainer:
     def step(self) -> float:
         """One update of the weights and of their average; returns the loss in nats per token."""
         self.model.train()
+        self.model.method.progress = self.progress.step / self.steps
         for group in self.optimiser.param_groups:
-            group["lr"] = self.training.rate_at(self.progress.step, self.steps)
+            group["lr"] = group["share"] * self.training.rate_at(self.progress.step, self.steps)
         self.optimiser.zero_grad(set_to_none=True)
         loss = 0.0
         for x, t in self.batches():
@@ -140,13 +142,26 @@ class Trainer:
         method = self.model.method
         x, t = x.repeat_interleave(method.draws, 0), t.repeat_interleave(method.draws, 0)
         z = method.corrupt(x, t, self.noise)
-        nats = method.couple(self.model.costs(method.objective, x, z, t), x, z, t) * (1 - method.t_min)
+        costs = self.model.costs(method.objective, x, z, t, self.guess(z, t))
+        loss = method.couple(costs, x, z, t).mean() * (1 - method.t_min)
         if method.needs.trains_ends:
-            end = torch.full_like(t, method.t_min)
-            z = method.corrupt(x, end, self.noise)
-            last = method.couple(last_guess_costs(self.model, x, z, end), x, z, end)
-            nats = nats + last + method.prior_gap(x)
-        return nats.mean()
+            some = method.draws * max(1, len(x) // method.draws // END_DRAWS)  # whole groups of noisings of one text
+            loss = loss + self.ends(x[:some])
+        return loss
+
+    def ends(self, x: Tokens) -> Tensor:
+        """The two ends of the bound in nats per token."""
+        method = self.model.method
+        t = torch.full((len(x),), method.t_min, dtype=torch.float64, device=x.device)
+        z = method.corrupt(x, t, self.noise)
+        last = method.couple(last_guess_costs(self.model, x, z, t, self.guess(z, t)), x, z, t)
+        return (last + method.prior_gap(x)).mean()
+
+    def guess(self, z: Latent, t: Tensor) -> Tensor | None:
+        """The guesses that a self-conditioned network is shown: its own for some sequences, none for the others."""
+        if not self.model.method.needs.self_condition:
+            return None
+        return self.model.guess(z, t, self.noise.uniform((len(z),)) < SELF_CONDITIONED)
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -207,9 +222,20 @@ def due(step: int, steps: int, points: int) -> bool:
     return step * points // steps > (step - 1) * points // steps
 
 
-def groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters for the optimiser: matrices decay, vectors and the method's own do not."""
-    own = set(model.method.parameters())
-    decays = [p for p in model.parameters() if p.dim() >= 2 and p not in own]
-    keeps = [p for p in model.parameters() if p.dim() < 2 or p in own]
-    return [{"params": decays, "weight_decay": weight_decay}, {"params": keeps, "weight_decay": 0.0}]
+def groups(model: Model, training: Training) -> list[dict[str, Any]]:
+    """The parameters for the optimiser: of the network, matrices decay and vectors do not; the method groups its own.
+
+    "share" is the learning rate in terms of the network's.
+    """
+    network = list(model.network.parameters())
+    decays: dict[str, Any] = {"params": [p for p in network if p.dim() >= 2]}
+    keeps: dict[str, Any] = {"params": [p for p in network if p.dim() < 2], "weight_decay": 0.0}
+    return [
+        {
+            "params": group["params"],
+            "weight_decay": group.get("weight_decay", training.weight_decay),
+            "share": group.get("learning_rate", training.learning_rate) / training.learning_rate,
+        }
+        for group in (decays, keeps, *model.method.parameter_groups())
+        if group["params"]
+    ]

@@ -100,6 +100,7 @@ class Worker:
 
         def validate() -> dict[str, float]:
             averaged.load_state_dict(trainer.average)
+            averaged.method.progress = model.method.progress
             parts = bound(averaged, valid, training.validation_draws, 1, 0, self.execution.evaluation_batch)
             found = mean_nats(parts, valid.shape[1])
             return {"value": found.value, "standard_error": _finite(found.standard_error), "n": found.n}
@@ -115,6 +116,7 @@ class Worker:
             "tokens_per_second": progress.tokens / progress.seconds,
             **model.parameter_counts(),
             "curve": asdict(trainer.curve),
+            "learned": {name: value.tolist() for name, value in model.method.learned().items()},
             "environment": joined(trainer.environments),
         }
 
@@ -146,12 +148,15 @@ class Worker:
         """Texts drawn from the averaged weights."""
         spec, data, model = SamplesSpec(**block), self.data, self._trained()
         began = time.monotonic()
-        drawn = sample(model, spec.count, data.facts.length, spec.calls, seed_for(self.job["seed"], "samples"))
+        drawn = sample(
+            model, spec.count, data.facts.length, spec.calls, seed_for(self.job["seed"], "samples"), spec.policy
+        )
         seconds = time.monotonic() - began
         return {
             "texts": [data.decode(row) for row in drawn.ids],
             "ids": drawn.ids.tolist(),
             "network_calls": drawn.network_calls,
+            "cut_off_share": drawn.cut_off_share,
             "seconds_per_sequence": seconds / spec.count,
         }
 

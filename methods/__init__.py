@@ -12,19 +12,26 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from methods.absorbing import Md4, Mdlm
 from methods.autoregressive import Autoregressive
 from methods.d3pm import D3pmAbsorb, D3pmUniform
+from methods.genmd4 import GenMd4
 from methods.gidd import Gidd
 from methods.method import Method
+from methods.plaid import Plaid
 from methods.schedules import SCHEDULES, Schedule
+from methods.sedd import SeddAbsorb, SeddUniform
 from methods.uniform import Udlm
 
 METHODS: dict[str, type[Method]] = {
     "ar": Autoregressive,
     "mdlm": Mdlm,
     "md4": Md4,
+    "sedd-absorb": SeddAbsorb,
+    "sedd-uniform": SeddUniform,
+    "genmd4": GenMd4,
     "udlm": Udlm,
     "gidd": Gidd,
     "d3pm-absorb": D3pmAbsorb,
     "d3pm-uniform": D3pmUniform,
+    "plaid": Plaid,
 }
 
 

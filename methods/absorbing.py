@@ -64,10 +64,7 @@ class Absorbing(Method):
     def read(self, scores: Scores, z: Latent, t: Times) -> LogProbs:
         """Log-softmax; with carry-over, a point mass where z is visible (MDLM section 3.2.3, SUBS)."""
         log_p = scores.log_softmax(-1)
-        if not self.carry_over:
-            return log_p
-        known = F.one_hot(z, self.mask + 1)[..., : log_p.shape[-1]].to(log_p).log()
-        return torch.where((z == self.mask)[..., None], log_p, known)
+        return substitute(log_p, z, self.mask) if self.carry_over else log_p
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
         """Cost of revealing the masked positions, zero elsewhere.
@@ -111,9 +108,16 @@ class Absorbing(Method):
         if not self.zero_masking:
             stay = stay + alpha_s * mass[..., self.mask :]
         mass = torch.cat([(alpha_s - alpha_t) * mass[..., : self.mask], stay.expand(*mass.shape[:-1], 1)], -1)
-        kept = F.one_hot(z, self.mask + 1).to(mass)
-        masked = (z == self.mask)[..., None]
-        return torch.where(masked, mass / mass.sum(-1, keepdim=True), kept).log()
+        return substitute((mass / mass.sum(-1, keepdim=True)).log(), z, self.mask)
+
+    def rates(self, z: Latent, t: Times, prediction: LogProbs) -> Tensor | None:
+        """Where masked: -alpha' p_v / (1 - alpha + alpha p_m) to token v, p_m the mass left on the mask."""
+        if self.needs.steps is not None:
+            return None
+        alpha, mass = self.schedule.alpha(t)[..., None], prediction.double().exp()
+        stay = 1 - alpha if self.zero_masking else 1 - alpha + alpha * mass[..., self.mask :]
+        reveal = -self.schedule.slope(t)[..., None] * mass[..., : self.mask] / stay
+        return F.pad(torch.where((z == self.mask)[..., None], reveal, 0.0), (0, 1))
 
     def last_guess(self, z: Latent, t: Times, prediction: LogProbs) -> LogProbs:
         """The guess itself, over the V tokens only: no mask is ever written."""
@@ -123,6 +127,19 @@ class Absorbing(Method):
         alpha = self.schedule.alpha(t)[..., None]
         same = F.one_hot(z, self.mask + 1)[..., : self.mask]
         return torch.where((z == self.mask)[..., None], 1 - alpha, alpha * same).log()
+
+
+def substitute(log_p: LogProbs, z: Latent, mask: int) -> LogProbs:
+    """log_p where z is the mask, and where it is not a point mass on what is seen."""
+    masked = (z == mask)[..., None]
+    if masked.all():
+        return log_p
+    return torch.where(masked, log_p, point_mass(z, mask)[..., : log_p.shape[-1]].to(log_p))
+
+
+def point_mass(z: Latent, mask: int) -> LogProbs:
+    """Log-probabilities that are sure of z, over the tokens and the mask, float64."""
+    return F.one_hot(z, mask + 1).double().log()
 
 
 class Mdlm(Absorbing):

@@ -4,7 +4,7 @@ from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Times, 
 
 
 class Autoregressive(Method):
-    """Predicts every token from those before it; the harness feeds a start vector, so all L tokens are scored."""
+    """Left-to-right: every token from those before it; the harness feeds a start vector, so all L tokens are scored."""
 
     paper = "chain rule"
     needs = Needs(causal=True)

@@ -36,7 +36,7 @@ class D3pm(Mixing):
 
 
 class D3pmAbsorb(D3pm):
-    """Tokens turn into a mask; the network may leave mass on the mask, which the bound pays for."""
+    """D3PM-absorb: masks in discrete time; the network may leave mass on the mask, which the bound pays for."""
 
     target: Literal["posterior", "leave-one-out"] = "posterior"
     neighbours = ("mdlm",)
@@ -50,11 +50,9 @@ class D3pmAbsorb(D3pm):
         self.schedule, self.steps, self.hybrid = schedule, steps, hybrid
         self.needs = Needs(time=True, extra_tokens=1, extra_scores=1, steps=steps)
 
-    def mix(self, t: Times) -> tuple[Tensor, Tensor]:
+    def mix(self, t: Times) -> tuple[Tensor, Tensor, Tensor]:
         alpha = self.schedule.signal(t)
-        noise = torch.zeros(*alpha.shape, self.states, dtype=alpha.dtype, device=alpha.device)
-        noise[..., self.mask] = 1 - alpha
-        return alpha, noise
+        return alpha, torch.zeros_like(alpha), 1 - alpha
 
     def scored(self, z: Latent) -> Bool[Tensor, "*P"] | None:
         return None if self.hybrid else z == self.mask
@@ -64,7 +62,7 @@ class D3pmAbsorb(D3pm):
 
 
 class D3pmUniform(D3pm, UniformNoise):
-    """Tokens turn into any other."""
+    """D3PM-uniform: uniform noise in discrete time."""
 
     neighbours = ("udlm",)
 

@@ -16,7 +16,9 @@ Exponent = Annotated[float, Field(gt=0, le=2)]
 
 
 class Gidd(ContinuousMixing):
-    """q_t = ((1 - t) x + t mask + c_t uniform) / (1 + c_t), c_t = B (t (1 - t))^(gamma / 2) (GIDD section 4.1).
+    """GIDD: masks, with uniform noise in the middle of time.
+
+    q_t = ((1 - t) x + t mask + c_t uniform) / (1 + c_t), c_t = B (t (1 - t))^(gamma / 2) (GIDD section 4.1).
 
     `uniform_share` is the share of uniform tokens at t = 1/2. `weighting` is what training minimises: the bound, the
     bound with its weights clipped to at most 1, or the paper's dynamic weights; the reported bound never changes.
@@ -44,10 +46,9 @@ class Gidd(ContinuousMixing):
         """c(t)."""
         return self.height * (t * (1 - t)) ** (self.gamma / 2)
 
-    def mix(self, t: Times) -> tuple[Tensor, Tensor]:
+    def mix(self, t: Times) -> tuple[Tensor, Tensor, Tensor]:
         c = self.bump(t)
-        uniform = (c / self.vocab_size)[..., None].expand(*c.shape, self.vocab_size)
-        return (1 - t) / (1 + c), torch.cat([uniform, t[..., None]], -1) / (1 + c)[..., None]
+        return (1 - t) / (1 + c), c / self.vocab_size / (1 + c), t / (1 + c)
 
     def rate(self, z: Latent, t: Times) -> Tensor:
         """The mask arrives at 1 / ((1 - t) C), each token at (c + (1 - t) c') / ((1 - t) V C), C = 1 + c."""

@@ -8,9 +8,10 @@ one entry for each id that z may hold.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from methods.schedules import Schedule
 
 Tokens = Int[Tensor, "*P"]  # clean text x
-Latent = Shaped[Tensor, "*P"]  # noisy text z: token ids
+Latent = Shaped[Tensor, "*P"]  # noisy text z: token ids, or vectors [*P D]
 Times = Float[Tensor, "*P"]  # float64; one time a sequence in `corrupt`, one a position elsewhere
 Scores = Float[Tensor, "*P V"]  # raw network output
 LogProbs = Float[Tensor, "*P V"]  # log-probabilities over the last axis
@@ -43,6 +44,8 @@ class Needs:
     time: bool = False  # the network is told `clock(t)`
     extra_tokens: int = 0  # ids beyond the vocabulary that z may hold, such as the mask
     extra_scores: int = 0  # scores beyond the vocabulary, such as mass left on the mask
+    vector_width: int = 0  # D where z holds vectors; 0 where it holds ids
+    self_condition: bool = False  # the network is shown the `feedback` of its previous guess
     steps: int | None = None  # discrete time with this many steps; None is continuous time
     trains_ends: bool = False  # the two ends of the bound carry gradients: training adds them
 
@@ -62,9 +65,16 @@ class Method(nn.Module, ABC):
     target: Literal["posterior", "leave-one-out"] = "posterior"  # what perfect scores are made from
     masking: "Schedule | None" = None  # the schedule by which every position is masked alike, when exact counting holds
     neighbours: tuple[str, ...] = ()  # identities with other registered methods, for the certificate
+    vocab_size: int  # V
     t_min = 1e-3  # the smallest time the network sees; what is left there is the last guess; 0: nothing is left
     draws = 1  # noisings of each sequence in training
+    progress = 1.0  # the share of training that is done, for warm-ups; the harness sets it
     warp = 1.0  # evaluation draws t = u ** warp on (t_min, 1): above 1 it looks closer at small times
+
+    @property
+    def guesses_last(self) -> bool:
+        """Whether something is left to guess at t_min, so that the bound has a last guess."""
+        return self.t_min > 0 and self.masking is None
 
     @abstractmethod
     def corrupt(self, x: Tokens, t: Times, rng: Noise) -> Latent:
@@ -87,7 +97,10 @@ class Method(nn.Module, ABC):
         return None
 
     def transition(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs | None:
-        """log p(z_s | z_t) over all states at positions P; None where the method steps in another way."""
+        """log p(z_s | z_t) over all states at positions P; None where the method steps in another way.
+
+        A row that had to be cut off at 0 is not normalised again: it sums to more than 1, by which it is counted.
+        """
         return None
 
     def step(self, z: Latent, t: Times, s: Times, prediction: LogProbs, rng: Noise) -> Latent:
@@ -100,6 +113,17 @@ class Method(nn.Module, ABC):
             raise TypeError(f"{type(self).__name__} has no transition to step by")
         return draw(log_p, rng)
 
+    def rates(self, z: Latent, t: Times, prediction: LogProbs) -> Tensor | None:
+        """How fast z jumps to every state on the way back, per unit of time [*P, states], 0 to z itself, float64.
+
+        None where the method has no rates, as in discrete time.
+        """
+        return None
+
+    def flow(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> Latent | None:
+        """z at the earlier time s without any randomness; None where the method has no such step."""
+        return None
+
     def last_guess(self, z: Latent, t: Times, prediction: LogProbs) -> LogProbs:
         """log p(x | z) over the V tokens at positions P: what the sampler writes when the clock reaches t_min."""
         return prediction
@@ -109,8 +133,12 @@ class Method(nn.Module, ABC):
         raise TypeError(f"{type(self).__name__} does not noise its tokens one by one")
 
     def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
-        """The raw scores of a perfect network, from log p(x_i | z) and log p(x_i | z without z_i)."""
-        return whole if self.target == "posterior" else others
+        """The raw scores of a perfect network, from log p(x_i | z) and log p(x_i | z without z_i).
+
+        No mass lies on extra scores.
+        """
+        log_p = whole if self.target == "posterior" else others
+        return F.pad(log_p, (0, self.needs.extra_scores), value=-torch.inf)
 
     def prior_gap(self, x: Tokens) -> Nats:
         """KL(q(z | x) || prior) at t = 1 for each position; zero when no signal survives."""
@@ -127,6 +155,23 @@ class Method(nn.Module, ABC):
     def clock(self, t: Times) -> Tensor:
         """What the network is told instead of t [B]; never a time below t_min, at which it was not trained."""
         return t.clamp(min=self.t_min)
+
+    def feed(self, z: Latent, t: Times) -> Tensor:
+        """What the network is shown instead of z [B, L] at times t [B]."""
+        return z
+
+    def feedback(self, prediction: LogProbs) -> Tensor:
+        """What a self-conditioned network is shown of its guess at positions P [*P, vector_width]."""
+        raise TypeError(f"{type(self).__name__} has no feedback: its network is not self-conditioned")
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The method's own parameters for the optimiser: lists of "params", each with the "learning_rate" at its peak
+        and the "weight_decay" where they differ from the network's."""
+        return [{"params": list(self.parameters()), "weight_decay": 0.0}]
+
+    def learned(self) -> dict[str, Tensor]:
+        """What training taught the method itself, to be shown: a number [], or one for each token [V], by name."""
+        return {}
 
 
 def pick(values: LogProbs, x: Tokens) -> Nats:

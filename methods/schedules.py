@@ -50,19 +50,21 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """alpha = 1 - t, which MDLM and SEDD call log-linear."""
+    """alpha = 1 - (1 - eps) t, which MDLM and SEDD call log-linear; some signal, eps, survives at t = 1."""
+
+    eps: Small = 0.0
 
     def alpha(self, t: Tensor) -> Tensor:
-        return 1 - t
+        return 1 - (1 - self.eps) * t
 
     def slope(self, t: Tensor) -> Tensor:
-        return -torch.ones_like(t)
+        return torch.full_like(t, self.eps - 1)
 
     def inverse(self, alpha: Tensor) -> Tensor:
-        return 1 - alpha
+        return (1 - alpha) / (1 - self.eps)
 
     def weight(self, t: Tensor) -> Tensor:
-        return 1 / t  # without the rounding of 1 - (1 - t)
+        return 1 / t  # without the rounding of 1 - (1 - t), and free of eps
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ class UniformNoise(Mixing):
         self.schedule = schedule
         self.needs = Needs(time=True)
 
-    def mix(self, t: Times) -> tuple[Tensor, Tensor]:
+    def mix(self, t: Times) -> tuple[Tensor, Tensor, Tensor]:
         alpha = self.schedule.signal(t)
-        return alpha, ((1 - alpha) / self.states)[..., None].expand(*alpha.shape, self.states)
+        return alpha, (1 - alpha) / self.vocab_size, torch.zeros_like(alpha)
 
     def prior(self, like: Tokens, rng: Noise) -> Latent:
-        return (rng.uniform(like.shape) * self.states).long().clamp(max=self.states - 1)
+        return self._any_token(like, rng)
 
     def prior_gap(self, x: Tokens) -> Nats:
         """KL(q(z_1 | x) || uniform) for a token with the share a = alpha(1) of signal left."""

@@ -11,6 +11,7 @@ from bench.model import Model, times
 from bench.network import PRESETS, Network, Shape, rotate, rotations
 from bench.rng import Keyed, Stream, seed_for
 from methods import build
+from methods.method import Needs
 
 SHAPE = Shape(layers=2, width=16, heads=2, condition=8)
 
@@ -76,7 +77,7 @@ def test_rotary_attention_depends_on_distance_alone():
 @pytest.mark.parametrize(("preset", "millions"), [("micro", 0.34), ("tiny", 1.0), ("small", 85.0), ("medium", 302.2)])
 def test_presets_have_the_sizes_that_they_promise(preset, millions):
     with torch.device("meta"):
-        network = Network(PRESETS[preset], 28, 27, causal=False, time=False, backend="sdpa")
+        network = Network(PRESETS[preset], 27, Needs(extra_tokens=1), "sdpa")
     assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(millions * 1e6, rel=0.02)
 
 

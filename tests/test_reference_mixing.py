@@ -141,7 +141,8 @@ def test_gidds_marginals_weights_and_training_losses_are_those_of_its_code(share
 @pytest.mark.parametrize(("share", "gamma"), [each for each in GIDD if each[0] > 0])
 def test_gidds_schedule_is_that_of_its_code(share, gamma):
     case = load(f"gidd_schedule_pu{share}_g{gamma}")
-    alpha, noise = Gidd(V, share, gamma).mix(case["t"])
+    alpha, each_token, masked = Gidd(V, share, gamma).mix(case["t"])
+    noise = torch.cat([each_token[:, None].expand(-1, V), masked[:, None]], -1)
     torch.testing.assert_close(alpha, case["alpha"][:, 0], rtol=1e-9, atol=0)
     torch.testing.assert_close(noise, case["beta_pi"], rtol=1e-9, atol=1e-15)
 

@@ -24,9 +24,11 @@ def data(tmp_path: Path) -> Dataset:
     return load(TypeAdapter(DataSpec).validate_python(spec), tmp_path, tmp_path / "data")
 
 
-def trainer(data: Dataset, name: str = "md4", steps: int = 8, accumulate: int = 1, options=None, **settings) -> Trainer:
+def trainer(
+    data: Dataset, name: str = "md4", steps: int = 8, accumulate: int = 1, options=None, symbols: int = 3, **settings
+) -> Trainer:
     torch.manual_seed(1)
-    model = Model(build(name, 3, **(options or {})), SHAPE, 3, "sdpa")
+    model = Model(build(name, symbols, **(options or {})), SHAPE, symbols, "sdpa")
     return Trainer(
         model,
         data,

@@ -48,11 +48,11 @@ class Oracle(Model):
 
     law: Tensor
 
-    def hidden(self, z: Tensor, t: Tensor) -> Tensor:
-        each = t[:, None].expand(z.shape)
+    def hidden(self, z: Tensor, t: Tensor, guess: Tensor | None = None) -> Tensor:
+        each = t[:, None].expand(z.shape[:2])
         by_token = self.method.log_noise(z, each)  # [B, L, V]
         by_place = torch.stack([by_token[:, i, TEXTS[:, i]] for i in range(L)], -1)  # [B, texts, L]
-        whole, others = torch.empty(2, *z.shape, V, dtype=torch.float64)
+        whole, others = torch.empty(2, *each.shape, V, dtype=torch.float64)
         for i in range(L):
             rest = by_place.sum(-1) - by_place[..., i] if L > 1 else 0.0
             for v in range(V):
@@ -140,7 +140,7 @@ def sampler_law(made: Model, times: list[float]) -> Tensor:
     for t, s in pairwise(times):
         at_t, at_s = (torch.full(z.shape, time, dtype=torch.float64) for time in (t, s))
         moves = method.transition(z, at_t, at_s, method.read(made.hidden(z, at_t[:, 0]), z, at_t)).exp()
-        moves = moves.nan_to_num(0.0)  # from a z that cannot be
+        moves = (moves / moves.sum(-1, keepdim=True)).nan_to_num(0.0)  # from a z that cannot be
         law = law @ (moves[:, 0, :, None] * moves[:, 1, None, :]).flatten(1)
     at_end = torch.full(z.shape, times[-1], dtype=torch.float64)
     guess = method.last_guess(z, at_end, method.read(made.hidden(z, at_end[:, 0]), z, at_end)).exp().nan_to_num(0.0)
