@@ -28,9 +28,11 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# what only a GPU can show: CUDA against CPU, bfloat16, torch.compile, flash-attn where installed; then a real run on it
+# what only a GPU can show: CUDA against CPU, bfloat16, torch.compile, flash-attn where installed; the memory of the
+# loss; then a real run
 gpu: setup
 	$(BIN)/python -m pytest -m gpu --no-cov
+	$(BIN)/bench perf loss --device cuda
 	$(BIN)/bench run suites/quickstart.yaml --runs runs/gpu
 
 clean:

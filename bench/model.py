@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 
 from bench.network import Network, Shape
 from bench.pieces import Rows, Work, costs_in_pieces
@@ -76,12 +77,17 @@ class Model(nn.Module):
 
         if len(pieces) > 1 and torch.is_grad_enabled():
             dtype = torch.bfloat16 if self.precision == "bfloat16" else hidden.dtype
-            own = list(self.method.parameters())
+            own = [parameter for parameter in self.method.parameters() if parameter.requires_grad]
             return costs_in_pieces(Work(pieces, self._scores, nats, self.network.output, own, dtype), hidden, z)
         result = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
         for rows in pieces:
             result = result.index_put(rows, nats(self._scores(hidden[rows]), z[rows], rows))
         return result
+
+    def compile_network(self) -> None:
+        """Lets torch compile the network, in such a way that a gradient may pass through it twice (`couple`)."""
+        functorch.donated_buffer = False
+        self.network.compile()
 
     def parameter_counts(self) -> dict[str, int]:
         """All parameters, those outside the token embedding and the output head, and the method's own."""

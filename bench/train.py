@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from bench.data import Dataset
 from bench.model import Model, times
 from bench.rng import Stream, seed_for
 from bench.spec import Budget, Training
-from methods.method import Latent, Tokens
+from methods.method import Nats, Tokens
 
 SELF_CONDITIONED = 0.25  # the share of sequences that are shown the network's own guess in training, as in Plaid
 LOSS_POINTS = 200  # training losses that are kept, as means over equal numbers of steps
@@ -141,27 +143,36 @@ class Trainer:
         """The method's objective in nats per token; its two ends as well where they carry gradients."""
         method = self.model.method
         x, t = x.repeat_interleave(method.draws, 0), t.repeat_interleave(method.draws, 0)
-        z = method.corrupt(x, t, self.noise)
-        costs = self.model.costs(method.objective, x, z, t, self.guess(z, t))
-        loss = method.couple(costs, x, z, t).mean() * (1 - method.t_min)
+        loss = (1 - method.t_min) * self.mean(partial(self.model.costs, method.objective), x, t)
         if method.needs.trains_ends:
-            some = method.draws * max(1, len(x) // method.draws // END_DRAWS)  # whole groups of noisings of one text
-            loss = loss + self.ends(x[:some])
+            some = x[: method.draws * max(1, len(x) // method.draws // END_DRAWS)]  # all noisings of some texts
+            t = torch.full((len(some),), method.t_min, dtype=torch.float64, device=x.device)
+            loss = loss + self.mean(partial(last_guess_costs, self.model), some, t) + method.prior_gap(some).mean()
         return loss
 
-    def ends(self, x: Tokens) -> Tensor:
-        """The two ends of the bound in nats per token."""
+    def mean(self, cost: Callable[..., Nats], x: Tokens, t: Tensor) -> Tensor:
+        """The mean over positions of a cost of x noised to t, with what the method couples to it."""
         method = self.model.method
-        t = torch.full((len(x),), method.t_min, dtype=torch.float64, device=x.device)
-        z = method.corrupt(x, t, self.noise)
-        last = method.couple(last_guess_costs(self.model, x, z, t, self.guess(z, t)), x, z, t)
-        return (last + method.prior_gap(x)).mean()
+        if not method.needs.self_condition:
+            z = method.corrupt(x, t, self.noise)
+            return method.couple(cost(x, z, t), x, z, t).mean()
+        shown = self.noise.uniform((len(x),)) < SELF_CONDITIONED
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        for rows in (~shown, shown):
+            if rows.any():
+                total = total + self.sum_of_rows(cost, x[rows], t[rows], rows is shown)
+        return total / x.numel()
 
-    def guess(self, z: Latent, t: Tensor) -> Tensor | None:
-        """The guesses that a self-conditioned network is shown: its own for some sequences, none for the others."""
-        if not self.model.method.needs.self_condition:
-            return None
-        return self.model.guess(z, t, self.noise.uniform((len(z),)) < SELF_CONDITIONED)
+    def sum_of_rows(self, cost: Callable[..., Nats], x: Tokens, t: Tensor, shown: bool) -> Tensor:
+        """The sum over positions of a cost of sequences that are shown the network's own guess, or none.
+
+        Those that are teach the network alone: the method's own parameters learn from the others (as in Plaid).
+        """
+        method, model = self.model.method, self.model
+        with frozen(method) if shown else nullcontext():
+            z = method.corrupt(x, t, self.noise)
+            nats = cost(x, z, t, model.guess(z, t, torch.full_like(t, shown, dtype=torch.bool)))
+        return (nats if shown else method.couple(nats, x, z, t)).sum()
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -215,6 +226,19 @@ class Trainer:
             torch.cuda.set_rng_state(state["cuda"])
         self.progress, self.curve = Progress(**state["progress"]), Curve(**state["curve"])
         self.environments = state["environments"] + self.environments
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """What is computed inside carries no gradient to the module's parameters."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 def due(step: int, steps: int, points: int) -> bool:

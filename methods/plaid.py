@@ -154,10 +154,10 @@ class Plaid(Method):
         return objective + torch.stack([((p - p.detach()) * g).sum() for p, g in pairs]).sum()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The rates of the public code: embeddings learn faster than a network does."""
+        """As in the public code: faster than a network learns, and decay for the ends alone."""
         return [
-            {"params": [self.table], "learning_rate": 1e-2, "weight_decay": 0.0},
-            {"params": list(self.schedule.parameters()), "learning_rate": 1e-3, "weight_decay": 1e-3},
+            {"params": [self.table, *self.schedule.shape()], "learning_rate": 1e-2, "weight_decay": 0.0},
+            {"params": [self.schedule.ends], "learning_rate": 1e-2, "weight_decay": 0.1},
         ]
 
     def learned(self) -> dict[str, Tensor]:

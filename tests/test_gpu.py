@@ -18,7 +18,7 @@ from bench.rng import Keyed
 from bench.sample import sample
 from bench.spec import Budget, Training
 from bench.train import Interrupted, Trainer
-from methods import build
+from methods import METHODS, build
 
 pytestmark = [
     pytest.mark.gpu,
@@ -26,7 +26,6 @@ pytestmark = [
 ]
 
 SHAPE = Shape(layers=2, width=64, heads=2, condition=16)
-METHODS = ["ar", "mdlm", "md4"]
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def test_training_in_bfloat16_learns_and_goes_on_after_a_stop(data, tmp_path):
 def test_a_compiled_network_equals_the_plain_one(name, data):
     x = data.sequences("test")
     plain, compiled = model(name, "cuda", torch.float32), model(name, "cuda", torch.float32)
-    compiled.network.compile()
+    compiled.compile_network()
     torch.testing.assert_close(nats(compiled, x), nats(plain, x), rtol=1e-4, atol=1e-3)
 
 
@@ -113,3 +112,15 @@ def test_flash_attention_equals_torchs_own(name, data):
     x = data.sequences("test")
     found = [nats(model(name, "cuda", torch.float32, "bfloat16", backend), x) for backend in ("sdpa", "flash")]
     assert math.isclose(float(found[0].mean()), float(found[1].mean()), rel_tol=5e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_compiled_network_trains_as_the_plain_one(name, data):
+    losses = []
+    for compiled in (False, True):
+        made = model(name, "cuda", torch.float32)
+        if compiled:
+            made.compile_network()
+        run = Trainer(made, data, Training(batch_size=16), Budget(steps=3), seed=0)
+        losses.append([run.step() for _ in range(3)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
