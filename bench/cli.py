@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.plan import Plan
     from bench.results import Record
 
 DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
@@ -35,11 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
         from bench.cell import BrokenRecord, Busy
+        from bench.data import DataError
         from bench.results import NoRecord
         from bench.suite import SuiteError
         from methods import OptionError
 
-        if not isinstance(error, SuiteError | OptionError | NoRecord | BrokenRecord | Busy | OSError):
+        if not isinstance(error, SuiteError | DataError | OptionError | NoRecord | BrokenRecord | Busy | OSError):
             raise
         print(error, file=sys.stderr)
         return INCOMPLETE if isinstance(error, Busy) else BAD_USE
@@ -126,10 +126,11 @@ def show_method(chosen: argparse.Namespace) -> int:
 
 def plan(chosen: argparse.Namespace) -> int:
     """`bench plan SUITE`"""
+    from bench.plan import plan as make
     from bench.show import show_plan
+    from bench.suite import read
 
-    planned, runs = _planned(chosen), chosen.runs
-    show_plan(planned, runs)
+    show_plan(make(read(chosen.suite)), chosen.runs)
     return DONE
 
 
@@ -138,15 +139,18 @@ def run(chosen: argparse.Namespace) -> int:
     from bench import results
     from bench.environment import settle
     from bench.plan import Cell
+    from bench.plan import plan as make
     from bench.run import run as carry_out
+    from bench.suite import read, with_data
     from bench.tracking import store
 
-    planned, runs = _planned(chosen), chosen.runs
+    suite, runs = read(chosen.suite), chosen.runs
     try:
-        settle(planned.suite.spec.execution)
+        settle(suite.spec.execution)
     except (RuntimeError, ImportError) as error:
         print(f"{chosen.suite}: {error}", file=sys.stderr)
         return BAD_USE
+    planned = make(with_data(suite))
 
     untracked: list[str] = []
 
@@ -195,13 +199,6 @@ def cell(chosen: argparse.Namespace) -> int:
     from bench.worker import Worker
 
     return Worker(chosen.folder).run()
-
-
-def _planned(chosen: argparse.Namespace) -> "Plan":
-    from bench.plan import plan as make
-    from bench.suite import read
-
-    return make(read(chosen.suite))
 
 
 def _track(runs: Path, suite: str, cell: str) -> list[str]:

@@ -25,6 +25,7 @@ def folder_of(runs: Path, cell: Cell) -> Path:
 def submit(runs: Path, plan: Plan) -> None:
     """Writes down what the suite asks for, so that status and reports know what belongs to it."""
     suite = plan.suite
+    assert suite.facts.are_read, f"the data of suite {suite.name} were not read"
     for cell in plan.cells:
         record.write_json(folder_of(runs, cell) / "job.json", job(plan, cell))
     content = {

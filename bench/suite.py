@@ -1,7 +1,7 @@
 """Suite files: strict YAML 1.2 whose every fault is reported at once, with file:line:column."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from bench.data import SOURCES, DataError, DataSpec, Facts, facts
+from bench.data import SOURCES, DataError, DataSpec, Facts, facts, foresee
 from bench.sample import grid, refusal
 from bench.spec import SuiteSpec
 from methods import OptionError, build, check
@@ -29,13 +29,13 @@ class Suite:
 
     name: str  # the file's name without its ending
     spec: SuiteSpec
-    facts: Facts
+    facts: Facts  # some are open while a text is still to be fetched; no id depends on those
     base: Path  # the suite's folder, from which its data paths start
     source: str  # the text of the file
 
 
 def read(path: Path) -> Suite:
-    """The suite in `path`; raises SuiteError with all its faults."""
+    """The suite in `path`, checked without fetching anything; raises SuiteError with all its faults."""
     text = _text(path)
     document = _parse(path, text)
     meant: set[Place] = set()
@@ -49,6 +49,11 @@ def read(path: Path) -> Suite:
         lines = sorted({(*_position(document, place), message) for place, message in faults})
         raise SuiteError("\n".join(f"{path}:{line}:{column}: {message}" for line, column, message in lines))
     return Suite(path.stem, spec, described, path.parent.resolve(), text)
+
+
+def with_data(suite: Suite) -> Suite:
+    """The suite with its data read, fetched where they are not here yet; raises DataError."""
+    return suite if suite.facts.are_read else replace(suite, facts=facts(suite.spec.data, suite.base))
 
 
 def _text(path: Path) -> str:
@@ -156,7 +161,7 @@ def _told(document: CommentedMap, detail: Any) -> str:
 
 def _data_facts(document: CommentedMap, base: Path, faults: list[tuple[Place, str]]) -> Facts | None:
     try:
-        return facts(TypeAdapter(DataSpec).validate_python(_plain(document.get("data"))), base)
+        return foresee(TypeAdapter(DataSpec).validate_python(_plain(document.get("data"))), base)
     except ValidationError:
         return None  # told by the validation of the whole
     except DataError as error:

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.data.errors import DataError
 from bench.data.source import Corpus, Source
-from bench.data.vocabulary import CHUNK, Ids, Level
+from bench.data.vocabulary import CHUNK, Ids, Level, Vocabulary
+
+Content = bytes | memoryview  # the ids of a split, or a digest of the text
 
 
 @dataclass(frozen=True)
@@ -22,33 +25,62 @@ class Facts:
     level: Level
     sequences: dict[str, int]  # by split, packed without overlap
     tokens: dict[str, int]  # by split, all of them
-    fingerprint: str  # sha256 of the ids of all splits, their sizes and the vocabulary; not of the length
-    entropy_nats: float | None  # exact entropy of a sequence, nats, where the law is known
-    unigram_nats: float  # cross-entropy of the test split under the frequencies of training, nats per token
+    fingerprint: str  # sha256 of the text, the sizes of its splits and the vocabulary; not of the length
     notes: tuple[str, ...]  # plain sentences for the report
+    entropy_nats: float | None = None  # exact entropy of a sequence, nats, where the law is known
+    unigram_nats: float | None = None  # cross-entropy of the test split under the frequencies of training, per token
+
+    @property
+    def are_read(self) -> bool:
+        """Whether the text was read; if not, these are the facts that are known beforehand."""
+        return self.unigram_nats is not None
 
 
 def facts(spec: Source, base: Path) -> Facts:
-    """The facts of a source, read and checked, nothing written; relative paths start at `base`. Raises DataError."""
+    """The facts of a source, read and checked; relative paths start at `base`. Raises DataError.
+
+    Nothing is written, but that a text that has to be fetched is kept in the user's cache.
+    """
     return describe(spec, spec.read(base))
+
+
+def foresee(spec: Source, base: Path) -> Facts:
+    """The facts of a source without fetching anything: those that are published where the text is not here yet."""
+    awaited = spec.awaited()
+    if awaited is None:
+        return facts(spec, base)
+    known = spec.published()
+    assert known is not None, f"source {spec.source} fetches a text of which nothing is published"
+    outlined = outline(spec, known.vocabulary, known.tokens, [known.digest.encode()])
+    return replace(outlined, notes=(*outlined.notes, awaited))
 
 
 def describe(spec: Source, corpus: Corpus) -> Facts:
     """The facts of a corpus that has been read. Raises DataError("length") where a split holds no whole sequence."""
-    tokens = {name: len(ids) for name, ids in corpus.splits.items()}
+    known, tokens = spec.published(), {name: len(ids) for name, ids in corpus.splits.items()}
+    content = [known.digest.encode()] if known else [ids.data for ids in corpus.splits.values()]
+    outlined = outline(spec, corpus.vocabulary, tokens, content)
+    return replace(
+        outlined,
+        entropy_nats=corpus.chain.entropy(spec.length) if corpus.chain else None,
+        unigram_nats=unigram_nats(corpus),
+        notes=(*outlined.notes, *corpus.notes),
+    )
+
+
+def outline(spec: Source, vocabulary: Vocabulary, tokens: dict[str, int], content: Sequence[Content]) -> Facts:
+    """The facts that do not take the text itself."""
     check_length(spec.length, tokens)
     sequences = {name: count // spec.length for name, count in tokens.items()}
     return Facts(
         source=spec.source,
         length=spec.length,
-        vocab_size=corpus.vocabulary.size,
-        level=corpus.vocabulary.level,
+        vocab_size=vocabulary.size,
+        level=vocabulary.level,
         sequences=sequences,
         tokens=tokens,
-        fingerprint=fingerprint(corpus),
-        entropy_nats=corpus.chain.entropy(spec.length) if corpus.chain else None,
-        unigram_nats=unigram_nats(corpus),
-        notes=(f"The test split holds {sequences['test']:,} sequences of {spec.length:,} tokens.", *corpus.notes),
+        fingerprint=fingerprint(vocabulary, tokens, content),
+        notes=(f"The test split holds {sequences['test']:,} sequences of {spec.length:,} tokens.",),
     )
 
 
@@ -61,12 +93,11 @@ def check_length(length: int, tokens: dict[str, int]) -> None:
         raise DataError("length", f"{message}; {shorter}give it more text")
 
 
-def fingerprint(corpus: Corpus) -> str:
-    """sha256, in hex, of the vocabulary and of the sizes and ids of all splits."""
-    sizes = {name: len(ids) for name, ids in corpus.splits.items()}
-    digest = hashlib.sha256(json.dumps([corpus.vocabulary.name, sizes]).encode())
-    for ids in corpus.splits.values():
-        digest.update(ids.data)
+def fingerprint(vocabulary: Vocabulary, tokens: dict[str, int], content: Sequence[Content]) -> str:
+    """sha256, in hex, of the vocabulary, the sizes of all splits and what is in them."""
+    digest = hashlib.sha256(json.dumps([vocabulary.name, tokens]).encode())
+    for part in content:
+        digest.update(part)
     return digest.hexdigest()
 
 

@@ -21,6 +21,15 @@ class Corpus:
     chain: Chain | None = None  # the exact law, where there is one
 
 
+@dataclass(frozen=True)
+class Published:
+    """What is known of a text that is the same everywhere, before it is read."""
+
+    vocabulary: Vocabulary
+    tokens: dict[str, int]  # by split
+    digest: str  # of the text, which `read` verifies
+
+
 class Source(BaseModel):
     """Settings of a source; a subclass adds its own fields, its name as `source: Literal[...]`, and `read`."""
 
@@ -33,6 +42,14 @@ class Source(BaseModel):
     def read(self, base: Path) -> Corpus:
         """The corpus; relative paths start at `base`. Raises DataError with the field at fault."""
 
+    def published(self) -> Published | None:
+        """What is known before reading, and is the identity of the text; None where that takes its ids."""
+        return None
+
+    def awaited(self) -> str | None:
+        """A sentence on the text that `read` would have to fetch first; None where there is nothing to fetch."""
+        return None
+
 
 def cut(ids: Ids, train: int, valid: int) -> dict[str, Ids]:
     """`ids` split by position: the first `train`, the next `valid`, and the rest as test."""
@@ -41,5 +58,10 @@ def cut(ids: Ids, train: int, valid: int) -> dict[str, Ids]:
 
 def cut_by_share(ids: Ids) -> dict[str, Ids]:
     """`ids` split by position into 90, 5 and 5 %."""
-    train = len(ids) * 90 // 100
-    return cut(ids, train, len(ids) * 95 // 100 - train)
+    return cut(ids, *shares(len(ids)))
+
+
+def shares(count: int) -> tuple[int, int]:
+    """How many of `count` tokens `cut_by_share` gives to training and to validation."""
+    train = count * 90 // 100
+    return train, count * 95 // 100 - train

@@ -10,14 +10,16 @@ from typing import Literal
 from pydantic import Field
 
 from bench.data.errors import DataError
+from bench.data.fetch import fetch, folder
 from bench.data.files import read_text
-from bench.data.source import Corpus, Source, cut, cut_by_share
+from bench.data.source import Corpus, Published, Source, cut, cut_by_share, shares
 from bench.data.vocabulary import Bytes, Characters, Level, find_characters
 
 ALPHABET = Characters(" abcdefghijklmnopqrstuvwxyz")  # of text8
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEXT8_CHARACTERS = 100_000_000
 TEXT8_SHA1 = "0dc3edebc970dcc96137e7deda4d9995af9d93de"  # as published in dmlc/gluon-nlp
+TEXT8_URL = "http://mattmahoney.net/dc/text8.zip"  # 31 MB; what is in it is verified
 
 
 class Pydoc(Source):
@@ -48,18 +50,25 @@ class TextFile(Source):
 
 
 class Text8(Source):
-    """The whole of text8, split 90M/5M/5M."""
+    """The whole of text8, split 90M/5M/5M: a file of yours, or fetched once where no path is given."""
 
     source: Literal["text8"] = "text8"
-    path: str = Field(min_length=1)  # the unzipped file, as it is or packed as .xz or .gz
+    path: str | None = Field(default=None, min_length=1)  # the unzipped file, as it is or packed as .xz or .gz
 
     def read(self, base: Path) -> Corpus:
-        """The standard split. Raises DataError("path") for anything but the published 100,000,000 characters."""
-        text = read_reduced(base / self.path)
-        if (reason := compare_with_text8(text)) is not None:
-            problem = f"{base / self.path}: not the whole text8: {reason}"
-            raise DataError("path", f"{problem}; for a part of it use source: text8-part")
+        """The standard split. Raises DataError("path" or "source") for anything but the published characters."""
+        text = read_fetched() if self.path is None else read_whole(base / self.path)
         return Corpus(ALPHABET, cut_by_share(ALPHABET.encode(text)))
+
+    def published(self) -> Published:
+        train, valid = shares(TEXT8_CHARACTERS)
+        tokens = {"train": train, "valid": valid, "test": TEXT8_CHARACTERS - train - valid}
+        return Published(ALPHABET, tokens, f"sha1 {TEXT8_SHA1}")
+
+    def awaited(self) -> str | None:
+        if self.path is not None or fetched().is_file():
+            return None
+        return f"The text is not here yet: bench run fetches it, 31 MB, from {TEXT8_URL}"
 
 
 class Text8Part(Source):
@@ -109,9 +118,33 @@ def read_reduced(path: Path) -> str:
     return text
 
 
-def compare_with_text8(text: str) -> str | None:
-    """The reason why `text` is not the published text8, or None where it is."""
-    if len(text) != TEXT8_CHARACTERS:
-        return f"{len(text):,} characters instead of {TEXT8_CHARACTERS:,}"
-    sha1 = hashlib.sha1(text.encode("ascii")).hexdigest()
+def read_whole(path: Path) -> str:
+    """text8 from a file of the user's. Raises DataError("path") for any other text."""
+    text = read_reduced(path)
+    if (reason := compare_with_text8(text.encode("ascii"))) is not None:
+        raise DataError("path", f"{path}: not the whole text8: {reason}; for a part of it use source: text8-part")
+    return text
+
+
+def fetched() -> Path:
+    """Where text8 lies once it is fetched."""
+    return folder() / "text8"
+
+
+def read_fetched() -> str:
+    """text8 from the user's cache, fetched where it is not there. Raises DataError("source")."""
+    path = fetched()
+    if not path.is_file():
+        fetch(TEXT8_URL, path, compare_with_text8)
+    content = path.read_bytes()
+    if (reason := compare_with_text8(content)) is not None:
+        raise DataError("source", f"{path}: not the whole text8: {reason}; remove it to have it fetched again")
+    return content.decode("ascii")
+
+
+def compare_with_text8(content: bytes) -> str | None:
+    """The reason why `content` is not the published text8, or None where it is."""
+    if len(content) != TEXT8_CHARACTERS:
+        return f"{len(content):,} characters instead of {TEXT8_CHARACTERS:,}"
+    sha1 = hashlib.sha1(content).hexdigest()
     return None if sha1 == TEXT8_SHA1 else f"sha1 {sha1} instead of {TEXT8_SHA1}"

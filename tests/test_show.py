@@ -1,0 +1,110 @@
+"""What `bench plan` prints, and the full comparison that it is made for."""
+
+import re
+
+import pytest
+
+from bench import cell as record
+from bench.cli import DONE, main
+from bench.data import fetch
+from bench.flops import costs
+from bench.plan import plan
+from bench.run import folder_of
+from bench.suite import read
+from tests.conftest import ROOT
+
+FAMILIES = ROOT / "suites" / "families.yaml"
+COST = r"[\d.]+e\d+ FLOPs, about [\d,]+ (?:hours|min) at a sustained [\d.]+ TFLOP/s"
+
+
+@pytest.fixture
+def shown(tmp_path, capsys, monkeypatch):
+    """A function that plans a suite on a terminal of 100 columns and returns the lines."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetch, "urlopen", None)  # nothing may be fetched
+
+    def show(path) -> list[str]:
+        assert main(["plan", str(path), "--runs", str(tmp_path / "runs")]) == DONE
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    return show
+
+
+def short(flops: float) -> str:
+    return f"{flops:.2e}".replace("e+", "e")
+
+
+def test_the_full_comparison_is_costed_on_a_fresh_clone(shown):
+    lines = shown(FAMILIES)
+    cells = plan(read(FAMILIES)).cells
+    assert max(map(len, lines)) <= 100
+    assert "The text is not here yet: bench run fetches it, 31 MB, from http://mattmahoney.net/dc/text8.zip" in lines
+    for cell in cells:
+        cost = costs(read(FAMILIES), cell)
+        training, evaluation = short(cost["train"]), short(cost["bound"] + cost["samples"])
+        pattern = rf"{cell.arm} +{cell.method} +0 +{cell.id} +to run +{training} +{evaluation}"
+        assert sum(bool(re.fullmatch(pattern, line)) for line in lines) == 1, pattern
+    assert lines[-2].startswith("12 cells, 157,286,400,000 training tokens, ")
+
+
+def test_the_full_comparison_gives_every_arm_the_same_tokens():
+    suite = read(FAMILIES)
+    assert {(cell.steps, cell.tokens) for cell in plan(suite).cells} == {(100_000, 13_107_200_000)}
+    assert len({cell.id for cell in plan(suite).cells}) == 12
+    assert {cell.method for cell in plan(suite).cells} == {
+        *("ar", "d3pm-absorb", "d3pm-uniform", "sedd-absorb", "sedd-uniform", "plaid"),
+        *("mdlm", "md4", "genmd4", "gidd", "udlm"),
+    }
+
+
+def test_the_full_comparison_says_of_itself_what_the_plan_says(shown):
+    (told,) = re.findall(COST, shown(FAMILIES)[-1])
+    assert told in FAMILIES.read_text()
+    hours = re.search(r"about [\d,]+ hours", told)[0]
+    assert any(hours in line for line in (ROOT / "README.md").read_text().splitlines() if "families.yaml" in line)
+
+
+def test_an_autoregressive_cell_costs_about_six_flops_a_parameter_and_token():
+    """Kaplan et al., arXiv:2001.08361v1, section 2.1: 6 N a token, and 12 x layers x width x length for attention."""
+    suite = read(FAMILIES)
+    shape, cell = suite.spec.network.shape(), plan(suite).cells[0]
+    matrices = 12 * shape.layers * shape.width**2
+    expected = (6 * matrices + 12 * shape.layers * shape.width * 256) * cell.tokens
+    assert cell.method == "ar"
+    assert costs(suite, cell)["train"] == pytest.approx(expected, rel=1e-3)  # the head of 27 tokens, and validations
+
+
+def test_what_is_there_is_not_counted_as_left(tiny, tmp_path, shown):
+    suite = read(tiny)
+    first, second = plan(suite).cells
+    total = sum(sum(costs(suite, cell).values()) for cell in (first, second))
+    assert f"2 cells, 1,152 training tokens, {short(total)} FLOPs" in shown(tiny)
+    for stage in first.stages[:2]:
+        record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, {"value": 1.0})
+    lines = shown(tiny)
+    assert re.search(r"train cached, bound cached,", "\n".join(lines))
+    left = total - costs(suite, first)["train"] - costs(suite, first)["bound"]
+    assert lines[-1].startswith(f"left to run: {short(left)} FLOPs, about 1 min at a sustained 0.05 TFLOP/s")
+    for cell in (first, second):
+        for stage in cell.stages:
+            record.succeed(folder_of(tmp_path / "runs", cell) / stage.folder, {"value": 1.0})
+    lines = shown(tiny)
+    assert lines[-1] == "nothing is left to run"
+    assert sum(" cached " in line for line in lines) == 2
+
+
+def test_cells_of_equal_science_are_paid_once(tiny, shown):
+    before = shown(tiny)[-1]
+    tiny.write_text(tiny.read_text().replace("seeds:", "  - {label: Twin, method: mdlm}\nseeds:"))
+    assert shown(tiny)[-1] == before
+
+
+@pytest.mark.parametrize(
+    ("device", "has_gpu", "speed"),
+    [("auto", False, "0.05 TFLOP/s"), ("auto", True, "100 TFLOP/s"), ("cpu", True, "0.05 "), ("cuda", False, "100 ")],
+)
+def test_how_long_it_takes_is_that_of_the_device_that_is_asked_for(device, has_gpu, speed, tiny, shown, monkeypatch):
+    monkeypatch.setattr("bench.show.torch.cuda.is_available", lambda: has_gpu)
+    tiny.write_text(tiny.read_text().replace("device: cpu", f"device: {device}"))
+    assert f"at a sustained {speed}" in shown(tiny)[-1]
