@@ -1,6 +1,11 @@
-"""From the folders of cells to one tidy table: a row for each cell, metric and point, failed ones included."""
+"""From the folders of cells to one tidy table: a row for each cell, metric and point, failed ones included.
 
-from dataclasses import dataclass
+Numbers that a method has learned are metrics of training. Where it learned one for each token, these are `power[a]` and
+so on in vocabularies of at most 256 tokens, and `power_min`, `power_mean` and `power_max` in larger ones, whose single
+numbers are in train/result.json and in `Record.learned`.
+"""
+
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +63,9 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "protocol": "",
 }
 
+LISTED = 256  # the largest vocabulary whose tokens have rows of their own in the tidy table
+LEARNED = ("arm", "method", "seed", "metric", "token", "value")  # the columns of what was learned for each token
+
 
 @dataclass(frozen=True)
 class Record:
@@ -71,6 +79,7 @@ class Record:
     data: dict[str, Any]  # the facts of the data
     environment: list[dict[str, str]]  # the distinct ones of all cells
     state: str  # "complete" or "incomplete"
+    learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
 
 
 class NoRecord(ValueError):
@@ -92,6 +101,7 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
         raise NoRecord(f'suite "{suite}" was never run under "{runs}"; run it with: bench run suites/{suite}.yaml')
     rows: list[dict[str, Any]] = []
     samples: dict[str, list[str]] = {}
+    learned: list[dict[str, Any]] = []
     environments: list[dict[str, str]] = []
     for cell in (cell for cell in plan["cells"] if only in (None, cell["id"])):
         for stage in cell["stages"]:
@@ -101,9 +111,12 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
                 environments.append(result["environment"])
             if result and stage["name"] == "samples":
                 samples.setdefault(cell["arm"], result["texts"])
+            if result and stage["name"] == "train":
+                learned += _of_tokens(cell, result)
     table = pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
     state = "complete" if table["status"].isin(["done", "stale"]).all() else "incomplete"
-    return Record(suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
+    found = pd.DataFrame(learned, columns=LEARNED)
+    return Record(suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state, found)
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
@@ -126,8 +139,33 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     reason = f"made by other code; remove {runs / 'cells' / cell['id'] / stage['folder']} to make it again"
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]]]
-    found += _measured(result) + _curve(result)
+    found += _learned(result) + _measured(result) + _curve(result)
     return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
+
+
+def _of_tokens(cell: Any, result: Any) -> list[dict[str, Any]]:
+    """What the method of a cell has learned for each token, in the order of the ids."""
+    common = {name: cell[name] for name in ("arm", "method", "seed")}
+    return [
+        {**common, "metric": name, "token": token, "value": value}
+        for name, values in result.get("learned", {}).items()
+        if isinstance(values, dict)
+        for token, value in values.items()
+    ]
+
+
+def _learned(result: Any) -> list[dict[str, Any]]:
+    """What the method has learned; of a large vocabulary the least, the mean and the largest number."""
+    rows: list[dict[str, Any]] = []
+    for name, value in result.get("learned", {}).items():
+        if not isinstance(value, dict):
+            rows.append({"metric": name, "value": value})
+        elif len(value) <= LISTED:
+            rows += [{"metric": f"{name}[{token}]", "value": number} for token, number in value.items()]
+        else:
+            of_all = pd.Series(value).agg(["min", "mean", "max"])
+            rows += [{"metric": f"{name}_{which}", "value": number} for which, number in of_all.items()]
+    return rows
 
 
 def _why_missing(folder: Path, stages: list[Any], stage: Any) -> tuple[str, str]:

@@ -4,9 +4,11 @@ writer. The folders of the cells are the truth; whatever the store lacks is writ
 import hashlib
 import math
 import os
+import re
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is away is told of soon
 
 METRICS_A_CALL = 1000  # MLflow's limit for log_batch
+SPOKEN = {"␣": "space", "\\": "backslash"}  # signs in the names of tokens that Unicode names otherwise
 
 
 def store(runs: Path) -> str:
@@ -101,9 +104,16 @@ def _metrics(rows: pd.DataFrame) -> list[Any]:
 
     metrics, now = [], int(time.time() * 1000)  # of equal steps MLflow shows the latest
     for row in rows.to_dict("records"):
-        name = f"{row['split'] or row['stage']}/{row['metric']}"
+        name = f"{row['split'] or row['stage']}/{spell(row['metric'])}"
         for suffix in ("value", "standard_error", "monte_carlo_error"):
             if math.isfinite(row[suffix]):
                 key = name if suffix == "value" else f"{name}/{suffix}"
                 metrics.append(Metric(key, float(row[suffix]), now, int(row["tokens"])))
     return metrics
+
+
+def spell(metric: str) -> str:
+    """The metric in the signs that MLflow allows: `power[a]` is power/a, and `power[!]` is power/:exclamation mark:."""
+    name, _, token = metric.removesuffix("]").partition("[")
+    spelt = re.sub(r"[^\w -]", lambda found: f":{SPOKEN.get(found[0]) or unicodedata.name(found[0]).lower()}:", token)
+    return f"{name}/{spelt}" if token else name

@@ -21,6 +21,7 @@ from bench import checkpoint
 from bench.bound import Estimate, bound
 from bench.data import Dataset, DataSpec, load
 from bench.environment import environment, joined, settle
+from bench.learned import collect
 from bench.measures import mean_nats, measures
 from bench.model import Model
 from bench.network import Shape
@@ -95,7 +96,7 @@ class Worker:
             trainer.resume(state)
             log.info("resumed at step %d of %d", trainer.progress.step, trainer.steps)
         if self.execution.compile:
-            model.network.compile()
+            model.compile_network()
         valid = data.sequences("valid")[: training.validation_sequences]
 
         def validate() -> dict[str, float]:
@@ -107,6 +108,7 @@ class Worker:
 
         with Bar(self.job["title"], trainer.steps, training.batch_size * data.facts.length) as bar:
             trainer.run(validate, folder, self.execution.checkpoint_seconds, bar.advance, lambda: self.stopped)
+        averaged.load_state_dict(trainer.average)
         progress = trainer.progress
         return {
             "steps": progress.step,
@@ -116,7 +118,7 @@ class Worker:
             "tokens_per_second": progress.tokens / progress.seconds,
             **model.parameter_counts(),
             "curve": asdict(trainer.curve),
-            "learned": {name: value.tolist() for name, value in model.method.learned().items()},
+            "learned": collect(averaged.method, data),
             "environment": joined(trainer.environments),
         }
 

@@ -1,4 +1,4 @@
-"""Reports of a record: its table in every format, its learning curves, and one self-contained page."""
+"""Reports of a record: its table in every format, its figures, and one self-contained page."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from rich.text import Text
 
 from bench.results import Record
 from reports.formats import format_latex, format_markdown, list_numbers, show
+from reports.learned import plot_learned
 from reports.page import render
 from reports.plots import plot_curves
 from reports.tables import build_main
@@ -30,8 +31,10 @@ def write(record: Record, folder: Path) -> list[Path]:
         "table.csv": list_numbers(table).to_csv(index=False, lineterminator="\n"),
         "tidy.csv": record.table.to_csv(index=False, lineterminator="\n"),
     }
-    figures = plot_curves(record, folder)
-    texts["index.html"] = render(record, next(path for path in figures if path.suffix == ".svg").read_text("utf-8"))
+    figures = plot_curves(record, folder) + plot_learned(record, folder)
+    texts["index.html"] = render(
+        record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
+    )
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     *rest, index = [folder / name for name in texts]

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.results import Record
+from reports.learned import explain
 from reports.plots import INK, look
 from reports.tables import (
     LETTERS,
@@ -200,8 +201,12 @@ def list_commands(record: Record) -> list[str]:
 
 
 def inline(svg: str, label: str) -> Markup:
-    """The SVG as a part of the page, with a name for those who do not see it and without its links to other hosts."""
+    """The SVG as a part of the page, with a name for those who do not see it.
+
+    It has no links to other hosts, and no ids of groups, which every figure numbers alike.
+    """
     drawing = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg ") :], count=1, flags=re.DOTALL)
+    drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
     return Markup('<svg role="img" aria-label="{}" ').format(label) + Markup(drawing.removeprefix("<svg "))
 
 
@@ -212,8 +217,8 @@ def list_samples(record: Record) -> list[tuple[Markup, list[str], int]]:
     return [(format_label(arm, methods.get(arm, "")), texts[:SHOWN], len(texts)) for arm, texts in samples]
 
 
-def render(record: Record, curves: str) -> str:
-    """The page as HTML that needs no other file; `curves` is the SVG of the learning curves."""
+def render(record: Record, figures: dict[str, str]) -> str:
+    """The page as HTML that needs no other file, with the SVG of each figure by its name."""
     loader = PackageLoader("reports")
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     main = build_main(record)
@@ -222,7 +227,9 @@ def render(record: Record, curves: str) -> str:
         warning=main.warning,
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
-        curves=inline(curves, f"Learning curves of {', '.join(split_arms(record)) or 'no arm'}"),
+        curves=inline(figures["curves"], f"Learning curves of {', '.join(split_arms(record)) or 'no arm'}"),
+        learned=inline(figures["learned"], "What was learned for each token") if "learned" in figures else "",
+        meaning=explain(record),
         samples=list_samples(record),
         fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
         breakdown=format_html(build(record, BREAKDOWN, "Where each arm spends its nats")),

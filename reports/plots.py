@@ -1,7 +1,7 @@
 """The figures of a record, each as SVG, PNG and PDF with its numbers as CSV beside; one look a method everywhere."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from reports.tables import find_references, find_score, pool, split_arms
 INK, FAINT = "#1d2026", "#808080"  # no black: SVG leaves black out, and the page could not turn it
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it is found, read aloud and takes the page's colour
-    "svg.hashsalt": "diffusion-bench",
     "pdf.fonttype": 42,
     "text.parse_math": False,  # a label may hold a dollar
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
@@ -182,16 +181,21 @@ def adapt(svg: str) -> str:
     return svg.replace("</style>", STYLE + "</style>", 1)
 
 
-def plot_curves(record: Record, folder: Path) -> list[Path]:
-    """The paths of curves.svg, .png, .pdf and .csv written to the folder; the same record gives the same bytes."""
-    curves = trace_curves(record)
-    paths = {ending: folder / f"curves.{ending}" for ending in (*SAVING, "csv")}
+def save(name: str, folder: Path, draw: Callable[[], Figure], numbers: pd.DataFrame) -> list[Path]:
+    """The paths of a figure as .svg, .png and .pdf and of its numbers as .csv; equal figures give equal bytes."""
+    paths = {ending: folder / f"{name}.{ending}" for ending in (*SAVING, "csv")}
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever the user's matplotlibrc says
-        mpl.rcParams.update(SETTINGS)
-        figure = draw_curves(record, curves)
+        mpl.rcParams.update(SETTINGS | {"svg.hashsalt": name})  # the figures of a page share no ids
+        figure = draw()
         for ending, options in SAVING.items():
             figure.savefig(paths[ending], format=ending, bbox_inches="tight", **options)
     paths["svg"].write_text(adapt(paths["svg"].read_text("utf-8")), encoding="utf-8", newline="\n")
-    curves.to_csv(paths["csv"], index=False, lineterminator="\n")
+    numbers.to_csv(paths["csv"], index=False, lineterminator="\n")
     return list(paths.values())
+
+
+def plot_curves(record: Record, folder: Path) -> list[Path]:
+    """The paths of curves.svg, .png, .pdf and .csv written to the folder; the same record gives the same bytes."""
+    curves = trace_curves(record)
+    return save("curves", folder, lambda: draw_curves(record, curves), curves)
