@@ -16,7 +16,7 @@ DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
 EXIT_CODES = """exit codes:
   0    done
   2    wrong usage, or a suite that cannot be run (nothing was written)
-  3    some cells failed; each is a row of the table with its reason
+  3    some cells failed; each is a row of the table with its reason (certify, perf: a check failed)
   4    incomplete: some cells have no result yet
   130  interrupted; run the same command again to go on
 """
@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     _add_show(add("methods", list_methods, "list the registered methods, or show one with its options"))
+    proving = add("certify", certify, "prove that the bounds of methods are bounds, without training")
+    proving.add_argument("methods", nargs="*", help="registered methods, with their defaults (default: all)")
     add_suite("plan", plan, "show what a suite would run, and write nothing")
     running = add_suite("run", run, "run what is missing of a suite, then write its report")
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
@@ -106,6 +108,15 @@ def perf(chosen: argparse.Namespace) -> int:
     names = [known(name, METHODS, "method") for name in chosen.methods] or list(METHODS)
     sizes = Sizes(chosen.vocabulary, chosen.length, chosen.batch, chosen.width, chosen.device)
     return DONE if loss(names, sizes) else FAILED
+
+
+def certify(chosen: argparse.Namespace) -> int:
+    """`bench certify [METHOD ...]`"""
+    from bench.certify.verdict import show
+    from methods import METHODS, known
+
+    names = [known(name, METHODS, "method") for name in chosen.methods] or list(METHODS)
+    return DONE if show(names) else FAILED
 
 
 def list_methods(chosen: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     shutil.copytree(ROOT / "suites", tmp_path / "suites")
     monkeypatch.chdir(tmp_path)
     shown = commands("bench ")
-    assert [line.split()[1] for line in shown] == ["methods", "plan", "run", "status", "report", "ui"]
+    assert [line.split()[1] for line in shown] == ["methods", "certify", "plan", "run", "status", "report", "ui"]
     for line in shown[:-1]:
         assert main(line.split()[1:]) == DONE, line
     (code,) = (block for kind, block in BLOCKS if kind == "python")

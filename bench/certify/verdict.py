@@ -1,0 +1,98 @@
+"""The checks that a method has to pass, and what they found."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.certify import kraft
+from bench.certify.oracle import Hidden, Source, from_chain
+from bench.certify.oracle import Table as Counted
+from bench.certify.tightness import Tightness, measure
+from bench.data.markov import Markov
+from methods import build, check
+
+SURPRISE = 3.0  # standard errors
+DOCUMENTS = 512
+COARSE = (8, 16)  # numbers of steps between which the gap of discrete time has to halve
+HALVED = (0.3, 0.7)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question that was put to a method."""
+
+    name: str
+    figure: str  # what was found, with its error
+    passed: bool
+    meaning: str  # what had to hold
+
+
+def certify(name: str, options: dict[str, Any]) -> Iterator[Check]:
+    """Puts every question to the method registered as `name` with these options; raises OptionError as `build` does."""
+    discrete = build(name, 2, **options).needs.steps is not None
+    for title, source in sources().items():
+        found = measure(build(name, source.vocab_size, **options), source, DOCUMENTS)
+        yield _judge(f"bound of an oracle, {title}", found, discrete)
+    if discrete and "steps" in check(name, {"steps": COARSE[0]}):
+        yield _halves(name, options)
+    for spread in kraft.SPREADS:
+        claimed = kraft.measure(build(name, kraft.VOCAB_SIZE, **options), spread)
+        meaning = "exp(-bound) of all texts sums to at most 1"
+        figure = f"{1 + claimed.mean:.4f} ± {claimed.error:.4f}"
+        yield Check(f"Kraft sum, random weights of {spread}", figure, claimed.surprise <= SURPRISE, meaning)
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """The sources of the court, by name."""
+    generator = torch.Generator().manual_seed(0)
+
+    def law(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).mul(1.5).softmax(-1)
+
+    return {
+        "a table": Counted(law(81), 3, 4),
+        "a chain of order 1": from_chain(Markov(order=1, alphabet=6, length=12).draw_chain(), 12),
+        "a chain of order 2": from_chain(Markov(order=2, alphabet=3, length=8).draw_chain(), 8),
+        "a hidden chain": Hidden(law(4), law(4, 4), law(4, 5), 8),
+    }
+
+
+def _judge(name: str, found: Tightness, discrete: bool) -> Check:
+    """In continuous time the bound has to be the entropy; in discrete time it must not be below it."""
+    if discrete:
+        return Check(name, f"{found.gap} nats", found.gap.surprise >= -SURPRISE, "the bound is not below -log p(x)")
+    meaning = "the bound is -log p(x), but for the total correlation at t_min"
+    if found.given_away.mean > 1e-4:
+        meaning += f" ({found.given_away.mean:.4f} nats, taken off)"
+    return Check(name, f"{found.rest} nats", abs(found.rest.surprise) <= SURPRISE, meaning)
+
+
+def show(names: Sequence[str]) -> bool:
+    """Prints what every method was asked and what was found; True when all passed."""
+    console, fine = Console(highlight=False), True
+    for name in names:
+        table = Table(
+            "check", "found", "", "has to hold", title=name, title_justify="left", box=None, header_style="bold"
+        )
+        for each in certify(name, {}):
+            fine = fine and each.passed
+            table.add_row(each.name, each.figure, "passed" if each.passed else "FAILED", each.meaning)
+        console.print(table)
+        console.print()
+    return fine
+
+
+def _halves(name: str, options: dict[str, Any]) -> Check:
+    source = sources()["a table"]
+    coarse, fine = (
+        measure(build(name, source.vocab_size, **options, steps=steps), source, 4 * DOCUMENTS).gap for steps in COARSE
+    )
+    ratio = fine.mean / coarse.mean
+    figure = f"{coarse} nats in {COARSE[0]} steps, {fine} in {COARSE[1]}"
+    return Check("gap by steps", figure, HALVED[0] < ratio < HALVED[1], "twice the steps leave half the gap")

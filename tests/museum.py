@@ -1,0 +1,68 @@
+"""Wrong methods, each wrong as a published harness was; the certificate has to reject them all."""
+
+import torch
+
+from methods.absorbing import Mdlm
+from methods.d3pm import D3pmAbsorb
+from methods.gidd import Gidd
+from methods.uniform import Udlm
+
+
+class WithoutEnds(Gidd):
+    """Forgets the last guess, as GIDD's public evaluation does."""
+
+    @property
+    def guesses_last(self) -> bool:
+        return False
+
+
+class Halved(Mdlm):
+    """Averages over two draws where it should add them: every bound is half of what it is."""
+
+    def bound(self, x, z, t, prediction):
+        return super().bound(x, z, t, prediction) / 2
+
+
+class WrongMeaning(Udlm):
+    """Puts the full posterior where the leave-one-out one belongs."""
+
+    target = "posterior"
+
+
+class TrainingLoss(Gidd):
+    """Reports what it trains on."""
+
+    def __init__(self, vocab_size: int):
+        super().__init__(vocab_size, weighting="dynamic")
+
+    def bound(self, x, z, t, prediction):
+        return self.dynamic(x, z, t) * self.mismatch(x, z, t, prediction)
+
+
+class WrongWeight(Mdlm):
+    """Weighs by -alpha' / alpha in the place of -alpha' / (1 - alpha)."""
+
+    def bound(self, x, z, t, prediction):
+        return (
+            super().bound(x, z, t, prediction) * (1 - self.schedule.alpha(t)) / self.schedule.alpha(t).clamp(min=1e-2)
+        )
+
+
+class ShiftedGrid(D3pmAbsorb):
+    """Takes the cost of the step before: the grid is off by one."""
+
+    def bound(self, x, z, t, prediction):
+        s = (t - 1 / self.steps).clamp(min=0)
+        return self.steps * self.step_cost(x, z, t, (s + t) / 2, prediction)
+
+
+class WithoutPriorGap(Mdlm):
+    """Claims that nothing is left of the text at t = 1, where a tenth is."""
+
+    def __init__(self, vocab_size: int):
+        from methods.schedules import MdlmCosine
+
+        super().__init__(vocab_size, MdlmCosine(0.1))
+
+    def prior_gap(self, x):
+        return torch.zeros(x.shape, dtype=torch.float64)
