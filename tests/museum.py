@@ -66,3 +66,13 @@ class WithoutPriorGap(Mdlm):
 
     def prior_gap(self, x):
         return torch.zeros(x.shape, dtype=torch.float64)
+
+
+class Sharpened(Mdlm):
+    """Draws at a temperature that is five percent too low; its bound is right."""
+
+    def transition(self, z, t, s, prediction):
+        return super().transition(z, t, s, (prediction * 1.05).log_softmax(-1))
+
+    def last_guess(self, z, t, prediction):
+        return (super().last_guess(z, t, prediction) * 1.05).log_softmax(-1)

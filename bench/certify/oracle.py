@@ -179,6 +179,10 @@ class Oracle(Model):
         others = self.source.others(log_q)
         return self.method.perfect(self.source.whole(log_q, others), others, z, each)
 
+    def guess(self, z: Latent, t: Tensor, rows: Tensor) -> Tensor:
+        """Nothing that it would need to be shown."""
+        return torch.zeros(*z.shape[:2], self.method.needs.vector_width, dtype=torch.float64)
+
 
 class Passing(nn.Module):
     """The head of a network whose hidden states are scores already."""
