@@ -117,7 +117,10 @@ def _facts(name: str) -> Table:
     table.add_row("paper", Text(method.paper))
     bound = "exact: the" if method.exact else "an upper bound on the"
     table.add_row("bound", f"{bound} negative log-likelihood")
-    table.add_row("identities", Text(f"with {', '.join(method.neighbours)}" if method.neighbours else "none"))
+    table.add_row(
+        "identities",
+        Text(f"with {', '.join(each.name for each in method.neighbours)}" if method.neighbours else "none"),
+    )
     table.add_row("network", usually + _network(method.needs))
     table.add_row("time", usually + _time(method.needs))
     return table

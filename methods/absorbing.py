@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Scores, Times, Tokens, pick
+from methods.method import Latent, LogProbs, Method, Nats, Needs, Neighbour, Noise, Scores, Times, Tokens, pick
 from methods.schedules import Linear, Schedule
 
 Steps = Annotated[int, Field(ge=1)] | None  # None: continuous time
@@ -146,7 +146,7 @@ class Mdlm(Absorbing):
     """MDLM: the network is not told the time; its ablation takes away carry-over, zero masking, continuous time."""
 
     paper = "Sahoo et al. 2024, arXiv:2406.07524v2"
-    neighbours = ("md4",)
+    neighbours = (Neighbour("md4"),)
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class Md4(Absorbing):
     """MD4: the same bound, with a network that is told the time."""
 
     paper = "Shi et al. 2024, arXiv:2406.04329v4"
-    neighbours = ("mdlm",)
+    neighbours = (Neighbour("mdlm"),)
 
     def __init__(self, vocab_size: int, schedule: Schedule = Linear(), time: bool = True, steps: Steps = None):
         super().__init__(vocab_size, schedule, time, steps, carry_over=True, zero_masking=True)

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from methods.method import Latent, LogProbs, Nats, Needs, Noise, Times, Tokens, pick
+from methods.method import Latent, LogProbs, Nats, Needs, Neighbour, Noise, Times, Tokens, pick
 from methods.mixing import Mixing
 from methods.schedules import Cosine, Linear, Schedule
 from methods.uniform import UniformNoise
@@ -39,7 +39,7 @@ class D3pmAbsorb(D3pm):
     """D3PM-absorb: masks in discrete time; the network may leave mass on the mask, which the bound pays for."""
 
     target: Literal["posterior", "leave-one-out"] = "posterior"
-    neighbours = ("mdlm",)
+    neighbours = (Neighbour("mdlm", theirs={"steps": 1000, "zero_masking": False}),)
 
     def __init__(self, vocab_size: int, schedule: Schedule = Linear(), steps: Steps = 1000, hybrid: Share = 0.01):
         super().__init__()
@@ -64,7 +64,7 @@ class D3pmAbsorb(D3pm):
 class D3pmUniform(D3pm, UniformNoise):
     """D3PM-uniform: uniform noise in discrete time."""
 
-    neighbours = ("udlm",)
+    neighbours = (Neighbour("udlm", theirs={"schedule": "cosine"}, within=0.02),)  # the limit of many steps
 
     def __init__(self, vocab_size: int, schedule: Schedule = Cosine(), steps: Steps = 1000, hybrid: Share = 0.0):
         UniformNoise.__init__(self, vocab_size, schedule)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from methods.absorbing import point_mass, substitute
-from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Scores, Times, Tokens, pick
+from methods.method import Latent, LogProbs, Method, Nats, Needs, Neighbour, Noise, Scores, Times, Tokens, pick
 
 
 class GenMd4(Method):
@@ -22,6 +22,7 @@ class GenMd4(Method):
     """
 
     paper = "Shi et al. 2024, arXiv:2406.04329v4"
+    neighbours = (Neighbour("md4", within=1e-6),)  # as long as all powers are 1
     draws = 2  # the gradient of the powers compares two noisings of one text
 
     def __init__(self, vocab_size: int, decoder: Literal["network", "powers"] = "network"):

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from methods.method import Latent, LogProbs, Nats, Needs, Noise, Times, Tokens
+from methods.method import Latent, LogProbs, Nats, Needs, Neighbour, Noise, Times, Tokens
 from methods.mixing import ContinuousMixing
 
 CLIP = 1.0  # the largest weight under weighting "clip", the paper's w_max
@@ -25,7 +25,7 @@ class Gidd(ContinuousMixing):
     """
 
     paper = "von Rütte et al. 2025, arXiv:2503.04482"
-    neighbours = ("mdlm",)
+    neighbours = (Neighbour("mdlm", own={"uniform_share": 0.0}),)
     warp = 2.0
 
     def __init__(

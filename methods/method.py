@@ -7,7 +7,8 @@ one entry for each id that z may hold.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
@@ -50,6 +51,16 @@ class Needs:
     trains_ends: bool = False  # the two ends of the bound carry gradients: training adds them
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """Another registered method that, knowing the same, has the same bound at every position."""
+
+    name: str
+    own: Mapping[str, Any] = field(default_factory=dict)  # options of this method under which it holds
+    theirs: Mapping[str, Any] = field(default_factory=dict)  # options of the other one
+    within: float = 1e-9  # relative; above roundings where one is the limit of the other
+
+
 class Method(nn.Module, ABC):
     """One way to noise text, to read a network's scores, and to undo the noise.
 
@@ -64,7 +75,7 @@ class Method(nn.Module, ABC):
     exact = False  # True: `bound` is the negative log-likelihood itself, not a bound on it
     target: Literal["posterior", "leave-one-out"] = "posterior"  # what perfect scores are made from
     masking: "Schedule | None" = None  # the schedule by which every position is masked alike, when exact counting holds
-    neighbours: tuple[str, ...] = ()  # identities with other registered methods, for the certificate
+    neighbours: tuple[Neighbour, ...] = ()  # identities with other registered methods, for the certificate
     vocab_size: int  # V
     t_min = 1e-3  # the smallest time the network sees; what is left there is the last guess; 0: nothing is left
     draws = 1  # noisings of each sequence in training

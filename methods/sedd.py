@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from methods.absorbing import Absorbing, substitute
-from methods.method import Latent, LogProbs, Nats, Scores, Times, Tokens, pick
+from methods.method import Latent, LogProbs, Nats, Neighbour, Scores, Times, Tokens, pick
 from methods.schedules import Geometric, Linear, Schedule
 from methods.uniform import UniformNoise
 
@@ -27,7 +27,7 @@ class SeddAbsorb(Absorbing):
     """
 
     paper = "Lou et al. 2024, arXiv:2310.16834v3"
-    neighbours = ("md4",)
+    neighbours = (Neighbour("md4"),)
 
     def __init__(self, vocab_size: int, schedule: Schedule = Linear()):
         super().__init__(vocab_size, schedule, time=True, steps=None, carry_over=True, zero_masking=True)
@@ -65,7 +65,7 @@ class SeddUniform(UniformNoise):
 
     paper = "Lou et al. 2024, arXiv:2310.16834v3"
     target: Literal["posterior", "leave-one-out"] = "leave-one-out"
-    neighbours = ("udlm",)
+    neighbours = (Neighbour("udlm", theirs={"schedule": "geometric"}),)
     warp = 2.0
 
     def __init__(self, vocab_size: int, schedule: Schedule = Geometric()):

@@ -15,7 +15,13 @@ def failed(name: str, *questions: str) -> list[Check]:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_bound_of_every_registered_method_is_certified(name):
-    assert failed(name, "oracle") == []
+    assert failed(name, "identities", "oracle") == []
+
+
+def test_a_wrong_weight_breaks_the_identity_with_a_neighbour(monkeypatch):
+    assert [each.passed for each in certify("gidd", {}, ("identities",))] == [True]
+    monkeypatch.setitem(METHODS, "wrong", museum.WrongWeight)
+    assert [each.name for each in failed("wrong", "identities")] == ["identity with md4"]
 
 
 @pytest.mark.slow

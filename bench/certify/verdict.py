@@ -1,6 +1,6 @@
 """The checks that a method has to pass, and what they found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.certify import court, kraft
+from bench.certify.identities import compare
 from bench.certify.oracle import Hidden, Source, from_chain
 from bench.certify.oracle import Table as Counted
 from bench.certify.tightness import Tightness, measure
 from bench.data.markov import Markov
 from methods import METHODS, build, parameters
 
-QUESTIONS = ("oracle", "samples", "kraft")
+QUESTIONS = ("identities", "oracle", "samples", "kraft")
 SURPRISE = 3.0  # standard errors
 LENIENT = 4.0  # where what is compared is off by order 1 / calls
 DOCUMENTS = 512
@@ -41,9 +42,22 @@ class Check:
 
 def certify(name: str, options: dict[str, Any], questions: Sequence[str] | None = None) -> Iterator[Check]:
     """Puts the questions to the method registered as `name` with these options; raises OptionError as `build` does."""
-    asked = {"oracle": _ask_oracle, "samples": _ask_court, "kraft": _ask_kraft}
+    asked = {"identities": _ask_neighbours, "oracle": _ask_oracle, "samples": _ask_court, "kraft": _ask_kraft}
     for question in QUESTIONS if questions is None else questions:
         yield from asked[question](name, options)
+
+
+def _ask_neighbours(name: str, options: dict[str, Any]) -> Iterator[Check]:
+    for each in METHODS[name].neighbours:
+        found = compare(name, each)
+        meaning = (
+            f"with the same knowledge the bounds of {name}{_told(each.own)} and {each.name}{_told(each.theirs)} agree"
+        )
+        yield Check(f"identity with {each.name}", f"{found:.0e}", found <= each.within, meaning)
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    return f"({', '.join(f'{key}={value}' for key, value in options.items())})" if options else ""
 
 
 def _ask_oracle(name: str, options: dict[str, Any]) -> Iterator[Check]:
