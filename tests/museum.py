@@ -3,6 +3,7 @@
 import torch
 
 from methods.absorbing import Mdlm
+from methods.autoregressive import Autoregressive
 from methods.d3pm import D3pmAbsorb
 from methods.gidd import Gidd
 from methods.uniform import Udlm
@@ -76,3 +77,24 @@ class Sharpened(Mdlm):
 
     def last_guess(self, z, t, prediction):
         return (super().last_guess(z, t, prediction) * 1.05).log_softmax(-1)
+
+
+class Peeking(Autoregressive):
+    """Is shown the very token that it has to predict."""
+
+    def feed(self, z, t):
+        return z.roll(-1, 1)
+
+
+class Dated(Mdlm):
+    """Says that it is not told the time, and is."""
+
+    def feed(self, z, t):
+        return torch.where(t[:, None] < 0.3, z.flip(1), z)
+
+
+class LeavesMasks(Mdlm):
+    """May write a mask into a text."""
+
+    def last_guess(self, z, t, prediction):
+        return torch.nn.functional.pad(prediction, (0, 1), value=0.0)

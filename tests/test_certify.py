@@ -15,13 +15,22 @@ def failed(name: str, *questions: str) -> list[Check]:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_bound_of_every_registered_method_is_certified(name):
-    assert failed(name, "identities", "oracle") == []
+    assert failed(name, "identities", "probes", "oracle") == []
 
 
 def test_a_wrong_weight_breaks_the_identity_with_a_neighbour(monkeypatch):
     assert [each.passed for each in certify("gidd", {}, ("identities",))] == [True]
     monkeypatch.setitem(METHODS, "wrong", museum.WrongWeight)
     assert [each.name for each in failed("wrong", "identities")] == ["identity with md4"]
+
+
+LEAKS = {museum.Peeking: "the future", museum.Dated: "the time", museum.LeavesMasks: "ids of samples"}
+
+
+@pytest.mark.parametrize(("exhibit", "leak"), LEAKS.items(), ids=lambda value: getattr(value, "__name__", value))
+def test_leaks_are_found(exhibit, leak, monkeypatch):
+    monkeypatch.setitem(METHODS, "wrong", exhibit)
+    assert [each.name for each in failed("wrong", "probes")] == [f"leak: {leak}"]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.certify import court, kraft
+from bench.certify import court, kraft, probes
 from bench.certify.identities import compare
 from bench.certify.oracle import Hidden, Source, from_chain
 from bench.certify.oracle import Table as Counted
@@ -17,7 +17,7 @@ from bench.certify.tightness import Tightness, measure
 from bench.data.markov import Markov
 from methods import METHODS, build, parameters
 
-QUESTIONS = ("identities", "oracle", "samples", "kraft")
+QUESTIONS = ("identities", "probes", "oracle", "samples", "kraft")
 SURPRISE = 3.0  # standard errors
 LENIENT = 4.0  # where what is compared is off by order 1 / calls
 DOCUMENTS = 512
@@ -42,7 +42,13 @@ class Check:
 
 def certify(name: str, options: dict[str, Any], questions: Sequence[str] | None = None) -> Iterator[Check]:
     """Puts the questions to the method registered as `name` with these options; raises OptionError as `build` does."""
-    asked = {"identities": _ask_neighbours, "oracle": _ask_oracle, "samples": _ask_court, "kraft": _ask_kraft}
+    asked = {
+        "identities": _ask_neighbours,
+        "probes": _ask_probes,
+        "oracle": _ask_oracle,
+        "samples": _ask_court,
+        "kraft": _ask_kraft,
+    }
     for question in QUESTIONS if questions is None else questions:
         yield from asked[question](name, options)
 
@@ -54,6 +60,11 @@ def _ask_neighbours(name: str, options: dict[str, Any]) -> Iterator[Check]:
             f"with the same knowledge the bounds of {name}{_told(each.own)} and {each.name}{_told(each.theirs)} agree"
         )
         yield Check(f"identity with {each.name}", f"{found:.0e}", found <= each.within, meaning)
+
+
+def _ask_probes(name: str, options: dict[str, Any]) -> Iterator[Check]:
+    for title, change, meaning in probes.probe(build(name, probes.VOCAB_SIZE, **options)):
+        yield Check(f"leak: {title}", f"{change:.0e}", change <= probes.ROUNDING, meaning)
 
 
 def _told(options: Mapping[str, Any]) -> str:
