@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.results import Record
@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_show(add("methods", list_methods, "list the registered methods, or show one with its options"))
     proving = add("certify", certify, "prove that the bounds of methods are bounds, without training")
     proving.add_argument("methods", nargs="*", help="registered methods, with their defaults (default: all)")
+    proving.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
+    proving.add_argument("--write", action="store_true", help="keep the certificates, for reports to print <=")
     add_suite("plan", plan, "show what a suite would run, and write nothing")
     running = add_suite("run", run, "run what is missing of a suite, then write its report")
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
@@ -113,10 +115,12 @@ def perf(chosen: argparse.Namespace) -> int:
 def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.certify.verdict import show
+    from bench.suite import read
     from methods import METHODS, known
 
-    names = [known(name, METHODS, "method") for name in chosen.methods] or list(METHODS)
-    return DONE if show(names) else FAILED
+    arms = [(arm.method, arm.options) for arm in read(chosen.suite).spec.arms] if chosen.suite else []
+    named: list[tuple[str, dict[str, Any]]] = [(known(name, METHODS, "method"), {}) for name in chosen.methods]
+    return DONE if show(arms + named or [(name, {}) for name in METHODS], chosen.write) else FAILED
 
 
 def list_methods(chosen: argparse.Namespace) -> int:

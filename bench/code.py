@@ -29,10 +29,15 @@ NUMERICAL = (
 )
 
 
-@cache
 def code_fingerprint() -> str:
     """12 hexadecimal digits over the source files that a number may depend on."""
+    return fingerprint(NUMERICAL)
+
+
+@cache
+def fingerprint(patterns: tuple[str, ...]) -> str:
+    """12 hexadecimal digits over the names and contents of the project's files that match."""
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in NUMERICAL for path in ROOT.glob(pattern)):
+    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench import cell as record
+from bench.certify.certificates import holds
 from bench.code import code_fingerprint
 
 UNITS = {
@@ -59,7 +60,7 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "standard_error": float("nan"),
     "monte_carlo_error": float("nan"),
     "n": 0,  # documents
-    "kind": "",  # "exact" or "bound"
+    "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
     "protocol": "",
 }
 
@@ -139,7 +140,7 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     reason = f"made by other code; remove {runs / 'cells' / cell['id'] / stage['folder']} to make it again"
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]]]
-    found += _learned(result) + _measured(result) + _curve(result)
+    found += _learned(result) + _measured(result, _kind(cell, result, stale)) + _curve(result)
     return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
 
 
@@ -177,10 +178,17 @@ def _why_missing(folder: Path, stages: list[Any], stage: Any) -> tuple[str, str]
     return record.status(folder, stage["folder"])
 
 
-def _measured(result: Any) -> list[dict[str, Any]]:
+def _kind(cell: Any, result: Any, stale: bool) -> str:
+    """What a number claims to be: a bound is certified if it was made by the code that its certificate was made by."""
+    kind, precision = result.get("kind", ""), result["environment"].get("precision", "")
+    certified = kind == "bound" and not stale and holds(cell["method"], cell["science"]["options"], precision)
+    return "certified" if certified else str(kind)
+
+
+def _measured(result: Any, kind: str) -> list[dict[str, Any]]:
     """The bound in every unit, and the source's own cost of the same sequences where its law is known."""
     measured = dict(result.get("measures", {}))
-    common = {"split": result.get("split", ""), "kind": result.get("kind", ""), "protocol": result.get("protocol", "")}
+    common = {"split": result.get("split", ""), "kind": kind, "protocol": result.get("protocol", "")}
     rows = [{"metric": name, **_errors(found), **common} for name, found in measured.items()]
     if result.get("source_nats"):
         rows.append({**common, "metric": "source_nats_per_token", **_errors(result["source_nats"]), "kind": "exact"})

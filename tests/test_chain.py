@@ -39,7 +39,7 @@ def test_every_stage_of_every_cell_is_in_the_tidy_table(done):
         (arm, stage) for arm in ("AR", "MDLM") for stage in ("train", "bound", "samples")
     }
     bits = table[(table["metric"] == "bits_per_char")].set_index("arm")
-    assert list(bits["kind"]) == ["exact", "bound"]
+    assert list(bits["kind"]) == ["exact", "certified"]
     assert (bits["n"] == 16).all()
     assert (bits["value"] < 8).all()
     assert (bits["standard_error"] > 0).all()

@@ -162,22 +162,25 @@ def normalised(log_p: LogProbs) -> LogProbs:
 
 
 class Oracle(Model):
-    """The model whose network knows the source: `perfect` turns exact posteriors into scores, `read` reads them."""
+    """The model whose network knows the source: `perfect` turns exact posteriors into scores, `read` reads them.
 
-    def __init__(self, method: Method, source: Source):
+    The scores are rounded as those of a network in that precision are; bfloat16 is the precision of its products.
+    """
+
+    def __init__(self, method: Method, source: Source, dtype: torch.dtype = torch.float64):
         nn.Module.__init__(self)
         self.method, self.source = method, source
         self.vocab_size, self.precision = source.vocab_size, "float32"
-        self.network = Passing()  # type: ignore[assignment]
+        self.network, self.dtype = Passing(), dtype  # type: ignore[assignment]
 
     def hidden(self, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
         each = t[:, None].expand(z.shape[:2])
         if self.method.needs.causal:
             known = self.source.conditionals(z)
-            return self.method.perfect(known, known, z, each)
+            return self.method.perfect(known, known, z, each).to(self.dtype)
         log_q = self.method.log_noise(z, each).double().clamp(min=LOWEST)
         others = self.source.others(log_q)
-        return self.method.perfect(self.source.whole(log_q, others), others, z, each)
+        return self.method.perfect(self.source.whole(log_q, others), others, z, each).to(self.dtype)
 
     def guess(self, z: Latent, t: Tensor, rows: Tensor) -> Tensor:
         """Nothing that it would need to be shown."""

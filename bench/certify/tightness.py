@@ -17,6 +17,7 @@ from bench.rng import Keyed
 from methods.method import Latent, Method, Nats, Tokens, pick
 
 DRAWS, REPLICATES = 16, 2
+ROUNDING = 1e-4  # nats a text
 BATCH = 256
 
 
@@ -30,7 +31,7 @@ class Figure:
     @property
     def surprise(self) -> float:
         """How many standard errors the mean lies from zero; what roundings alone have moved lies at zero."""
-        return 0.0 if abs(self.mean) < 1e-9 else self.mean / max(self.error, 1e-12)
+        return 0.0 if abs(self.mean) < ROUNDING else self.mean / max(self.error, 1e-12)
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} ± {self.error:.4f}"
@@ -47,10 +48,12 @@ class Tightness:
     rest: Figure  # the gap without it
 
 
-def measure(method: Method, source: Source, documents: int, seed: int = 0) -> Tightness:
+def measure(
+    method: Method, source: Source, documents: int, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> Tightness:
     """Evaluates the bound of a perfect network on texts of the source, by the harness's own estimator."""
     x = source.sample(documents, torch.Generator().manual_seed(seed))
-    oracle = Oracle(method, source)
+    oracle = Oracle(method, source, dtype)
     parts = {name: nats.mean(1) for name, nats in bound(oracle, x, DRAWS, REPLICATES, seed, BATCH).items()}
     exact = source.nats(x)
     gap = torch.stack(list(parts.values())).sum(0) - exact

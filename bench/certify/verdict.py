@@ -10,15 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.certify import court, kraft, probes
+from bench.certify.certificates import write
 from bench.certify.identities import compare
 from bench.certify.oracle import Hidden, Source, from_chain
 from bench.certify.oracle import Table as Counted
 from bench.certify.tightness import Tightness, measure
 from bench.data.markov import Markov
-from methods import METHODS, build, parameters
+from methods import METHODS, build, describe, parameters
 
 QUESTIONS = ("identities", "probes", "oracle", "samples", "kraft")
 SURPRISE = 3.0  # standard errors
+DTYPE, PRECISION = torch.float32, "float32"  # of the scores that an oracle gives
 LENIENT = 4.0  # where what is compared is off by order 1 / calls
 DOCUMENTS = 512
 COARSE = (8, 16)  # numbers of steps between which the gap of discrete time has to halve
@@ -74,7 +76,7 @@ def _told(options: Mapping[str, Any]) -> str:
 def _ask_oracle(name: str, options: dict[str, Any]) -> Iterator[Check]:
     discrete = build(name, 2, **options).needs.steps is not None
     for title, source in sources().items():
-        found = measure(build(name, source.vocab_size, **options), source, DOCUMENTS)
+        found = measure(build(name, source.vocab_size, **options), source, DOCUMENTS, DTYPE)
         yield _judge(f"bound of an oracle, {title}", found, discrete)
     if discrete and "steps" in parameters(METHODS[name]):
         yield _halves(name, options)
@@ -127,18 +129,22 @@ def _judge_draws(drawn: court.Draws) -> Check:
     return Check(f"{drawn.policy} samples, distance", figure, passed, meaning)
 
 
-def show(names: Sequence[str]) -> bool:
-    """Prints what every method was asked and what was found; True when all passed."""
+def show(arms: Sequence[tuple[str, dict[str, Any]]], keep: bool) -> bool:
+    """Prints what every method with its options was asked and what was found; True when all passed.
+
+    With `keep` the certificates are written, too.
+    """
     console, fine = Console(highlight=False), True
-    for name in names:
-        table = Table(
-            "check", "found", "", "has to hold", title=name, title_justify="left", box=None, header_style="bold"
-        )
-        for each in certify(name, {}):
+    for name, options in arms:
+        departures = describe(name, options)
+        found = list(certify(name, options))
+        console.print(f"[bold]{name}{_told(departures)}[/bold]")
+        table = Table("check", "found", "", "has to hold", box=None, header_style="bold")
+        for each in found:
             fine = fine and each.passed
             table.add_row(each.name, each.figure, "passed" if each.passed else "FAILED", each.meaning)
         console.print(table)
-        console.print()
+        console.print(f"kept in {write(name, departures, PRECISION, found)}\n" if keep else "")
     return fine
 
 
