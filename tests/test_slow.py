@@ -39,6 +39,10 @@ def test_on_the_markov_source_the_numbers_end_just_above_the_entropy(tmp_path):
         assert -0.5 * error < gap < 1.96 * error, arm  # the same sequences: far less than their own spread
 
 
+def test_the_loss_holds_less_than_a_quarter_of_the_full_logits():
+    assert main(["perf", "loss", "mdlm", "sedd-absorb", "sedd-uniform", "gidd", "plaid"]) == DONE
+
+
 PROOFS = (  # what catches soonest first
     "reference",
     "reference_mixing",
