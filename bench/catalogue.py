@@ -43,7 +43,7 @@ def show_methods() -> None:
     for name, factory in METHODS.items():
         cells = (Text(cell, no_wrap=True, overflow="ellipsis") for cell in (first_sentence(factory), factory.paper))
         table.add_row(Text(name), *cells)
-    _console().print(table)
+    console().print(table)
 
 
 def show_method(name: str) -> None:
@@ -53,11 +53,11 @@ def show_method(name: str) -> None:
     parts = [Text(f"{name}\n{_prose(factory)}"), _facts(name), _options(options) if options else "It takes no options."]
     if any(parameter.annotation is Schedule for parameter in options.values()):
         parts += [_schedules(), Text(f"A schedule with settings is written {_schedule_with_settings()}")]
-    console = _console()
+    out = console()
     for part in [*parts, "In a suite:"]:
-        console.print(part)
-        console.print()
-    console.print(Text(example(name)), soft_wrap=True)  # not folded, so that it can be copied
+        out.print(part)
+        out.print()
+    out.print(Text(example(name)), soft_wrap=True)  # not folded, so that it can be copied
 
 
 def first_sentence(documented: type) -> str:
@@ -90,12 +90,12 @@ def example(name: str) -> str:
     return f"arms:\n  - {written(arm)}"
 
 
-def _console() -> Console:
+def console() -> Console:
     """Standard output: as wide as the terminal or COLUMNS say; whole lines where it goes to a file or a pipe."""
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = WHOLE_LINES
-    return console
+    found = Console(highlight=False)
+    if not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = WHOLE_LINES
+    return found
 
 
 def _table(*columns: str) -> Table:

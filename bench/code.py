@@ -1,13 +1,20 @@
-"""A fingerprint of the code that numbers depend on: results of other code are stale."""
+"""A fingerprint of the code that numbers depend on: results of other code are stale.
 
+Of the methods only the files that the one in question is written in count: a new method makes no other one stale.
+"""
+
+import ast
 import hashlib
+import inspect
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+
+from methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 
 NUMERICAL = (
-    "methods/*.py",
     "bench/data/*.py",
     *(
         f"bench/{name}.py"
@@ -29,9 +36,9 @@ NUMERICAL = (
 )
 
 
-def code_fingerprint() -> str:
-    """12 hexadecimal digits over the source files that a number may depend on."""
-    return fingerprint(NUMERICAL)
+def code_fingerprint(files: Sequence[str]) -> str:
+    """12 hexadecimal digits over the source files that a number may depend on, `files` being those of its method."""
+    return fingerprint((*NUMERICAL, *files))
 
 
 @cache
@@ -41,3 +48,22 @@ def fingerprint(patterns: tuple[str, ...]) -> str:
     for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
+
+
+def written_in(method: str) -> tuple[str, ...]:
+    """The files of the project that a registered method is written in: its own and those that they import.
+
+    Of a plug-in those that its file imports; its own code is part of the ids of its results.
+    """
+    files, todo = set[Path](), {Path(inspect.getfile(METHODS[method]))}
+    while todo:
+        files |= todo
+        todo = {each for file in todo for each in _imported(file)} - files
+    return tuple(sorted(file.relative_to(ROOT).as_posix() for file in files if file.parent == ROOT / "methods"))
+
+
+def _imported(file: Path) -> Iterable[Path]:
+    """The files of methods/ that a file imports from."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("methods."):
+            yield ROOT / f"{node.module.replace('.', '/')}.py"

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -32,8 +33,8 @@ def settle(execution: Execution) -> tuple[torch.device, Precision]:
     return device, cast(Precision, precision)
 
 
-def environment(device: torch.device, precision: str, execution: Execution) -> dict[str, str]:
-    """Software, hardware and settings of this process, in words."""
+def environment(device: torch.device, precision: str, execution: Execution, files: Sequence[str]) -> dict[str, str]:
+    """Software, hardware and settings of this process, in words; `files` are those that the method is written in."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -44,7 +45,7 @@ def environment(device: torch.device, precision: str, execution: Execution) -> d
         "attention": execution.attention,
         "compile": "yes" if execution.compile else "no",
         "commit": _commit(),
-        "code": code_fingerprint(),
+        "code": code_fingerprint(files),
     }
 
 

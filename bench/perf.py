@@ -19,7 +19,7 @@ from bench import model as packing
 from bench.model import Model, times
 from bench.network import Shape
 from bench.rng import Stream
-from methods import build
+from methods import PLUGINS, build, plug
 from methods.method import Latent
 
 LIMIT = 0.25  # of the full logits in float32: what the loss may take at its peak
@@ -130,7 +130,9 @@ def _told(sizes: Sizes) -> str:
 
 
 def _apart(name: str, sizes: Sizes) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.perf", name, json.dumps(asdict(sizes))]
+    plugin = PLUGINS.get(name)
+    own = [str(plugin.path)] if plugin and plugin.path else []
+    command = [sys.executable, "-m", "bench.perf", name, json.dumps(asdict(sizes)), *own]
     returned_at_once = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(MIB)}  # freed memory leaves the process
     done = subprocess.run(command, env=returned_at_once, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -139,4 +141,6 @@ def _apart(name: str, sizes: Sizes) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    for own in sys.argv[3:]:
+        plug(Path(own))
     print(json.dumps(measure(sys.argv[1], Sizes(**json.loads(sys.argv[2])))))

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.network import Shape
 from bench.suite import Suite
-from methods import describe
+from methods import PLUGINS, describe
 
 FORMAT = 1  # raised when equal words come to mean other science
 
@@ -70,6 +70,9 @@ def _cell(suite: Suite, index: int, seed: int) -> Cell:
         "steps": steps,
         "seed": seed,
     }
+    plugin = PLUGINS.get(arm.method)
+    if plugin:
+        science["plugin"] = plugin.code
     id = digest(science)
     return Cell(
         id, arm.label, arm.method, arm.options, seed, steps, steps * tokens_per_step, _stages(suite, id), science

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from bench import cell as record
-from bench.certify.certificates import holds
-from bench.code import code_fingerprint
+from bench.certify.certificates import Subject, holds
+from bench.code import code_fingerprint, written_in
+from methods import METHODS
 
 UNITS = {
     "nats_per_token": "nats/token",
@@ -108,8 +109,9 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
         for stage in cell["stages"]:
             result = record.read_json(runs / "cells" / cell["id"] / stage["folder"] / "result.json")
             rows += _rows(runs, plan, cell, stage, result)
-            if result and result["environment"] not in environments:
-                environments.append(result["environment"])
+            ran = {name: value for name, value in result["environment"].items() if name != "code"} if result else None
+            if ran and ran not in environments:  # the code differs from method to method; what it changes is stale
+                environments.append(ran)
             if result and stage["name"] == "samples":
                 samples.setdefault(cell["arm"], result["texts"])
             if result and stage["name"] == "train":
@@ -136,12 +138,17 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     if result is None:
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
         return [{**common, "status": status, "reason": reason}]
-    stale = result["environment"]["code"] != code_fingerprint()
+    stale = result["environment"]["code"] != code_fingerprint(_files(cell))
     reason = f"made by other code; remove {runs / 'cells' / cell['id'] / stage['folder']} to make it again"
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]]]
-    found += _learned(result) + _measured(result, _kind(cell, result, stale)) + _curve(result)
+    found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
     return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
+
+
+def _files(cell: Any) -> tuple[str, ...]:
+    """The files that the cell's method is written in; as recorded where it comes from a plug-in that is not loaded."""
+    return written_in(cell["method"]) if cell["method"] in METHODS else tuple(cell.get("written_in", ()))
 
 
 def _of_tokens(cell: Any, result: Any) -> list[dict[str, Any]]:
@@ -178,10 +185,12 @@ def _why_missing(folder: Path, stages: list[Any], stage: Any) -> tuple[str, str]
     return record.status(folder, stage["folder"])
 
 
-def _kind(cell: Any, result: Any, stale: bool) -> str:
+def _kind(runs: Path, cell: Any, result: Any, stale: bool) -> str:
     """What a number claims to be: a bound is certified if it was made by the code that its certificate was made by."""
     kind, precision = result.get("kind", ""), result["environment"].get("precision", "")
-    certified = kind == "bound" and not stale and holds(cell["method"], cell["science"]["options"], precision)
+    science = cell["science"]
+    subject = Subject(science["method"], science["options"], precision, science.get("plugin"), _files(cell))
+    certified = kind == "bound" and not stale and holds(subject, runs)
     return "certified" if certified else str(kind)
 
 

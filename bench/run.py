@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import cell as record
+from bench.code import written_in
 from bench.plan import Cell, Plan
+from methods import PLUGINS
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ def submit(runs: Path, plan: Plan) -> None:
         "source": suite.source,
         "facts": {**asdict(suite.facts)},
         "network": suite.spec.network.label,
-        "cells": [asdict(cell) | {"stages": [_stage(stage) for stage in cell.stages]} for cell in plan.cells],
+        "cells": [_told(cell) for cell in plan.cells],
     }
     record.write_json(runs / "suites" / f"{suite.name}.json", content)
 
@@ -42,10 +44,12 @@ def submit(runs: Path, plan: Plan) -> None:
 def job(plan: Plan, cell: Cell) -> dict[str, Any]:
     """All that a worker needs to know."""
     spec, facts = plan.suite.spec, plan.suite.facts
+    plugin = PLUGINS.get(cell.method)
     several = len(spec.seeds) > 1
     return {
         "title": f"{cell.arm}, seed {cell.seed}" if several else cell.arm,
         "method": cell.method,
+        "plugin": str(plugin.path) if plugin and plugin.path else None,
         "options": cell.options,
         "vocab_size": facts.vocab_size,
         "network": cell.science["network"],
@@ -59,6 +63,11 @@ def job(plan: Plan, cell: Cell) -> dict[str, Any]:
         "stages": [_stage(stage) for stage in cell.stages],
         "science": cell.science,
     }
+
+
+def _told(cell: Cell) -> dict[str, Any]:
+    files = list(written_in(cell.method))
+    return {**asdict(cell), "written_in": files, "stages": [_stage(stage) for stage in cell.stages]}
 
 
 def _stage(stage: Any) -> dict[str, Any]:

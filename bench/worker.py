@@ -19,6 +19,7 @@ from torch import Tensor
 from bench import cell as record
 from bench import checkpoint
 from bench.bound import Estimate, bound
+from bench.code import written_in
 from bench.data import Dataset, DataSpec, load
 from bench.environment import environment, joined, settle
 from bench.learned import collect
@@ -30,7 +31,7 @@ from bench.rng import seed_for
 from bench.sample import sample
 from bench.spec import BoundSpec, Budget, Execution, SamplesSpec, Training
 from bench.train import Interrupted, Trainer
-from methods import build
+from methods import PLUGINS, build, plug
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,10 @@ class Worker:
             if record.read_json(folder / "result.json") is not None:
                 continue
             try:
+                self._plug()
                 folder.mkdir(parents=True, exist_ok=True)
                 result = getattr(self, stage["name"])(folder, stage["block"])
-                made = environment(self.device, self.precision, self.execution)
+                made = self._environment()
                 record.succeed(folder, {"environment": made, "block": stage["block"], **result})
             except Interrupted:
                 return INTERRUPTED
@@ -83,6 +85,18 @@ class Worker:
                 return FAILED
         return 0
 
+    def _plug(self) -> None:
+        """Registers the plug-in that the method comes from; raises ValueError when it changed since it was planned."""
+        if self.job["plugin"]:
+            plug(Path(self.job["plugin"]))
+        plugin = PLUGINS.get(self.job["method"])
+        if (plugin.code if plugin else None) != self.job["science"].get("plugin"):
+            where = plugin.place if plugin else self.job["method"]
+            raise ValueError(f"plug-in {where} changed since the suite was planned; run it again")
+
+    def _environment(self) -> dict[str, str]:
+        return environment(self.device, self.precision, self.execution, written_in(self.job["method"]))
+
     def train(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Trains from the last checkpoint, or from the start, to the end of the budget."""
         data, model, averaged = self.data, self._model(), self._model()
@@ -90,7 +104,7 @@ class Worker:
         trainer = Trainer(
             model, data, training, Budget(steps=self.job["steps"]), self.job["seed"], self.execution.accumulate
         )
-        trainer.environments.append(environment(self.device, self.precision, self.execution))
+        trainer.environments.append(self._environment())
         state = checkpoint.load(folder)
         if state is not None:
             trainer.resume(state)

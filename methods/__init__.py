@@ -5,6 +5,8 @@ build("mdlm", vocab_size=27, schedule={"name": "polynomial", "power": 2})
 
 import inspect
 from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -16,9 +18,24 @@ from methods.genmd4 import GenMd4
 from methods.gidd import Gidd
 from methods.method import Method
 from methods.plaid import Plaid
+from methods.plugins import GROUP, PLUGINS, PluginError, plug_file, plug_installed
 from methods.schedules import SCHEDULES, Schedule
 from methods.sedd import SeddAbsorb, SeddUniform
 from methods.uniform import Udlm
+
+__all__ = [
+    "METHODS",
+    "PLUGINS",
+    "SCHEDULES",
+    "OptionError",
+    "PluginError",
+    "build",
+    "check",
+    "describe",
+    "known",
+    "parameters",
+    "plug",
+]
 
 METHODS: dict[str, type[Method]] = {
     "ar": Autoregressive,
@@ -44,6 +61,11 @@ class OptionError(ValueError):
     def __init__(self, message: str, path: tuple[str, ...] = ()):
         super().__init__(message)
         self.path = path
+
+
+def plug(path: Path) -> None:
+    """Registers the methods of a user's file for this process; raises PluginError."""
+    plug_file(path, METHODS)
 
 
 def build(name: str, /, vocab_size: int, **options: Any) -> Method:
@@ -88,7 +110,8 @@ def known(name: Any, names: dict[str, Any], what: str, of: str = "", path: tuple
         return name
     near = get_close_matches(str(name), names, n=1)
     hint = f'; did you mean "{near[0]}"?' if near else ";"
-    raise OptionError(f'unknown {what} "{name}"{of}{hint} known: {", ".join(names) or "none"}', path)
+    own = "; one of your own is named by --plugin FILE" if names is METHODS else ""
+    raise OptionError(f'unknown {what} "{name}"{of}{hint} known: {", ".join(names) or "none"}{own}', path)
 
 
 def _typed(factory: type, options: dict[str, Any], owner: str, path: tuple[str, ...]) -> dict[str, Any]:
@@ -140,3 +163,6 @@ def _plain(value: Any) -> Any:
         return value
     name = next(name for name, factory in SCHEDULES.items() if type(value) is factory)
     return {"name": name, **_departures(type(value), vars(value))}
+
+
+plug_installed(entry_points(group=GROUP), METHODS)

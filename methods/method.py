@@ -76,6 +76,7 @@ class Method(nn.Module, ABC):
     target: Literal["posterior", "leave-one-out"] = "posterior"  # what perfect scores are made from
     masking: "Schedule | None" = None  # the schedule by which every position is masked alike, when exact counting holds
     neighbours: tuple[Neighbour, ...] = ()  # identities with other registered methods, for the certificate
+    widening: tuple[Mapping[str, Any], ...] = ()  # options by which the ends give away less each time, likewise
     vocab_size: int  # V
     t_min = 1e-3  # the smallest time the network sees; what is left there is the last guess; 0: nothing is left
     draws = 1  # noisings of each sequence in training
@@ -97,14 +98,16 @@ class Method(nn.Module, ABC):
 
     def prior(self, like: Tokens, rng: Noise) -> Latent:
         """z at t = 1, as many sequences and positions as `like` [B, L] has."""
-        raise TypeError(f"{type(self).__name__} has no noisy start: it is not sampled by stepping through time")
+        raise TypeError(f"{type(self).__name__} has no `prior`: it is not sampled by stepping through time")
 
     def read(self, scores: Scores, z: Latent, t: Times) -> LogProbs:
         """What the network's raw scores mean: log-probabilities of the clean token at positions P."""
         return scores.log_softmax(-1)
 
     def scored(self, z: Latent) -> Bool[Tensor, "*P"] | None:
-        """The positions whose bound or objective can be non-zero; None: all of them."""
+        """The positions whose bound or objective can be non-zero; None: all of them.
+
+        The harness computes no other; if it did, `bound` would have to be 0 there."""
         return None
 
     def transition(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs | None:
@@ -121,7 +124,7 @@ class Method(nn.Module, ABC):
         """
         log_p = self.transition(z, t, s, prediction)
         if log_p is None:
-            raise TypeError(f"{type(self).__name__} has no transition to step by")
+            raise TypeError(f"{type(self).__name__} has no `transition` to step by")
         return draw(log_p, rng)
 
     def rates(self, z: Latent, t: Times, prediction: LogProbs) -> Tensor | None:
@@ -141,7 +144,7 @@ class Method(nn.Module, ABC):
 
     def log_noise(self, z: Latent, t: Times) -> LogProbs:
         """log q(z_i | x_i = v) for every token v at positions P [*P, V]: what exact posteriors are made from."""
-        raise TypeError(f"{type(self).__name__} does not noise its tokens one by one")
+        raise TypeError(f"{type(self).__name__} has no `log_noise`: its exact posteriors are unknown")
 
     def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
         """The raw scores of a perfect network, from log p(x_i | z) and log p(x_i | z without z_i).

@@ -11,16 +11,15 @@ from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Scores,
 
 WIDTH = 16  # of an embedding
 HIDDEN = 1024  # units of the schedule
-START, END = -3.0, 6.0  # gamma = log(sigma^2 / alpha^2) at t = 0 and t = 1, before training
 WARM_UP = 0.05  # the share of training after which the likelihood of z counts in full (5,000 of 92,000 steps)
 
 
 class Schedule(nn.Module):
     """gamma(t): two learned end points, and between them a learned monotone curve (Kingma et al., arXiv:2107.00630)."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: float, end: float):
         super().__init__()
-        self.ends = nn.Parameter(torch.tensor([START, END]))
+        self.ends = nn.Parameter(torch.tensor([start, end]))
         self.inner = nn.Parameter(torch.randn(HIDDEN, 1))
         self.bias = nn.Parameter(torch.randn(HIDDEN))
         self.outer = nn.Parameter(torch.randn(1, HIDDEN))
@@ -49,18 +48,23 @@ class Plaid(Method):
 
     The scores are the network's log-prior of each token from its neighbours; `read` adds the likelihood of z itself
     (categorical reparameterisation). The network is self-conditioned: it is shown its own previous guess.
+
+    gamma = log(sigma^2 / alpha^2) starts at `gamma_start` and ends at `gamma_end` before training, which moves both.
     """
 
     paper = "Gulrajani and Hashimoto 2023, arXiv:2305.18619v1"
     needs = Needs(time=True, trains_ends=True, vector_width=WIDTH, self_condition=True)
     target: Literal["posterior", "leave-one-out"] = "leave-one-out"
     t_min = 0.0
+    widening = ({"gamma_start": -1.0, "gamma_end": 2.0}, {"gamma_start": -2.0, "gamma_end": 4.0}, {})
 
-    def __init__(self, vocab_size: int):
+    def __init__(self, vocab_size: int, gamma_start: float = -3.0, gamma_end: float = 6.0):
         super().__init__()
+        if gamma_start >= gamma_end:
+            raise ValueError(f"gamma_start {gamma_start} is not below gamma_end {gamma_end}")
         self.vocab_size = vocab_size
         self.table = nn.Parameter(torch.randn(vocab_size, WIDTH))
-        self.schedule = Schedule()
+        self.schedule = Schedule(gamma_start, gamma_end)
 
     @property
     def guesses_last(self) -> bool:

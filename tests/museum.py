@@ -2,10 +2,12 @@
 
 import torch
 
-from methods.absorbing import Mdlm
+from methods.absorbing import Absorbing, Mdlm
 from methods.autoregressive import Autoregressive
 from methods.d3pm import D3pmAbsorb
 from methods.gidd import Gidd
+from methods.method import pick
+from methods.schedules import Linear, MdlmCosine
 from methods.uniform import Udlm
 
 
@@ -61,8 +63,6 @@ class WithoutPriorGap(Mdlm):
     """Claims that nothing is left of the text at t = 1, where a tenth is."""
 
     def __init__(self, vocab_size: int):
-        from methods.schedules import MdlmCosine
-
         super().__init__(vocab_size, MdlmCosine(0.1))
 
     def prior_gap(self, x):
@@ -98,3 +98,34 @@ class LeavesMasks(Mdlm):
 
     def last_guess(self, z, t, prediction):
         return torch.nn.functional.pad(prediction, (0, 1), value=0.0)
+
+
+class ClaimsToKnow(Absorbing):
+    """Has itself scored at masked positions only, though its network guesses, and pays for, the visible ones too."""
+
+    paper = "none"
+
+    def __init__(self, vocab_size: int):
+        super().__init__(vocab_size, Linear(), time=False, steps=None, carry_over=False, zero_masking=True)
+
+    def scored(self, z):
+        return z == self.mask
+
+    def bound(self, x, z, t, prediction):
+        return -pick(prediction, x) / t
+
+
+class SinglePrecision(Mdlm):
+    """Draws its steps by itself, by Gumbel numbers in float32, as public samplers do; its bound is right."""
+
+    def transition(self, z, t, s, prediction):
+        return None
+
+    def step(self, z, t, s, prediction, rng):
+        return gumbel(super().transition(z, t, s, prediction), rng)
+
+
+def gumbel(log_p, rng):
+    """argmax(log p + Gumbel) in float32, from uniform numbers of 24 bits as float32 generators give them."""
+    u = ((rng.uniform(log_p.shape) * 2**24).floor() / 2**24).float()
+    return (log_p.float() - (1e-10 - (u + 1e-10).log()).log()).argmax(-1)

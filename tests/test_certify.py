@@ -1,16 +1,20 @@
 """The certificate: right methods pass, wrong ones are rejected, and for the right reason."""
 
-import pytest
+from itertools import pairwise
 
-from bench.certify import verdict
-from bench.certify.verdict import Check, certify
+import pytest
+import torch
+
+from bench.certify import court, probes, rare, verdict
+from bench.certify.verdict import PAIRS, Case, Check, _judge_law, _judge_rare, _judge_texts, _widens, certify
 from bench.cli import BAD_USE, DONE, FAILED, main
 from methods import METHODS
+from methods.method import draw
 from tests import museum
 
 
 def failed(name: str, *questions: str) -> list[Check]:
-    return [each for each in certify(name, {}, questions) if not each.passed]
+    return [each for each in certify(Case(name, {}), questions) if not each.passed]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -19,37 +23,87 @@ def test_the_bound_of_every_registered_method_is_certified(name):
 
 
 def test_a_wrong_weight_breaks_the_identity_with_a_neighbour(monkeypatch):
-    assert [each.passed for each in certify("gidd", {}, ("identities",))] == [True]
+    assert [each.passed for each in certify(Case("gidd", {}), ("identities",))] == [True]
     monkeypatch.setitem(METHODS, "wrong", museum.WrongWeight)
     assert [each.name for each in failed("wrong", "identities")] == ["identity with md4"]
 
 
-LEAKS = {museum.Peeking: "the future", museum.Dated: "the time", museum.LeavesMasks: "ids of samples"}
+LEAKS = {
+    museum.Peeking: "the future",
+    museum.Dated: "the time",
+    museum.ClaimsToKnow: "known targets",
+    museum.LeavesMasks: "ids of samples",
+}
 
 
 @pytest.mark.parametrize(("exhibit", "leak"), LEAKS.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_leaks_are_found(exhibit, leak, monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", exhibit)
-    assert [each.name for each in failed("wrong", "probes")] == [f"leak: {leak}"]
+    assert [each.name for each in failed("wrong", "probes")] == [f"probe: {leak}"]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", METHODS)
-def test_every_registered_method_passes_all_that_is_asked(name):
-    assert failed(name, "samples", "kraft") == []
+def test_every_registered_method_passes_all_that_is_asked(name, precision):
+    assert [each for each in certify(Case(name, {}, precision)) if not each.passed] == []
 
 
 def test_the_samples_of_an_oracle_are_certified():
-    found = list(certify("mdlm", {}, ("samples",)))
-    assert [each.passed for each in found] == [True]
-    four = float(found[0].figure.split()[0])
-    assert four == pytest.approx(0.11, abs=0.02)  # what four calls pay for writing both tokens at once
+    method = METHODS["mdlm"]
+    drawn = court.hear_table(method(3), "ancestral", PAIRS)
+    assert drawn.distance[4] == pytest.approx(floor(4, method(3).t_min), abs=1e-9)
+    assert drawn.distance[256] == pytest.approx(floor(256, method(3).t_min), abs=1e-9)
+    assert max(map(abs, drawn.surprise.values())) < 4
+    assert abs(court.hear_chain(method(4), "ancestral").surprise) < 4
+
+
+def floor(calls: int, t_min: float) -> float:
+    """What parallel unmasking pays for two tokens: they are written in the same step with the sum of its squares, and
+    are then independent, each by its own marginal law."""
+    ends = [*torch.linspace(1, t_min, calls, dtype=torch.float64).tolist(), 0.0]
+    together = sum((t - s) ** 2 for t, s in pairwise(ends))
+    joint = PAIRS.law.view(3, 3)
+    product = joint.sum(1)[:, None] * joint.sum(0)
+    return together * float((joint - product).abs().sum() / 2)
 
 
 def test_samples_at_a_temperature_five_percent_too_low_are_rejected(monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", museum.Sharpened)
-    assert [each.name for each in failed("wrong", "samples")] == ["ancestral samples, distance"]
+    drawn = court.hear_table(museum.Sharpened(3), "ancestral", PAIRS)
+    assert not _judge_law(drawn).passed
+    assert _judge_texts(drawn).passed  # they are what its own law says
     assert failed("wrong", "oracle") == []
+
+
+def test_draws_that_are_not_those_of_the_law_are_rejected(monkeypatch):
+    def sharpened(log_p, rng):
+        return draw(1.05 * log_p, rng)
+
+    monkeypatch.setattr("bench.sample.draw", sharpened)
+    drawn = court.hear_table(METHODS["mdlm"](3), "ancestral", PAIRS)
+    assert _judge_law(drawn).passed
+    assert not _judge_texts(drawn).passed
+
+
+def test_draws_in_single_precision_are_rejected_by_rare_tokens(monkeypatch):
+    rare.of_the_harness.cache_clear()
+    monkeypatch.setattr("bench.sample.draw", museum.gumbel)
+    assert not _judge_rare(METHODS["mdlm"](3)).passed
+    rare.of_the_harness.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_method_that_draws_in_single_precision_is_rejected_by_rare_tokens(monkeypatch):
+    monkeypatch.setitem(METHODS, "wrong", museum.SinglePrecision)
+    assert [each.name for each in failed("wrong", "samples")] == ["draws of rare tokens"]
+
+
+def test_the_cost_of_ends_vanishes_as_they_widen(monkeypatch):
+    narrow = ({"gamma_start": -1.0, "gamma_end": 2.0}, {"gamma_start": -1.0, "gamma_end": 2.1})
+    assert _widens(Case("plaid", {})).passed
+    monkeypatch.setattr(METHODS["plaid"], "widening", narrow)
+    assert not _widens(Case("plaid", {})).passed
 
 
 EXHIBITS = {  # the class, and what the certificate has to say of it: too low or too high
@@ -88,3 +142,10 @@ def test_the_command_says_what_it_found(capsys, monkeypatch):
     assert "FAILED" in capsys.readouterr().out
     assert main(["certify", "mdln"]) == BAD_USE
     assert 'did you mean "mdlm"' in capsys.readouterr().err
+
+
+def test_wrong_units_are_found(monkeypatch):
+    probes.units.cache_clear()
+    monkeypatch.setattr("bench.data.vocabulary.Characters.count_bytes", lambda self, ids: ids.size)
+    assert probes.units() > 0.1
+    probes.units.cache_clear()

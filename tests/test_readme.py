@@ -51,7 +51,7 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_command():
 
 
 def test_links_of_the_documentation_lead_somewhere():
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "methods" / "README.md"):
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "methods" / "README.md", *ROOT.glob("docs/*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 

@@ -1,24 +1,23 @@
 """Certificates as files: what a method with its options was asked, by which code, and whether all of it held.
 
 A certificate counts as long as the code that it was made by is the code that is here; a report prints "<=" for no other
-bound.
+bound. Those of the project's own methods with their defaults are part of the project; all others lie by the results.
 """
 
 import hashlib
 import json
-from dataclasses import asdict
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.code import fingerprint
+from bench.code import fingerprint, written_in
+from methods import PLUGINS, describe
 
 if TYPE_CHECKING:
     from bench.certify.verdict import Check
 
 FOLDER = Path(__file__).parent / "certificates"
-CODE = (  # what the verdict on a bound depends on
-    "methods/*.py",
+CODE = (  # what the verdict on a bound depends on, beside the method
     "bench/bound.py",
     "bench/measures.py",
     "bench/model.py",
@@ -27,43 +26,54 @@ CODE = (  # what the verdict on a bound depends on
     "bench/sample.py",
     *(
         f"bench/certify/{name}.py"
-        for name in ("court", "identities", "kraft", "oracle", "probes", "tightness", "verdict")
+        for name in ("court", "identities", "kraft", "oracle", "probes", "rare", "tightness", "verdict")
     ),
 )
 
 
-def path_of(method: str, options: dict[str, Any], precision: str) -> Path:
-    """The file of a certificate; `options` are the departures from the defaults that `methods.describe` gives."""
-    canonical = json.dumps(options, sort_keys=True).encode()
-    departures = f"-{hashlib.sha256(canonical).hexdigest()[:8]}" if options else ""
-    return FOLDER / f"{method}{departures}-{precision}.json"
+@dataclass(frozen=True)
+class Subject:
+    """What a certificate is about."""
+
+    method: str
+    options: dict[str, Any]  # the departures from the defaults
+    precision: str
+    plugin: str | None  # the code of the plug-in that the method comes from
+    files: tuple[str, ...]  # of the project, that the method is written in
+
+    def path(self, runs: Path) -> Path:
+        """The file of its certificate; `runs` is the folder of results."""
+        canonical = json.dumps([self.options, self.plugin], sort_keys=True).encode()
+        own = f"-{hashlib.sha256(canonical).hexdigest()[:8]}" if self.options or self.plugin else ""
+        return (runs / "certificates" if own else FOLDER) / f"{self.method}{own}-{self.precision}.json"
+
+    def code(self) -> str:
+        """The code that a verdict on it depends on."""
+        return fingerprint((*CODE, *self.files))
 
 
-def write(method: str, options: dict[str, Any], precision: str, checks: list["Check"]) -> Path:
+def subject(method: str, options: dict[str, Any], precision: str) -> Subject:
+    """A registered method with its options; raises OptionError as `methods.describe` does."""
+    plugin = PLUGINS.get(method)
+    return Subject(method, describe(method, options), precision, plugin.code if plugin else None, written_in(method))
+
+
+def write(of: Subject, checks: list["Check"], runs: Path) -> Path:
     """Keeps what was found, passed or not."""
     content = {
-        "method": method,
-        "options": options,
-        "precision": precision,
-        "code": fingerprint(CODE),
+        **asdict(of),
+        "code": of.code(),
         "passed": all(each.passed for each in checks),
         "checks": [asdict(each) for each in checks],
     }
-    path = path_of(method, options, precision)
-    path.parent.mkdir(exist_ok=True)
+    path = of.path(runs)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    read.cache_clear()
     return path
 
 
-@cache
-def read(path: Path) -> dict[str, Any] | None:
-    """A certificate, or None where there is none."""
-    content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return content
-
-
-def holds(method: str, options: dict[str, Any], precision: str) -> bool:
-    """Whether the bound of this method is certified by the code that is here."""
-    found = read(path_of(method, options, precision))
-    return found is not None and found["passed"] and found["code"] == fingerprint(CODE)
+def holds(of: Subject, runs: Path) -> bool:
+    """Whether the bound is certified by the code that is here."""
+    path = of.path(runs)
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"passed": False}
+    return found["passed"] and found["code"] == of.code()

@@ -11,7 +11,7 @@ from torch import nn
 
 from bench.bound import bound
 from bench.certify.tightness import Figure
-from bench.model import Model
+from bench.model import Model, Precision
 from bench.network import Shape
 from methods.method import Method
 
@@ -21,11 +21,13 @@ DRAWS, REPLICATES = 32, 16
 SPREADS = (0.05, 0.2, 0.5)  # of the weights: a network that guesses nearly evenly claims nearly all
 
 
-def measure(method: Method, spread: float, seed: int = 0) -> Figure:
+def measure(method: Method, spread: float, precision: Precision = "float32", seed: int = 0) -> Figure:
     """The sum over all texts of exp(-bound) minus 1, for a network of random weights; above 0 it claims too much."""
     texts = torch.tensor(list(product(range(VOCAB_SIZE), repeat=LENGTH)))
     nats = torch.stack(
-        list(bound(random_network(method, spread, seed), texts, DRAWS, REPLICATES, seed, len(texts)).values())
+        list(
+            bound(random_network(method, spread, seed, precision), texts, DRAWS, REPLICATES, seed, len(texts)).values()
+        )
     )
     each = nats.sum(0)
     claimed = (-each.mean(1)).exp()
@@ -34,11 +36,15 @@ def measure(method: Method, spread: float, seed: int = 0) -> Figure:
     return Figure(float(total) - 1, float((claimed.square() * noise).sum().sqrt()))
 
 
-def random_network(method: Method, spread: float, seed: int) -> Model:
-    """A small transformer in float64 none of whose weights is zero, so that its scores differ from text to text."""
+def random_network(method: Method, spread: float, seed: int, precision: Precision = "float32") -> Model:
+    """A small transformer none of whose weights is zero, so that its scores differ from text to text.
+
+    It computes in float64, or as asked in bfloat16.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Model(method, SHAPE, VOCAB_SIZE, "sdpa").double()
+        model = Model(method, SHAPE, VOCAB_SIZE, "sdpa", precision)
+        model = model if precision == "bfloat16" else model.double()
         for parameter in model.network.parameters():
             nn.init.normal_(parameter, std=spread)
     return model

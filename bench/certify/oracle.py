@@ -49,10 +49,10 @@ class Source(ABC):
         return normalised(others + log_q)
 
     def conditionals(self, x: Tokens) -> LogProbs:
-        """log p(x_i | x_<i) for every token at every position [B, L, V]: what follows is noise that says nothing."""
+        """log p(x_i | x_<i) for every token at the positions of x [B, <= L, V]: what follows says nothing."""
         seen, blank = self.sure(x), torch.zeros(len(x), self.length, self.vocab_size, dtype=torch.float64)
         columns = []
-        for i in range(self.length):
+        for i in range(x.shape[1]):
             known = torch.cat([seen[:, :i], blank[:, i:]], 1)
             columns.append(self.others(known)[:, i])
         return torch.stack(columns, 1)

@@ -1,8 +1,8 @@
 """Tightness: with perfect knowledge the bound is the likelihood itself, but for what its method gives away by design.
 
-What it gives away is computed. At t_min the last guess writes every position by itself and pays the total correlation
-that z leaves; discrete time pays in every step, by ever less the more steps there are; a schedule that stops short of
-either end pays for the signal that its prior does not know.
+What it gives away at its two ends is computed. At t_min the last guess writes every position by itself and pays the
+total correlation that z leaves; at t = 1 the prior does not know the signal that the noise has left. Discrete time pays
+in every step, too, by ever less the more steps there are.
 """
 
 import math
@@ -44,7 +44,7 @@ class Tightness:
     parts: dict[str, float]  # means: prior gap, integral, last guess
     entropy: float  # the mean of -log p(x) over the same documents
     gap: Figure  # bound minus -log p(x)
-    given_away: Figure  # the total correlation that the last guess cannot know
+    given_away: Figure  # what the ends cannot know: total correlation at t_min, signal at t = 1
     rest: Figure  # the gap without it
 
 
@@ -57,7 +57,7 @@ def measure(
     parts = {name: nats.mean(1) for name, nats in bound(oracle, x, DRAWS, REPLICATES, seed, BATCH).items()}
     exact = source.nats(x)
     gap = torch.stack(list(parts.values())).sum(0) - exact
-    lost = correlation_left(oracle, x, seed)
+    lost = correlation_left(oracle, x, seed) + signal_left(oracle, x, seed)
     means = {name: float(nats.mean()) for name, nats in parts.items()}
     return Tightness(means, float(exact.mean()), figure(gap), figure(lost), figure(gap - lost))
 
@@ -78,6 +78,19 @@ def correlation_left(oracle: Oracle, x: Tokens, seed: int) -> Nats:
         z = method.corrupt(x, t, Keyed(seed + 1, list(range(len(x))), replicate))
         total += _joint(oracle, x, z, t) - _single(oracle, x, z, t)
     return total / (REPLICATES * 4)
+
+
+@torch.no_grad()
+def signal_left(oracle: Oracle, x: Tokens, seed: int) -> Nats:
+    """KL(q(z) || prior) at t = 1 for a z of each text [n]: the prior gap less what z says of the text."""
+    method, told = oracle.method, torch.zeros(len(x), dtype=torch.float64)
+    if method.needs.causal:
+        return told
+    t = torch.ones(len(x), dtype=torch.float64)
+    for replicate in range(REPLICATES * 4):
+        z = method.corrupt(x, t, Keyed(seed + 2, list(range(len(x))), replicate))
+        told += _joint(oracle, x, z, t) + oracle.source.nats(x)
+    return method.prior_gap(x).sum(-1) - told / (REPLICATES * 4)
 
 
 def _joint(oracle: Oracle, x: Tokens, z: Latent, t: Tensor) -> Nats:

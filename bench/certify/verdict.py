@@ -1,33 +1,35 @@
 """The checks that a method has to pass, and what they found."""
 
+import logging
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from bench.certify import court, kraft, probes
-from bench.certify.certificates import write
+from bench.certify import court, kraft, probes, rare
 from bench.certify.identities import compare
-from bench.certify.oracle import Hidden, Source, from_chain
-from bench.certify.oracle import Table as Counted
+from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.tightness import Tightness, measure
 from bench.data.markov import Markov
-from methods import METHODS, build, describe, parameters
+from bench.model import Precision
+from methods import METHODS, OptionError, build, parameters
+from methods.method import Method
+
+log = logging.getLogger(__name__)
 
 QUESTIONS = ("identities", "probes", "oracle", "samples", "kraft")
 SURPRISE = 3.0  # standard errors
-DTYPE, PRECISION = torch.float32, "float32"  # of the scores that an oracle gives
-LENIENT = 4.0  # where what is compared is off by order 1 / calls
+LENIENT = 4.0  # where several are asked at once, or what is compared is off by order 1 / calls
 DOCUMENTS = 512
 COARSE = (8, 16)  # numbers of steps between which the gap of discrete time has to halve
 HALVED = (0.3, 0.7)
+VANISHING = 0.2  # of the distance in 16 calls may be left in 256; at the rate 1 / calls it is 1/16
 
-
-PAIRS = Counted(  # all texts of two tokens, far from independent
+PAIRS = Table(  # all texts of two tokens, far from independent
     torch.tensor([0.30, 0.05, 0.02, 0.01, 0.25, 0.04, 0.20, 0.03, 0.10], dtype=torch.float64), 3, 2
 )
 
@@ -42,8 +44,29 @@ class Check:
     meaning: str  # what had to hold
 
 
-def certify(name: str, options: dict[str, Any], questions: Sequence[str] | None = None) -> Iterator[Check]:
-    """Puts the questions to the method registered as `name` with these options; raises OptionError as `build` does."""
+@dataclass(frozen=True)
+class Case:
+    """A registered method with its options, and the precision of its network's scores."""
+
+    name: str
+    options: Mapping[str, Any]
+    precision: Precision = "float32"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the scores."""
+        found: torch.dtype = getattr(torch, self.precision)
+        return found
+
+    def build(self, vocab_size: int, **changes: Any) -> Method:
+        """The method for ids 0..vocab_size-1, always with the same parameters; raises OptionError."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return build(self.name, vocab_size, **{**self.options, **changes})
+
+
+def certify(case: Case, questions: Sequence[str] | None = None) -> Iterator[Check]:
+    """Puts the questions to a method; raises OptionError as `methods.build` does."""
     asked = {
         "identities": _ask_neighbours,
         "probes": _ask_probes,
@@ -52,44 +75,53 @@ def certify(name: str, options: dict[str, Any], questions: Sequence[str] | None 
         "kraft": _ask_kraft,
     }
     for question in QUESTIONS if questions is None else questions:
-        yield from asked[question](name, options)
+        try:
+            yield from asked[question](case)
+        except OptionError:
+            raise
+        except Exception as error:  # whatever the mathematics of a method raises is a fault of it
+            log.info("%s", traceback.format_exc())
+            yield Check(question, f"{type(error).__name__}: {error}", False, "the question can be asked")
 
 
-def _ask_neighbours(name: str, options: dict[str, Any]) -> Iterator[Check]:
-    for each in METHODS[name].neighbours:
-        found = compare(name, each)
-        meaning = (
-            f"with the same knowledge the bounds of {name}{_told(each.own)} and {each.name}{_told(each.theirs)} agree"
-        )
+def _ask_neighbours(case: Case) -> Iterator[Check]:
+    for each in METHODS[case.name].neighbours:
+        found = compare(case.name, each)
+        own, theirs = f"{case.name}{_told(each.own)}", f"{each.name}{_told(each.theirs)}"
+        meaning = f"with the same knowledge the bounds of {own} and {theirs} agree"
         yield Check(f"identity with {each.name}", f"{found:.0e}", found <= each.within, meaning)
 
 
-def _ask_probes(name: str, options: dict[str, Any]) -> Iterator[Check]:
-    for title, change, meaning in probes.probe(build(name, probes.VOCAB_SIZE, **options)):
-        yield Check(f"leak: {title}", f"{change:.0e}", change <= probes.ROUNDING, meaning)
+def _ask_probes(case: Case) -> Iterator[Check]:
+    for title, change, meaning in probes.probe(case.build(probes.VOCAB_SIZE)):
+        yield Check(f"probe: {title}", f"{change:.0e}", change <= probes.ROUNDING, meaning)
 
 
-def _told(options: Mapping[str, Any]) -> str:
-    return f"({', '.join(f'{key}={value}' for key, value in options.items())})" if options else ""
-
-
-def _ask_oracle(name: str, options: dict[str, Any]) -> Iterator[Check]:
-    discrete = build(name, 2, **options).needs.steps is not None
+def _ask_oracle(case: Case) -> Iterator[Check]:
+    discrete = case.build(2).needs.steps is not None
     for title, source in sources().items():
-        found = measure(build(name, source.vocab_size, **options), source, DOCUMENTS, DTYPE)
+        found = measure(case.build(source.vocab_size), source, DOCUMENTS, case.dtype)
         yield _judge(f"bound of an oracle, {title}", found, discrete)
-    if discrete and "steps" in parameters(METHODS[name]):
-        yield _halves(name, options)
+    if discrete and "steps" in parameters(METHODS[case.name]):
+        yield _halves(case)
+    if METHODS[case.name].widening:
+        yield _widens(case)
 
 
-def _ask_court(name: str, options: dict[str, Any]) -> Iterator[Check]:
-    for drawn in court.hear(build(name, PAIRS.vocab_size, **options), PAIRS):
-        yield _judge_draws(drawn)
+def _ask_court(case: Case) -> Iterator[Check]:
+    for policy in court.policies(case.build(2)):
+        drawn = court.hear_table(case.build(PAIRS.vocab_size), policy, PAIRS, dtype=case.dtype)
+        if court.CALLS[-1] in drawn.distance:
+            yield _judge_law(drawn)
+        yield _judge_texts(drawn)
+        if court.has_room(case.build(2), court.CHAIN_CALLS):
+            yield _judge_chain(court.hear_chain(case.build(court.CHAIN.alphabet), policy, dtype=case.dtype))
+    yield _judge_rare(case.build(rare.VOCAB_SIZE))
 
 
-def _ask_kraft(name: str, options: dict[str, Any]) -> Iterator[Check]:
+def _ask_kraft(case: Case) -> Iterator[Check]:
     for spread in kraft.SPREADS:
-        claimed = kraft.measure(build(name, kraft.VOCAB_SIZE, **options), spread)
+        claimed = kraft.measure(case.build(kraft.VOCAB_SIZE), spread, case.precision)
         meaning = "exp(-bound) of all texts sums to at most 1"
         figure = f"{1 + claimed.mean:.4f} ± {claimed.error:.4f}"
         yield Check(f"Kraft sum, random weights of {spread}", figure, claimed.surprise <= SURPRISE, meaning)
@@ -104,7 +136,7 @@ def sources() -> dict[str, Source]:
         return torch.randn(*shape, generator=generator, dtype=torch.float64).mul(1.5).softmax(-1)
 
     return {
-        "a table": Counted(law(81), 3, 4),
+        "a table": Table(law(81), 3, 4),
         "a chain of order 1": from_chain(Markov(order=1, alphabet=6, length=12).draw_chain(), 12),
         "a chain of order 2": from_chain(Markov(order=2, alphabet=3, length=8).draw_chain(), 8),
         "a hidden chain": Hidden(law(4), law(4, 4), law(4, 5), 8),
@@ -113,47 +145,66 @@ def sources() -> dict[str, Source]:
 
 def _judge(name: str, found: Tightness, discrete: bool) -> Check:
     """In continuous time the bound has to be the entropy; in discrete time it must not be below it."""
+    figure, sound = f"{found.gap} nats", found.gap.surprise >= -SURPRISE
     if discrete:
-        return Check(name, f"{found.gap} nats", found.gap.surprise >= -SURPRISE, "the bound is not below -log p(x)")
-    meaning = "the bound is -log p(x), but for the total correlation at t_min"
-    if found.given_away.mean > 1e-4:
-        meaning += f" ({found.given_away.mean:.4f} nats, taken off)"
-    return Check(name, f"{found.rest} nats", abs(found.rest.surprise) <= SURPRISE, meaning)
+        return Check(name, figure, sound, "the bound is not below -log p(x)")
+    meaning = "the bound is -log p(x)"
+    if abs(found.given_away.mean) > 1e-4:
+        figure, meaning = f"{figure}; {found.given_away} at the ends", f"{meaning}, but for what the ends cannot know"
+    return Check(name, figure, sound and abs(found.rest.surprise) <= SURPRISE, meaning)
 
 
-def _judge_draws(drawn: court.Draws) -> Check:
-    distances = ", ".join(f"{distance:.4f} in {calls}" for calls, distance in drawn.distance.items())
-    figure = f"{distances} calls (noise {drawn.noise:.4f}); {drawn.nats} nats"
-    meaning = f"in {max(drawn.distance)} calls an oracle draws from the law of the source, by chi-square and entropy"
-    passed = max(abs(drawn.surprise), abs(drawn.nats.surprise)) <= LENIENT
-    return Check(f"{drawn.policy} samples, distance", figure, passed, meaning)
-
-
-def show(arms: Sequence[tuple[str, dict[str, Any]]], keep: bool) -> bool:
-    """Prints what every method with its options was asked and what was found; True when all passed.
-
-    With `keep` the certificates are written, too.
-    """
-    console, fine = Console(highlight=False), True
-    for name, options in arms:
-        departures = describe(name, options)
-        found = list(certify(name, options))
-        console.print(f"[bold]{name}{_told(departures)}[/bold]")
-        table = Table("check", "found", "", "has to hold", box=None, header_style="bold")
-        for each in found:
-            fine = fine and each.passed
-            table.add_row(each.name, each.figure, "passed" if each.passed else "FAILED", each.meaning)
-        console.print(table)
-        console.print(f"kept in {write(name, departures, PRECISION, found)}\n" if keep else "")
-    return fine
-
-
-def _halves(name: str, options: dict[str, Any]) -> Check:
+def _halves(case: Case) -> Check:
     source = sources()["a table"]
-    coarse, fine = (
-        measure(build(name, source.vocab_size, **{**options, "steps": steps}), source, 4 * DOCUMENTS).gap
-        for steps in COARSE
-    )
+    coarse, fine = (measure(case.build(source.vocab_size, steps=steps), source, 4 * DOCUMENTS).gap for steps in COARSE)
     ratio = fine.mean / coarse.mean
     figure = f"{coarse} nats in {COARSE[0]} steps, {fine} in {COARSE[1]}"
     return Check("gap by steps", figure, HALVED[0] < ratio < HALVED[1], "twice the steps leave half the gap")
+
+
+def _widens(case: Case) -> Check:
+    """What the ends give away, from narrow ends to the default ones."""
+    source, widening = sources()["a table"], METHODS[case.name].widening
+    found = [measure(case.build(source.vocab_size, **each), source, DOCUMENTS) for each in widening]
+    where = [", ".join(f"{name} {value}" for name, value in each.items()) or "the default" for each in widening]
+    figure = "; ".join(f"{each.given_away} nats at {ends}" for each, ends in zip(found, where, strict=True))
+    costs = [each.given_away.mean for each in found]
+    vanishing = all(wider < narrower / 2 for narrower, wider in pairwise(costs))
+    tight = all(abs(each.rest.surprise) <= SURPRISE for each in found)
+    return Check("ends", figure, vanishing and tight, "the bound is -log p(x) and what its ends cost, ever less")
+
+
+def _judge_law(drawn: court.Draws) -> Check:
+    figure = f"{', '.join(f'{distance:.4f} in {calls}' for calls, distance in drawn.distance.items())} calls"
+    few, many = court.CALLS[-2:]
+    meaning = "the law of texts, computed step by step, tends to that of the source (total variation)"
+    passed = drawn.distance[many] < VANISHING * drawn.distance[few]
+    return Check(f"{drawn.policy} steps of an oracle", figure, passed, meaning)
+
+
+def _judge_texts(drawn: court.Draws) -> Check:
+    figure = f"{', '.join(f'{each:+.1f} in {calls}' for calls, each in drawn.surprise.items())} calls"
+    whose = "that law" if drawn.distance else "its law"
+    meaning = f"texts drawn from a table follow {whose} (chi-square, in standard deviations; -log p(x))"
+    passed = all(abs(each) <= LENIENT for each in [*drawn.surprise.values(), drawn.nats.surprise])
+    return Check(f"{drawn.policy} texts, a table", f"{figure}; {drawn.nats} nats", passed, meaning)
+
+
+def _judge_chain(drawn: court.Transitions) -> Check:
+    meaning = "transitions of drawn texts follow the chain's (chi-square, in standard deviations; -log p(x))"
+    passed = max(abs(drawn.surprise), abs(drawn.nats.surprise)) <= LENIENT
+    figure = f"{drawn.surprise:+.1f} in {court.CHAIN_CALLS} calls; {drawn.nats} nats"
+    return Check(f"{drawn.policy} texts, a chain", figure, passed, meaning)
+
+
+def _judge_rare(method: Method) -> Check:
+    own = court.draws_itself(method)
+    found = rare.of_a_step(method) if own else rare.of_the_harness()
+    figure = f"{found.mean:+.1f} ± {found.error:.1f} of {found.error**2:.0f}"
+    who = "its own steps draw" if own else "the harness draws for it"
+    meaning = f"tokens of probability 2^-25 come as often as they should where {who}"
+    return Check("draws of rare tokens", figure, abs(found.surprise) <= SURPRISE, meaning)
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    return f"({', '.join(f'{key}={value}' for key, value in options.items())})" if options else ""
