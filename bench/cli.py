@@ -14,6 +14,8 @@ Command = Callable[[argparse.Namespace], int]
 
 __all__ = ["BAD_USE", "DONE", "FAILED", "INCOMPLETE", "INTERRUPTED", "main"]
 
+POLICIES = "ancestral, euler, ddim, first-hitting, confidence, margin, entropy-bounded, remask or self-correct"
+
 EXIT_CODES = """exit codes:
   0    done
   2    wrong usage, or a suite that cannot be run (nothing was written)
@@ -37,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         from bench.cell import BrokenRecord, Busy
         from bench.data import DataError
+        from bench.prompt import PromptError
         from bench.results import NoRecord
         from bench.suite import SuiteError
         from methods import OptionError, PluginError
 
-        told = SuiteError | DataError | OptionError | PluginError | NoRecord | BrokenRecord | Busy | OSError
+        told = (
+            SuiteError | DataError | OptionError | PluginError | PromptError | NoRecord | BrokenRecord | Busy | OSError
+        )
         if not isinstance(error, told):
             raise
         print(error, file=sys.stderr)
@@ -67,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_methods(kinds)
     _add_suites(kinds)
-    _add_loss(_add(kinds, "perf", "measure speed and memory"))
+    _add_sample(kinds)
+    measuring = _add(kinds, "perf", "measure speed and memory").add_subparsers(required=True, metavar="loss|sample")
+    _add_loss(measuring)
+    _add_speed(measuring)
     working = _add(kinds, "cell", "carry out the job in one cell's folder (started by bench run)", commands.cell)
     working.add_argument("folder", type=Path)
     return parser
@@ -134,11 +142,46 @@ def _add_suites(kinds: Any) -> None:
     looking.add_argument("--port", type=int, default=5000)
 
 
-def _add_loss(measuring: argparse.ArgumentParser) -> None:
+def _add_sample(kinds: Any) -> None:
+    drawing = _add(
+        kinds, "sample", "draw texts from a trained cell, with a beginning or gaps of yours", commands.sample
+    )
+    drawing.add_argument("run", metavar="RUN", help="SUITE/ARM, SUITE/ARM/SEED, the beginning of a cell's id, a folder")
+    _add_runs(drawing)
+    given = drawing.add_mutually_exclusive_group()
+    given.add_argument("--prompt", default="", metavar="TEXT", help="every text begins with it")
+    help = r"as --prompt, with gaps: each underscore is one token to be drawn (an underscore itself: \_)"
+    given.add_argument("--template", default="", metavar="TEXT", help=help)
+    for name, default, help in (("count", 4, "texts"), ("calls", 128, "network calls, for each window of long texts")):
+        drawing.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{help} (default: {default})")
+    drawing.add_argument("--length", type=int, metavar="N", help="tokens of a text (default: as in training)")
+    drawing.add_argument(
+        "--stride", type=int, metavar="N", help="new tokens a window, if longer (default: half of one)"
+    )
+    drawing.add_argument("--policy", default="ancestral", metavar="NAME", help=f"(default: ancestral) {POLICIES}")
+    help = "a setting of the policy, such as eta=0.1 or grid=cosine; may be given several times"
+    drawing.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help=help)
+    drawing.add_argument("--temperature", type=float, default=1.0, metavar="X", help="(default: 1)")
+    drawing.add_argument("--top-k", type=int, metavar="N", help="draw from the N likeliest tokens")
+    drawing.add_argument("--top-p", type=float, metavar="X", help="draw from the likeliest tokens of mass X")
+    drawing.add_argument("--greedy-last", action="store_true", help="the last guess is the likeliest token")
+    drawing.add_argument("--seed", type=int, help="(default: that of the suite's own samples)")
+    drawing.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+
+
+def _add_loss(kinds: Any) -> None:
     help = "measure the memory and the seconds that the loss of each method takes at a large vocabulary"
-    measured = _add(measuring.add_subparsers(required=True, metavar="loss"), "loss", help, commands.perf)
+    measured = _add(kinds, "loss", help, commands.perf)
     measured.add_argument("methods", nargs="*", help="registered methods (default: all)")
     _add_plugin(measured)
     for name, default in (("vocabulary", 50_258), ("length", 1024), ("batch", 8), ("width", 768)):
         measured.add_argument(f"--{name}", type=int, default=default, help=f"(default: {default})")
     measured.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
+
+
+def _add_speed(kinds: Any) -> None:
+    measured = _add(kinds, "sample", "measure the network calls and the seconds of drawing texts", commands.perf_sample)
+    measured.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
+    help = "the network (default: tiny, and for the cache of keys and values small as well)"
+    measured.add_argument("--preset", choices=("micro", "tiny", "small", "medium"), help=help)
+    measured.add_argument("--quick", action="store_true", help="sizes so small that the numbers mean nothing")

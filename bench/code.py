@@ -16,11 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 NUMERICAL = (
     "bench/data/*.py",
+    "bench/policies/*.py",
     *(
         f"bench/{name}.py"
         for name in (
             "attention",
+            "block",
             "bound",
+            "causal",
             "checkpoint",
             "measures",
             "model",

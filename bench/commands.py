@@ -22,6 +22,32 @@ def perf(chosen: argparse.Namespace) -> int:
     return DONE if loss(names, sizes) else FAILED
 
 
+def perf_sample(chosen: argparse.Namespace) -> int:
+    """`bench perf sample`"""
+    from bench.environment import settle
+    from bench.perf_sample import FULL, QUICK, speed
+    from bench.spec import Execution
+
+    try:
+        settle(Execution(device=chosen.device))
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return BAD_USE
+    presets = [chosen.preset] if chosen.preset else ["micro"] if chosen.quick else ["tiny", "small"]
+    return DONE if speed(presets, QUICK if chosen.quick else FULL, chosen.device) else FAILED
+
+
+def sample(chosen: argparse.Namespace) -> int:
+    """`bench sample RUN`"""
+    from bench.prompt import draw, find, settings, show
+
+    fields = ("count", "calls", "length", "stride", "temperature", "top_k", "top_p", "greedy_last")
+    spec = settings(chosen.policy, chosen.option, **{name: getattr(chosen, name) for name in fields})
+    cell = find(chosen.runs, chosen.run)
+    show(draw(cell, spec, chosen.prompt, chosen.template, chosen.seed, chosen.device))
+    return DONE
+
+
 def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.certify.show import show

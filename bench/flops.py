@@ -30,6 +30,7 @@ from bench.bound import END_DRAWS
 from bench.network import Shape, TimeEmbedding
 from bench.plan import Cell
 from bench.rng import Stream
+from bench.spec import SamplesSpec
 from bench.suite import Suite
 from bench.train import SELF_CONDITIONED
 from methods import build
@@ -40,14 +41,24 @@ def costs(suite: Suite, cell: Cell) -> dict[str, float]:
     """The FLOPs of each stage of a cell, by its name; those of training include its validations."""
     spec, there = suite.spec, suite.facts.sequences
     price = Price(build(cell.method, suite.facts.vocab_size, **cell.options), spec.network.shape(), spec.data.length)
-    training, bound, samples = spec.training, spec.evaluation.bound, spec.evaluation.samples
+    training, bound = spec.training, spec.evaluation.bound
     validation = price.bound(min(training.validation_sequences, there["valid"]), training.validation_draws)
     steps = cell.steps * price.step(training.batch_size, spec.execution.accumulate)
     found = {
         "train": steps + min(cell.steps, training.validations) * validation,
         "bound": price.bound(min(bound.sequences or math.inf, there[bound.split]), bound.draws, bound.replicates),
     }
-    return found if samples is None else found | {"samples": price.samples(samples.count, samples.calls)}
+    drawn = [
+        price.samples(each.count, each.calls) * windows(each, spec.data.length)
+        for each in spec.evaluation.samplers(cell.arm)
+    ]
+    return found | {"samples": sum(drawn)} if drawn else found
+
+
+def windows(samples: SamplesSpec, window: int) -> int:
+    """How many windows of the length of training a text takes."""
+    length, stride = samples.length or window, samples.stride or max(1, window // 2)
+    return 1 + max(0, -(-(length - window) // stride))
 
 
 @dataclass(frozen=True)
@@ -91,9 +102,10 @@ class Price:
         return sequences * replicates * (draws + ends) * looks * self.whole()
 
     def samples(self, count: int, calls: int) -> int:
-        """Drawn texts; a causal method reads its whole prefix again for each token."""
+        """Drawn texts; a causal method keeps the keys and values of its prefix, and each token looks at all of them."""
         if self.method.needs.causal:
-            return count * sum(self.forward(i, scored=1) for i in range(1, self.length + 1))
+            looks = self.pairs(1) * self.length * (self.length + 1) // 2
+            return count * (self.length * (self.forward(1, scored=1) - self.pairs(1)) + looks)
         return count * calls * self.whole()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch._functorch import config as functorch
 
-from bench.network import Network, Shape
+from bench.network import Cache, Network, Shape
 from bench.pieces import Rows, Work, costs_in_pieces
 from methods.method import Latent, LogProbs, Method, Nats, Scores, Tokens
 
@@ -34,6 +34,12 @@ class Model(nn.Module):
         clock, shown = self.method.clock(t) if needs.time else None, self.method.feed(z, t)
         with self._autocast(z.device):
             return self.network(shown, clock, guess) if needs.self_condition else self.network(shown, clock)
+
+    def extend(self, z: Latent, t: Tensor, cache: Cache) -> Tensor:
+        """Hidden states [B, new, W] of those positions of z [B, L] that the cache does not hold yet; then it does."""
+        clock = self.method.clock(t) if self.method.needs.time else None
+        with self._autocast(z.device):
+            return self.network.extend(self.method.feed(z, t), clock, cache)
 
     @torch.no_grad()
     def guess(self, z: Latent, t: Tensor, rows: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ Suffixes: B sequences, L positions, W width, H heads, D width of a head, C width
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 
 from bench.attention import Attention, attention
 from methods.method import Needs
+
+Past = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # k, v of new positions -> those of all, [B, L, H, D]
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,34 @@ class Network(nn.Module):
             h_BLW = h_BLW + self.guess(guess_BLD)
         if self.start is not None:
             h_BLW = torch.cat([self.start.to(h_BLW).expand(len(h_BLW), 1, -1), h_BLW[:, :-1]], 1)
-        condition_BC = None if self.time is None else self.time(clock_B)
         turns = rotations(z_BL.shape[1], self.shape.width // self.shape.heads, z_BL.device)
+        return self.through(h_BLW, turns, clock_B)
+
+    def extend(self, z_BL: Tensor, clock_B: Tensor | None, cache: "Cache") -> Tensor:
+        """Hidden states [B, new, W] of those positions of z [B, L] that the cache does not hold yet; then it does.
+
+        Only the first call may take several positions at once. `compile` does not reach this: shapes that grow with
+        every call would be compiled again and again.
+        """
+        first, length = cache.filled, z_BL.shape[1]
+        assert self.start is not None
+        assert length == first + 1 or first == 0, (first, length)
+        h_BLW = self.embedding(z_BL[:, max(0, first - 1) : length - 1])
+        if first == 0:
+            h_BLW = torch.cat([self.start.to(h_BLW).expand(len(h_BLW), 1, -1), h_BLW], 1)
+        cosine, sine = cache.turns
+        h_BLW = self.through(h_BLW, (cosine[first:length], sine[first:length]), clock_B, cache)
+        cache.filled = length
+        return h_BLW
+
+    def through(
+        self, h_BLW: Tensor, turns: tuple[Tensor, Tensor], clock_B: Tensor | None, cache: "Cache | None" = None
+    ) -> Tensor:
+        """Hidden states [B, L, W] of embedded positions; with a cache they see those that it holds, too."""
+        condition_BC = None if self.time is None else self.time(clock_B)
         h_BLW = F.dropout(h_BLW, self.shape.dropout, self.training)
-        for block in self.blocks:
-            h_BLW = block(h_BLW, turns, condition_BC)
+        for layer, block in enumerate(self.blocks):
+            h_BLW = block(h_BLW, turns, condition_BC, None if cache is None else partial(cache.extend, layer))
         return self.norm(h_BLW, condition_BC)[0]
 
     def head(self, h_NW: Tensor) -> Tensor:
@@ -120,15 +147,21 @@ class Block(nn.Module):
         self.mlp_input = nn.Linear(width, hidden if shape.mlp == "gelu" else 2 * hidden)
         self.mlp_output = nn.Linear(hidden, width)
 
-    def forward(self, h_BLW: Tensor, turns: tuple[Tensor, Tensor], condition_BC: Tensor | None) -> Tensor:
+    def forward(
+        self, h_BLW: Tensor, turns: tuple[Tensor, Tensor], condition_BC: Tensor | None, past: Past | None = None
+    ) -> Tensor:
         normed, gate = self.attention_norm(h_BLW, condition_BC)
-        h_BLW = h_BLW + gate * self.drop(self.mix(normed, turns))
+        h_BLW = h_BLW + gate * self.drop(self.mix(normed, turns, past))
         normed, gate = self.mlp_norm(h_BLW, condition_BC)
         return h_BLW + gate * self.drop(self.mlp(normed))
 
-    def mix(self, h_BLW: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    def mix(self, h_BLW: Tensor, turns: tuple[Tensor, Tensor], past: Past | None) -> Tensor:
         q_BLHD, k_BLHD, v_BLHD = self.attention_input(h_BLW).unflatten(-1, (3, self.shape.heads, -1)).unbind(2)
-        mixed_BLHD = self.attend(rotate(q_BLHD, turns), rotate(k_BLHD, turns), v_BLHD, self.causal)
+        q_BLHD, k_BLHD, causal = rotate(q_BLHD, turns), rotate(k_BLHD, turns), self.causal
+        if past is not None:
+            k_BLHD, v_BLHD = past(k_BLHD, v_BLHD)
+            causal = q_BLHD.shape[1] == k_BLHD.shape[1]  # a single new position sees all
+        mixed_BLHD = self.attend(q_BLHD, k_BLHD, v_BLHD, causal)
         return self.attention_output(mixed_BLHD.flatten(-2))
 
     def mlp(self, h_BLW: Tensor) -> Tensor:
@@ -140,6 +173,25 @@ class Block(nn.Module):
 
     def drop(self, h_BLW: Tensor) -> Tensor:
         return F.dropout(h_BLW, self.shape.dropout, self.training)
+
+
+class Cache:
+    """Keys and values of the first `filled` positions of B texts in each layer of a causal network; room for L."""
+
+    def __init__(self, network: Network, count: int, length: int, dtype: torch.dtype):
+        shape, device = network.shape, network.output.weight.device
+        width = shape.width // shape.heads
+        room = torch.empty(2, shape.layers, count, shape.heads, length, width, dtype=dtype, device=device)
+        self.turns, self.filled = rotations(length, width, device), 0
+        self.layers = list(zip(*room.transpose(3, 4), strict=True))
+
+    def extend(self, layer: int, k_BLHD: Tensor, v_BLHD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keeps what a layer makes of new positions; its keys and values [B, L, H, D] of all positions up to these."""
+        new = k_BLHD.shape[1]
+        k_room, v_room = self.layers[layer]
+        k_room.narrow(1, self.filled, new).copy_(k_BLHD)
+        v_room.narrow(1, self.filled, new).copy_(v_BLHD)
+        return k_room.narrow(1, 0, self.filled + new), v_room.narrow(1, 0, self.filled + new)
 
 
 class Norm(nn.Module):

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
+from bench.block import Block
 from bench.network import Shape
 from bench.suite import Suite
 from methods import PLUGINS, describe
@@ -74,20 +75,19 @@ def _cell(suite: Suite, index: int, seed: int) -> Cell:
     if plugin:
         science["plugin"] = plugin.code
     id = digest(science)
-    return Cell(
-        id, arm.label, arm.method, arm.options, seed, steps, steps * tokens_per_step, _stages(suite, id), science
-    )
+    stages, tokens = _stages(suite, arm.label, id), steps * tokens_per_step
+    return Cell(id, arm.label, arm.method, arm.options, seed, steps, tokens, stages, science)
 
 
-def _stages(suite: Suite, id: str) -> tuple[Stage, ...]:
+def _stages(suite: Suite, arm: str, id: str) -> tuple[Stage, ...]:
     evaluation = suite.spec.evaluation
-    blocks = {"bound": evaluation.bound, "samples": evaluation.samples}
-    later = (
+    blocks: list[tuple[str, Block]] = [("bound", evaluation.bound)]
+    blocks += [("samples", block) for block in evaluation.samplers(arm)]
+    later = [
         Stage(name, digest({"train": id, name: block.science()}), block.model_dump(mode="json"))
-        for name, block in blocks.items()
-        if block is not None
-    )
-    return (Stage("train", id, {}), *later)
+        for name, block in blocks
+    ]
+    return (Stage("train", id, {}), *{stage.id: stage for stage in later}.values())
 
 
 def departures(shape: Shape) -> dict[str, Any]:

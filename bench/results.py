@@ -14,6 +14,7 @@ import pandas as pd
 from bench import cell as record
 from bench.certify.certificates import Subject, holds
 from bench.code import code_fingerprint, written_in
+from bench.spec import SamplesSpec
 from methods import METHODS
 
 UNITS = {
@@ -25,6 +26,7 @@ UNITS = {
     "integral": "nats/token",
     "last_guess": "nats/token",
     "source_nats_per_token": "nats/token",
+    "sample_nats_per_token": "nats/token",
     "seconds": "s",
     "seconds_per_sequence": "s",
     "tokens_per_second": "tokens/s",
@@ -134,6 +136,7 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
         "network": plan["network"],
         "stage": stage["name"],
         "tokens": cell["tokens"],
+        "protocol": _how(stage, result),
     }
     if result is None:
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
@@ -144,6 +147,13 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]]]
     found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
     return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
+
+
+def _how(stage: Any, result: Any) -> str:
+    """How texts were drawn, or are to be drawn, in words."""
+    if stage["name"] != "samples":
+        return ""
+    return result["how"] if result and "how" in result else SamplesSpec(**stage["block"]).label()
 
 
 def _files(cell: Any) -> tuple[str, ...]:
@@ -201,6 +211,8 @@ def _measured(result: Any, kind: str) -> list[dict[str, Any]]:
     rows = [{"metric": name, **_errors(found), **common} for name, found in measured.items()]
     if result.get("source_nats"):
         rows.append({**common, "metric": "source_nats_per_token", **_errors(result["source_nats"]), "kind": "exact"})
+    if result.get("sample_nats"):
+        rows.append({"metric": "sample_nats_per_token", **_errors(result["sample_nats"]), "kind": "exact"})
     return rows
 
 

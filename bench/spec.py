@@ -6,22 +6,17 @@ count, so that a new field with a neutral default leaves old cells valid.
 
 import math
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from bench.block import Block
+from bench.causal import Truncation
 from bench.data import DataSpec
 from bench.network import PRESETS, Shape
-
-
-class Block(BaseModel):
-    """A mapping of a suite: unknown keys and values of another type are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    def science(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, as they are hashed."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+from bench.policies import AnyPolicy
+from bench.policies.steps import Ancestral
+from bench.sample import How
 
 
 class NetworkSpec(Block):
@@ -114,18 +109,53 @@ class BoundSpec(Block):
 
 
 class SamplesSpec(Block):
-    """How texts are drawn; causal methods write left to right under any policy."""
+    """How texts are drawn; causal methods write left to right under `ancestral`, one call a token."""
 
     count: int = Field(4, ge=1)
-    calls: int = Field(128, ge=1)  # network calls for all texts together; causal methods make one a token
-    policy: Literal["ancestral", "euler", "ddim"] = "ancestral"  # how z is moved from one time to the next
+    calls: int = Field(128, ge=1)  # network calls for all texts together; of a causal method one a token
+    policy: AnyPolicy = Ancestral()  # how z is moved from noise to text
+    greedy_last: bool = False  # the last guess is the likeliest token
+    temperature: float = Field(1.0, gt=0)  # of drawn tokens; for vectors of the noise that a guess implies
+    top_k: int | None = Field(None, ge=1)
+    top_p: float | None = Field(None, gt=0, le=1)
+    length: int | None = Field(None, ge=1)  # tokens of a text; null: as in training; more: window by window
+    stride: int | None = Field(None, ge=1)  # new tokens a window, where texts are longer; null: half of it
+    arms: list[str] | None = None  # the labels of the arms that are sampled so; null: all
+
+    def how(self) -> How:
+        """What the sampler is told."""
+        return How(self.calls, self.policy, Truncation(self.temperature, self.top_k, self.top_p), self.greedy_last)
+
+    def science(self) -> dict[str, Any]:
+        return {name: value for name, value in super().science().items() if name != "arms"}
+
+    def label(self, causal: bool = False) -> str:
+        """How, in words: policy, calls and what cuts off the law."""
+        policy = "left to right" if causal else f"{self.policy.label()}, {self.calls} calls"
+        cuts = {"temperature": self.temperature if self.temperature != 1 else None, "top_k": self.top_k}
+        cuts |= {"top_p": self.top_p, "tokens": self.length, "stride": self.stride}
+        said = [f"{name} {value}" for name, value in cuts.items() if value is not None]
+        return ", ".join([policy, *said, *(["greedy last guess"] if self.greedy_last else [])])
+
+
+def listed(value: Any) -> Any:
+    """One block, or a list of them, as a tuple."""
+    if value is None or isinstance(value, tuple):
+        return value or ()
+    if not isinstance(value, dict | list):
+        raise ValueError("give one block, or a list of blocks")
+    return tuple(value) if isinstance(value, list) else (value,)
 
 
 class Evaluation(Block):
     """What is measured on a trained cell; each part is cached by itself."""
 
     bound: BoundSpec = BoundSpec()
-    samples: SamplesSpec | None = None
+    samples: Annotated[tuple[SamplesSpec, ...], BeforeValidator(listed)] = ()  # one block, or a list of them
+
+    def samplers(self, arm: str) -> list[SamplesSpec]:
+        """The ways in which an arm is sampled."""
+        return [each for each in self.samples if each.arms is None or arm in each.arms]
 
 
 class Execution(Block):

@@ -1,5 +1,6 @@
 """Suite files: strict YAML 1.2 whose every fault is reported at once, with file:line:column."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -12,9 +13,15 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bench.data import SOURCES, DataError, DataSpec, Facts, facts, foresee
-from bench.sample import grid, refusal
+from bench.policies import POLICIES
+from bench.sample import why_not
 from bench.spec import SuiteSpec
 from methods import OptionError, build, check
+
+TAGGED: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {  # blocks of several kinds, and what tells them apart
+    "data": ("source", SOURCES),
+    "policy": ("name", POLICIES),
+}
 
 Place = tuple[str | int, ...]  # keys and indices that lead to a node of the file
 
@@ -118,9 +125,10 @@ def _unknown_keys(node: Any, model: type[BaseModel], place: Place, meant: set[Pl
 
 def _inner_blocks(key: str, value: Any, annotation: Any) -> list[tuple[Place, Any, type[BaseModel]]]:
     """The blocks inside a field: itself, the items of a list, or the source that a data block names."""
-    if key == "data" and isinstance(value, CommentedMap):
-        source = value.get("source")
-        return [((key,), value, SOURCES[source])] if isinstance(source, str) and source in SOURCES else []
+    if key in TAGGED:
+        tag, known = TAGGED[key]
+        kind = known.get(value.get(tag)) if isinstance(value, CommentedMap) else None
+        return [((key,), value, kind)] if kind else []
     kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
     blocks = [kind for kind in kinds if issubclass(kind, BaseModel)]
     if not blocks:
@@ -154,7 +162,11 @@ def _told(document: CommentedMap, detail: Any) -> str:
     if detail["type"] == "missing":
         return f"{name} is missing"
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{name}.source is {node.get('source')!r}; known sources: {', '.join(SOURCES)}"
+        tag, known = TAGGED[names[-1]]
+        said = node.get(tag) if isinstance(node, CommentedMap) else node
+        near = get_close_matches(str(said), known, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ";"
+        return f"{name}.{tag} is {said!r}{hint} known: {', '.join(known)}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{name}: {message}" if detail["type"] == "value_error" else f"{name} is {detail['input']!r}: {message}"
 
@@ -195,20 +207,25 @@ def _arm_faults(arm: CommentedMap, vocab_size: int) -> list[tuple[Place, str]]:
 
 
 def _check_samples(spec: SuiteSpec, vocab_size: int, faults: list[tuple[Place, str]]) -> None:
-    """Samplers that need more network calls than a method has steps of time, or steps that a method does not have."""
-    samples = spec.evaluation.samples
-    for index, arm in enumerate(spec.arms):
-        method = build(arm.method, vocab_size, **arm.options)
-        if samples is None or method.needs.causal:
-            continue
-        try:
-            grid(method, samples.calls)
-        except ValueError as error:
-            faults.append((("arms", index, "options", "steps"), f"evaluation.samples: {error}"))
-        reason = refusal(method, samples.policy)
-        if reason is not None:
-            told = f"evaluation.samples.policy {samples.policy}: method {arm.method!r} {reason}; use ancestral"
-            faults.append((("arms", index, "method"), told))
+    """Ways of sampling that an arm's method cannot follow, and arms that do not exist."""
+    labels = [arm.label for arm in spec.arms]
+    for number, samples in enumerate(spec.evaluation.samples):
+        here: Place = ("evaluation", "samples", number)
+        for label in set(samples.arms or ()) - set(labels):
+            faults.append(((*here, "arms"), f'there is no arm "{label}"; the arms are {", ".join(labels)}'))
+        length = samples.length or spec.data.length
+        if samples.stride and (length <= spec.data.length or samples.stride >= spec.data.length):
+            why = f"texts of {length} tokens, of which training has {spec.data.length}"
+            faults.append(((*here, "stride"), f"stride {samples.stride} does not fit {why}; it is for longer texts"))
+        for arm in spec.arms:
+            if samples in spec.evaluation.samplers(arm.label):
+                method = build(arm.method, vocab_size, **arm.options)
+                reason = why_not(method, samples.how(), min(length, spec.data.length))
+                if reason is not None:
+                    told = (
+                        f'{samples.label()}: method "{arm.method}" {reason}; `arms: [...]` names those that it is for'
+                    )
+                    faults.append(((*here, "policy"), f"arm {arm.label}: {told}"))
 
 
 def _plain(node: Any) -> Any:

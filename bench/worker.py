@@ -28,7 +28,7 @@ from bench.model import Model
 from bench.network import Shape
 from bench.progress import Bar
 from bench.rng import seed_for
-from bench.sample import sample
+from bench.sample import Samples, sample, sample_long
 from bench.spec import BoundSpec, Budget, Execution, SamplesSpec, Training
 from bench.train import Interrupted, Trainer
 from methods import PLUGINS, build, plug
@@ -164,16 +164,16 @@ class Worker:
         """Texts drawn from the averaged weights."""
         spec, data, model = SamplesSpec(**block), self.data, self._trained()
         began = time.monotonic()
-        drawn = sample(
-            model, spec.count, data.facts.length, spec.calls, seed_for(self.job["seed"], "samples"), spec.policy
-        )
+        drawn = draw_samples(model, spec, data.facts.length, seed_for(self.job["seed"], "samples"))
         seconds = time.monotonic() - began
         return {
+            "how": spec.label(model.method.needs.causal),
             "texts": [data.decode(row) for row in drawn.ids],
             "ids": drawn.ids.tolist(),
             "network_calls": drawn.network_calls,
             "cut_off_share": drawn.cut_off_share,
             "seconds_per_sequence": seconds / spec.count,
+            "sample_nats": self._source_nats(drawn.ids),
         }
 
     @cached_property
@@ -215,7 +215,7 @@ class Worker:
         return f"{how}; {text}; averaged weights; {self.precision}"
 
     def _source_nats(self, x: Tensor) -> dict[str, Any] | None:
-        """For a source whose law is known: its own -log p of the very sequences that were scored, nats per token."""
+        """For a source whose law is known: its own -log p of the very sequences x, nats per token."""
         exact = self.data.exact_nats(x)
         return None if exact is None else _estimate(mean_nats({"exact": exact[:, None]}, x.shape[1]))
 
@@ -229,6 +229,14 @@ def stop_with_parent() -> None:
     """Asks Linux to send SIGTERM when the driver dies, so that no worker goes on unseen; elsewhere it does nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def draw_samples(model: Model, spec: SamplesSpec, window: int, seed: int) -> Samples:
+    """Texts as the suite asks for them; `window` is the length of training."""
+    length = spec.length or window
+    if length <= window:
+        return sample(model, spec.count, length, spec.calls, seed, how=spec.how())
+    return sample_long(model, spec.count, window, length, spec.stride or max(1, window // 2), seed, spec.how())
 
 
 def _estimate(found: Estimate) -> dict[str, Any]:

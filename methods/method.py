@@ -81,6 +81,7 @@ class Method(nn.Module, ABC):
     t_min = 1e-3  # the smallest time the network sees; what is left there is the last guess; 0: nothing is left
     draws = 1  # noisings of each sequence in training
     progress = 1.0  # the share of training that is done, for warm-ups; the harness sets it
+    score_temperature: float | None = None  # of the noise that a guess implies; the harness sets it; None: has none
     warp = 1.0  # evaluation draws t = u ** warp on (t_min, 1): above 1 it looks closer at small times
 
     @property

@@ -56,6 +56,7 @@ class Plaid(Method):
     needs = Needs(time=True, trains_ends=True, vector_width=WIDTH, self_condition=True)
     target: Literal["posterior", "leave-one-out"] = "leave-one-out"
     t_min = 0.0
+    score_temperature = 1.0
     widening = ({"gamma_start": -1.0, "gamma_end": 2.0}, {"gamma_start": -2.0, "gamma_end": 4.0}, {})
 
     def __init__(self, vocab_size: int, gamma_start: float = -3.0, gamma_end: float = 6.0):
@@ -115,14 +116,22 @@ class Plaid(Method):
         c = -torch.expm1(self.schedule(s)[0] - self.schedule(t)[0])[..., None]
         return alpha_s * (z * (1 - c) / alpha_t + c * guess), sigma_s * c.sqrt()
 
+    def sharpened(self, z: Latent, t: Times, prediction: LogProbs) -> Float[Tensor, "*P D"]:
+        """The guess whose implied noise is that of `guess` divided by the score temperature, as in the public code."""
+        guess = self.guess(prediction)
+        if self.score_temperature == 1:
+            return guess
+        alpha = self.levels(t)[0]
+        return (z - (z - alpha * guess) / self.score_temperature) / alpha
+
     def step(self, z: Latent, t: Times, s: Times, prediction: LogProbs, rng: Noise) -> Latent:
-        mean, deviation = self.reverse(z, t, s, self.guess(prediction))
+        mean, deviation = self.reverse(z, t, s, self.sharpened(z, t, prediction))
         return mean + deviation * rng.normal(z.shape)
 
     def flow(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> Latent:
         """The guess stays, and so does the noise, scaled down to time s (DDIM, arXiv:2010.02502)."""
         (alpha_t, sigma_t), (alpha_s, sigma_s) = self.levels(t), self.levels(s)
-        guess = self.guess(prediction)
+        guess = self.sharpened(z, t, prediction)
         return alpha_s * guess + sigma_s * (z - alpha_t * guess) / sigma_t
 
     def log_noise(self, z: Latent, t: Times) -> LogProbs:

@@ -10,6 +10,7 @@ from reports.formats import format_latex, format_markdown, list_numbers, show
 from reports.learned import plot_learned
 from reports.page import render
 from reports.plots import plot_curves
+from reports.samplers import build_samplers
 from reports.tables import build_main
 
 
@@ -17,7 +18,8 @@ def report(record: Record, folder: Path) -> None:
     """Writes every report, prints the table and names the page: what `bench run` and `bench report` call."""
     index = write(record, folder)[-1]
     console = Console()
-    show(record, console)
+    for table in filter(None, (build_main(record), build_samplers(record))):
+        show(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
 
@@ -31,6 +33,9 @@ def write(record: Record, folder: Path) -> list[Path]:
         "table.csv": list_numbers(table).to_csv(index=False, lineterminator="\n"),
         "tidy.csv": record.table.to_csv(index=False, lineterminator="\n"),
     }
+    samplers = build_samplers(record)
+    if samplers:
+        texts["samplers.md"], texts["samplers.tex"] = format_markdown(samplers), format_latex(samplers)
     figures = plot_curves(record, folder) + plot_learned(record, folder)
     texts["index.html"] = render(
         record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}

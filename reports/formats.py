@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from bench.results import Record
-from reports.tables import LETTERS, Cell, Estimate, Row, Table, build_main
+from reports.tables import LETTERS, Cell, Estimate, Row, Table
 
 WORDS = ("Method", "Status")  # the columns that hold words
 REASON = 48  # characters of the status column in the terminal, where longer reasons take several lines
@@ -90,9 +89,8 @@ def draw_block(table: Table, places: Sequence[int], width: int) -> Grid:
     return grid
 
 
-def show(record: Record, console: Console) -> None:
-    """Prints the table and its footnotes; in a terminal that is too narrow for it, in blocks of columns."""
-    table = build_main(record)
+def show(table: Table, console: Console) -> None:
+    """Prints a table and its footnotes; in a terminal that is too narrow for it, in blocks of columns."""
     texts = [line for _, line in list_texts(table)]
     columns = [[*lines, *(line[place] for line in texts)] for place, lines in enumerate(list_lines(table))]
     widths = [min(max(map(len, column)), REASON) + 3 for column in columns]  # 3 characters stand between columns

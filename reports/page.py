@@ -12,6 +12,7 @@ from markupsafe import Markup
 from bench.results import Record
 from reports.learned import explain
 from reports.plots import INK, look
+from reports.samplers import build_samplers
 from reports.tables import (
     LETTERS,
     Cell,
@@ -231,6 +232,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         learned=inline(figures["learned"], "What was learned for each token") if "learned" in figures else "",
         meaning=explain(record),
         samples=list_samples(record),
+        samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
         fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
         breakdown=format_html(build(record, BREAKDOWN, "Where each arm spends its nats")),
         facts=list_facts(record.data),

@@ -126,8 +126,14 @@ def main_columns(record: Record) -> tuple[Column, ...]:
         Column("train", "parameters_non_embedding", "Parameters", "non-embedding", write_compact),
         Column("train", "tokens", "Training", "tokens", write_compact),
         Column("train", "seconds", "Training", "seconds", write_plain),
-        Column("samples", "network_calls", "Sampling", "network calls", write_plain),
+        *[Column("samples", "network_calls", "Sampling", "network calls", write_plain)] * (not has_samplers(record)),
     )
+
+
+def has_samplers(record: Record) -> bool:
+    """Whether some arm is sampled in several ways, which have a table of their own."""
+    drawn = record.table[record.table["stage"] == "samples"]
+    return bool((drawn.groupby(["arm", "seed"])["protocol"].nunique() > 1).any())
 
 
 def split_arms(record: Record) -> dict[str, pd.DataFrame]:

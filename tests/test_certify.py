@@ -8,6 +8,7 @@ import torch
 from bench.certify import court, probes, rare, verdict
 from bench.certify.verdict import PAIRS, Case, Check, _judge_law, _judge_rare, _judge_texts, _widens, certify
 from bench.cli import BAD_USE, DONE, FAILED, main
+from bench.policies.steps import Ancestral
 from methods import METHODS
 from methods.method import draw
 from tests import museum
@@ -51,11 +52,11 @@ def test_every_registered_method_passes_all_that_is_asked(name, precision):
 
 def test_the_samples_of_an_oracle_are_certified():
     method = METHODS["mdlm"]
-    drawn = court.hear_table(method(3), "ancestral", PAIRS)
+    drawn = court.hear_table(method(3), Ancestral(), PAIRS, court.CALLS)
     assert drawn.distance[4] == pytest.approx(floor(4, method(3).t_min), abs=1e-9)
     assert drawn.distance[256] == pytest.approx(floor(256, method(3).t_min), abs=1e-9)
     assert max(map(abs, drawn.surprise.values())) < 4
-    assert abs(court.hear_chain(method(4), "ancestral").surprise) < 4
+    assert abs(court.hear_chain(method(4), Ancestral(), court.CHAIN_CALLS).surprise) < 4
 
 
 def floor(calls: int, t_min: float) -> float:
@@ -70,7 +71,7 @@ def floor(calls: int, t_min: float) -> float:
 
 def test_samples_at_a_temperature_five_percent_too_low_are_rejected(monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", museum.Sharpened)
-    drawn = court.hear_table(museum.Sharpened(3), "ancestral", PAIRS)
+    drawn = court.hear_table(museum.Sharpened(3), Ancestral(), PAIRS, court.CALLS)
     assert not _judge_law(drawn).passed
     assert _judge_texts(drawn).passed  # they are what its own law says
     assert failed("wrong", "oracle") == []
@@ -81,7 +82,7 @@ def test_draws_that_are_not_those_of_the_law_are_rejected(monkeypatch):
         return draw(1.05 * log_p, rng)
 
     monkeypatch.setattr("bench.sample.draw", sharpened)
-    drawn = court.hear_table(METHODS["mdlm"](3), "ancestral", PAIRS)
+    drawn = court.hear_table(METHODS["mdlm"](3), Ancestral(), PAIRS, court.CALLS)
     assert _judge_law(drawn).passed
     assert not _judge_texts(drawn).passed
 

@@ -1,6 +1,7 @@
 """What the documentation shows is what happens."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import BAD_USE, DONE, FAILED, INCOMPLETE, INTERRUPTED, main
+from bench.policies import POLICIES
 from methods import METHODS, SCHEDULES, parameters
 from tests.conftest import ROOT
 
@@ -34,9 +36,10 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     shutil.copytree(ROOT / "suites", tmp_path / "suites")
     monkeypatch.chdir(tmp_path)
     shown = commands("bench ")
-    assert [line.split()[1] for line in shown] == ["methods", "certify", "plan", "run", "status", "report", "ui"]
+    verbs = ["methods", "certify", "plan", "run", "status", "report", "sample", "ui"]
+    assert [line.split()[1] for line in shown] == verbs
     for line in shown[:-1]:
-        assert main(line.split()[1:]) == DONE, line
+        assert main(shlex.split(line)[1:]) == DONE, line
     (code,) = (block for kind, block in BLOCKS if kind == "python")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert re.search(r"AR .* 32 +exact\n.*MDLM .* 32 +certified", done.stdout), done.stdout
@@ -51,7 +54,8 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_command():
 
 
 def test_links_of_the_documentation_lead_somewhere():
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "methods" / "README.md", *ROOT.glob("docs/*.md")):
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for path in (ROOT / name for name in listed.split()):
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
@@ -69,6 +73,16 @@ def test_every_method_and_option_has_its_row(name):
     for option in parameters(METHODS[name]):
         assert f"`{option}`" in row
     assert METHODS[name].paper.split(", ")[-1] in row
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_and_setting_has_its_row(name):
+    lines = (ROOT / "bench" / "policies" / "README.md").read_text().splitlines()
+    (row,) = (line for line in lines if line.startswith(f"| `{name}` |"))
+    for setting in POLICIES[name].model_fields.keys() - {"name"}:
+        assert f"`{setting}`" in row
+    assert ("changed" in row) == (POLICIES[name].fidelity == "changed")
+    assert ("exact" in row) == (POLICIES[name].fidelity == "exact")
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -13,7 +13,6 @@ from bench.data import Dataset, DataSpec, load
 from bench.model import Model, times
 from bench.network import Shape
 from bench.rng import Keyed, Stream
-from bench.sample import refusal, sample
 from bench.spec import Budget, Training
 from bench.train import Interrupted, Trainer
 from methods import METHODS, build
@@ -78,22 +77,6 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(name, chain, tmp_p
     again.resume(state)
     again.run(value, tmp_path, 1e9)
     assert torch.equal(weights(whole), weights(again))
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_samples_are_texts_and_cost_the_calls_that_they_say(name):
-    made = random_model(name)
-    for policy in ("ancestral", "euler", "ddim"):
-        if refusal(made.method, policy) is not None:
-            continue
-        seen: list[int] = []
-        handle = made.network.register_forward_hook(lambda *_, seen=seen: seen.append(1))
-        drawn = sample(made, 6, 9, 5, seed=0, policy=policy)
-        handle.remove()
-        assert drawn.ids.shape == (6, 9)
-        assert ((drawn.ids >= 0) & (drawn.ids < 5)).all()
-        assert drawn.network_calls == len(seen) <= max(5, 9)
-        assert 0 <= drawn.cut_off_share <= 1
 
 
 NOISY = [name for name in METHODS if not build(name, 5).needs.causal]

@@ -69,7 +69,7 @@ def print_table(table_of: Record, form: str, width: int = 300) -> str:
     """The main table in one of the formats, as text."""
     if form == "terminal":
         out = StringIO()
-        formats.show(table_of, Console(file=out, width=width, force_terminal=True, color_system=None))
+        formats.show(build_main(table_of), Console(file=out, width=width, force_terminal=True, color_system=None))
         return out.getvalue()
     write = {"markdown": formats.format_markdown, "latex": formats.format_latex, "html": format_html}[form]
     return str(write(build_main(table_of)))

@@ -1,15 +1,24 @@
-"""Drawing: the categorical primitive, the noise that methods add, and the loop."""
+"""Drawing: the categorical primitive, the loop, what cuts off the law of its draws, and what is given of a text."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
+from bench.certify.court import places, surprise
+from bench.certify.oracle import Oracle, Table
 from bench.cli import BAD_USE, main
 from bench.model import Model
 from bench.network import Shape
+from bench.plan import plan
+from bench.policies import Euler, Policy, times
+from bench.policies.remasking import Remask, SelfCorrect
+from bench.policies.steps import Ancestral
+from bench.policies.unmasking import EntropyBounded, FirstHitting, Margin
 from bench.rng import Stream
-from bench.sample import euler, grid, refusal, sample
+from bench.sample import CUT_OFF, How, Known, Truncation, Walk, sample, why_not
+from bench.suite import read
 from methods import build
 from methods.absorbing import Md4, Mdlm
 from methods.d3pm import D3pmAbsorb, D3pmUniform
@@ -20,6 +29,7 @@ from methods.schedules import Cosine, Linear, LinearSigma
 from methods.sedd import SeddAbsorb, SeddUniform
 from methods.uniform import Udlm
 from tests.test_bound import real_model
+from tests.test_network import random_model
 from tests.toys import LAW, L, V, bayes, model, sampler_law
 
 
@@ -62,7 +72,7 @@ def test_the_loop_draws_from_the_law_that_its_steps_compose(method):
     made = model(method, seed=2)
     drawn = sample(made, 20_000, L, calls=4, seed=0)
     with torch.no_grad():
-        law = sampler_law(made, grid(method, 4).tolist())
+        law = sampler_law(made, times(method, 4).tolist())
     counts = torch.bincount(drawn.ids[:, 0] * V + drawn.ids[:, 1], minlength=V**L)
     statistic, limit = chi_square(counts, law / law.sum())
     assert statistic < limit
@@ -74,6 +84,14 @@ def test_with_the_true_posterior_and_many_calls_the_samples_follow_the_law():
     counts = torch.bincount(drawn.ids[:, 0] * V + drawn.ids[:, 1], minlength=V**L)
     statistic, limit = chi_square(counts, LAW)
     assert statistic < limit
+
+
+@pytest.mark.parametrize("policy", ["ancestral", "ddim"])
+def test_vectors_are_stepped_to_the_law_of_the_texts(policy):
+    """Their ends give away little: with many calls it is below the noise of 4,000 texts."""
+    torch.manual_seed(0)
+    drawn = sample(Oracle(build("plaid", V), Table(LAW, V, L)), 4000, L, calls=100, seed=0, policy=policy)
+    assert abs(surprise(torch.bincount(places(drawn.ids, V), minlength=V**L), LAW)) < 4
 
 
 def test_a_causal_method_writes_from_left_to_right_by_its_own_law():
@@ -100,13 +118,14 @@ def test_no_mask_is_left_in_a_text():
 
 
 def test_the_grid_runs_from_noise_to_the_last_guess():
-    times = grid(build("mdlm", V), 5)
-    assert (times[0], times[-1], len(times)) == (1.0, 1e-3, 5)
-    assert grid(build("mdlm", V), 1).tolist() == [1.0]
-    assert (grid(build("mdlm", V, steps=8), 3) * 8).tolist() == [8, 4, 1]
-    assert (grid(build("mdlm", V, steps=4), 4) * 4).tolist() == [4, 3, 2, 1]
+    found = times(build("udlm", V), 5)
+    assert (found[0], found[-1], len(found)) == (1.0, 1e-3, 5)
+    torch.testing.assert_close(times(build("mdlm", V), 5), torch.tensor([1.0, 0.8, 0.6, 0.4, 0.2]).double())
+    assert times(build("mdlm", V), 1).tolist() == [1.0]
+    assert (times(build("mdlm", V, steps=8), 3) * 8).tolist() == [8, 4, 1]
+    assert (times(build("mdlm", V, steps=4), 4) * 4).tolist() == [4, 3, 2, 1]
     with pytest.raises(ValueError, match="5 calls are more than the 4 that 4 steps of time allow"):
-        grid(build("mdlm", V, steps=4), 5)
+        times(build("mdlm", V, steps=4), 5)
 
 
 @pytest.mark.parametrize("method", [Mdlm(V), SeddAbsorb(V), Udlm(V), Gidd(V)], ids=lambda method: type(method).__name__)
@@ -119,10 +138,12 @@ def test_an_euler_step_jumps_as_often_as_its_rates_say(method):
     law = (0.1 * rates).scatter(0, z, 1 - 0.1 * rates.sum())
     assert float(law.min()) >= 0
     many = [each.expand(count, *each.shape[1:]) for each in (z, t, s, prediction)]
-    moved, cut = euler(method, Stream(0), *many)
+    steps = Euler().law(method, *many)
+    torch.testing.assert_close(steps[0].exp(), law, rtol=1e-12, atol=1e-15)
+    moved = draw(steps, Stream(0))
     statistic, limit = chi_square(torch.bincount(moved, minlength=len(law))[law > 0], law[law > 0])
     assert statistic < limit
-    assert cut == 0
+    assert float(steps.logsumexp(-1).max()) < CUT_OFF
 
 
 def test_laws_that_had_to_be_cut_off_are_counted():
@@ -144,21 +165,41 @@ def test_laws_that_had_to_be_cut_off_are_counted():
         ("mdlm", "ddim", "its z holds ids"),
         ("plaid", "ddim", None),
         ("gidd", "euler", None),
-        ("ar", "euler", None),
+        ("ar", "euler", "from left to right"),
+        ("ar", "ancestral", None),
         ("genmd4", "ancestral", None),
     ],
 )
 def test_a_policy_that_a_method_cannot_follow_is_refused_with_the_reason(name, policy, reason):
-    told = refusal(build(name, V), policy)
+    told = why_not(build(name, V), How(4, policy), L)
     assert told is None if reason is None else reason in (told or "")
 
 
-def test_a_suite_with_such_a_policy_says_so_in_its_line(tiny, capsys):
-    tiny.write_text(tiny.read_text().replace("calls: 4}", "calls: 4, policy: ddim}"))
-    assert main(["plan", str(tiny)]) == BAD_USE
-    message = capsys.readouterr().err
-    assert "tiny.yaml:8:19: evaluation.samples.policy ddim: method 'mdlm' has no step without randomness" in message
-    assert "use ancestral" in message
+TEXTS = {  # of seed 7, in 4 calls
+    ("ar", "ancestral"): "10 10 40 30 40 33 10 24 30 34",
+    ("mdlm", "ancestral"): "22 22 22 02 21 01 22 01 22 22",
+    ("mdlm", "euler"): "22 22 22 02 21 01 22 01 22 22",
+    ("md4", "ancestral"): "02 22 22 02 21 01 22 01 22 22",
+    ("sedd-absorb", "ancestral"): "22 02 02 22 02 02 01 22 22 22",
+    ("sedd-uniform", "ancestral"): "02 22 00 12 00 01 02 02 11 21",
+    ("sedd-uniform", "euler"): "22 01 00 10 12 02 22 21 20 22",
+    ("genmd4", "ancestral"): "22 12 01 22 02 02 21 20 01 22",
+    ("udlm", "ancestral"): "22 12 11 12 12 00 11 12 11 20",
+    ("udlm", "euler"): "21 22 21 02 11 01 10 12 12 11",
+    ("gidd", "ancestral"): "22 22 01 22 02 01 12 01 11 01",
+    ("gidd", "euler"): "02 21 20 21 22 00 02 12 22 22",
+    ("d3pm-absorb", "ancestral"): "22 20 00 00 21 10 10 20 12 20",
+    ("d3pm-uniform", "ancestral"): "12 22 02 02 11 00 10 12 11 12",
+    ("plaid", "ancestral"): "22 33 03 00 13 10 41 33 23 40",
+    ("plaid", "ddim"): "20 31 41 02 13 33 41 23 03 10",
+}
+
+
+@pytest.mark.parametrize(("name", "policy"), TEXTS)
+def test_a_seed_gives_the_texts_that_it_always_gave(name, policy):
+    made = random_model(name) if name in ("ar", "plaid") else model(build(name, V), seed=1)
+    ids = sample(made, 10, L, calls=4, seed=7, policy=policy).ids
+    assert ["".join(map(str, row)) for row in ids.tolist()] == TEXTS[name, policy].split()
 
 
 def test_a_self_conditioned_walk_shows_the_last_guess_and_needs_no_further_calls():
@@ -172,3 +213,272 @@ def test_a_self_conditioned_walk_shows_the_last_guess_and_needs_no_further_calls
     assert not shown[0].any()
     assert all(guess.any() for guess in shown[1:])
     assert not torch.equal(shown[1], shown[2])
+
+
+# --- what cuts off the law of drawn tokens
+
+
+TRUNCATIONS = [Truncation(0.7), Truncation(top_k=2), Truncation(top_p=0.6), Truncation(1.5, 2, 0.9)]
+MASKS = [Mdlm(V), Md4(V, Cosine()), Mdlm(V, zero_masking=False), SeddAbsorb(V), GenMd4(V), D3pmAbsorb(V, hybrid=0.0)]
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS, ids=repr)
+@pytest.mark.parametrize("method", MASKS, ids=lambda method: type(method).__name__)
+def test_the_tokens_of_a_prediction_are_truncated_and_their_mass_stays(method, truncation):
+    """The mass of SEDD's guesses is not one, and others leave some on the mask."""
+    made, t = model(method, seed=3), torch.tensor(0.5, dtype=torch.float64)
+    walks = [Walk(made, Known.nothing(4, L), Stream(0), each) for each in (Truncation(), truncation)]
+    with torch.no_grad():
+        ((_, _, _, whole),), ((_, _, _, cut),) = (walk.look(t) for walk in walks)
+    total = whole[:, :V].logsumexp(-1, keepdim=True)
+    assert len(whole) == 4 * L
+    assert isinstance(method, SeddAbsorb) == bool((whole.logsumexp(-1).abs() > 1e-6).any())
+    torch.testing.assert_close(cut[:, :V].logsumexp(-1, keepdim=True), total, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close((cut[:, :V] - total).exp(), truncation.apply(whole[:, :V] - total).exp())
+    assert torch.equal(cut[:, V:], whole[:, V:].double())
+
+
+def test_truncated_draws_follow_the_truncated_law():
+    made, truncation = model(Mdlm(V), seed=3), Truncation(0.7, 2)
+    drawn = sample(made, 2**14, L, 1, 0, how=How(1, truncation=truncation))
+    guess = truncation.apply(made.network.table[-1].detach().log_softmax(-1)).exp()  # of the text that is all masks
+    assert (guess == 0).sum() == L
+    law = (guess[0][:, None] * guess[1]).flatten()
+    assert abs(surprise(torch.bincount(places(drawn.ids, V), minlength=V**L), law)) < 4
+    assert torch.equal(drawn.ids, sample(made, 2**14, L, 1, 0, how=How(1, truncation=truncation)).ids)
+
+
+def test_the_temperature_of_vectors_is_that_of_the_noise_and_ends_with_the_texts():
+    """How it alters the guess is held against the authors' code in tests/test_reference_plaid.py."""
+    made = random_model("plaid")
+    first = sample(made, 8, 6, 12, 0).ids
+    cold = sample(made, 8, 6, 12, 0, how=How(12, truncation=Truncation(0.5))).ids
+    assert made.method.score_temperature == 0.5
+    assert not torch.equal(first, cold)
+    assert torch.equal(first, sample(made, 8, 6, 12, 0).ids)
+    method, z, t = made.method, torch.randn(3, 16).double(), torch.full((3,), 0.4).double()
+    prediction = torch.randn(3, 5).double().log_softmax(-1)
+    noises = []
+    for method.score_temperature in (1.0, 0.5):
+        alpha, sigma = method.levels(t)
+        noises.append((z - alpha * method.sharpened(z, t, prediction)) / sigma)
+    torch.testing.assert_close(noises[1], 2 * noises[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "reason"),
+    [
+        ("plaid", How(4, truncation=Truncation(top_k=2)), "no tokens that top_k or top_p could be applied to"),
+        ("plaid", How(4, truncation=Truncation(0.9, top_p=0.5)), "no tokens that top_k or top_p could be applied to"),
+        (
+            "gidd",
+            How(4, truncation=Truncation(0.9)),
+            "no tokens that a temperature, top_k or top_p could be applied to",
+        ),
+        ("d3pm-absorb", How(4, truncation=Truncation(0.9)), "no tokens that a temperature"),
+        ("udlm", How(4, truncation=Truncation(top_k=2)), "no tokens that a temperature"),
+        ("ar", How(4, greedy_last=True), "has no last guess; top_k 1 writes the likeliest tokens"),
+        ("plaid", How(4, truncation=Truncation(0.9)), None),
+        ("mdlm", How(4, truncation=Truncation(0.9, 2, 0.9), greedy_last=True), None),
+        ("ar", How(4, truncation=Truncation(0.9, 2, 0.9)), None),
+    ],
+)
+def test_what_cannot_be_cut_off_is_refused(name, how, reason):
+    told = why_not(build(name, V), how, L)
+    assert told is None if reason is None else reason in (told or "")
+
+
+@pytest.mark.parametrize(
+    "method", [Mdlm(V), SeddAbsorb(V), Gidd(V, 0.3), Udlm(V)], ids=lambda each: type(each).__name__
+)
+def test_a_greedy_last_guess_is_the_likeliest_token_and_alters_no_other_draw(method):
+    made, shown = model(method, seed=2), []
+    made.network.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
+    found = sample(made, 50, L, 1, 0, how=How(1, greedy_last=True))
+    z, t = shown[0], torch.ones(50, dtype=torch.float64)
+    ids = z.clone()
+    with torch.no_grad():
+        hidden = made.hidden(z, t)
+        for rows in made.chunks(z):
+            prediction = made.predict(hidden, z, t, rows)
+            ids[rows] = method.last_guess(z[rows], t[rows[0]], prediction).argmax(-1)
+    assert torch.equal(found.ids, ids)
+    assert not torch.equal(sample(made, 50, L, 1, 0).ids, ids)
+    shown.clear()
+    sample(made, 50, L, 4, 0, how=How(4, greedy_last=True))
+    half = len(shown)
+    sample(made, 50, L, 4, 0)
+    assert torch.equal(torch.cat(shown[:half]), torch.cat(shown[half:]))
+
+
+def test_corrections_start_from_the_greedy_last_guess():
+    made, shown = model(Gidd(V, 0.3), seed=2), []
+    made.network.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
+    sample(made, 50, L, 5, 0, how=How(5, SelfCorrect(corrections=3), greedy_last=True))
+    assert torch.equal(shown[2], sample(made, 50, L, 2, 0, how=How(2, greedy_last=True)).ids)
+
+
+# --- what is given of a text
+
+
+TRIPLES = Table(torch.randn(V**3, generator=torch.Generator().manual_seed(0)).double().mul(1.5).softmax(0), V, 3)
+GIVEN = ({1: 2}, {0: 1, 2: 0})  # of the first and of the second half of the texts: which tokens are where
+
+
+def powers() -> GenMd4:
+    """GenMD4 as it may have learned: each token is masked at times of its own."""
+    method = GenMd4(V)
+    method.raw.data = torch.tensor([-1.0, 0.5, 2.0])
+    return method
+
+
+class Before(Oracle):
+    """An oracle that takes t = 1 for the moment before it, when tokens may be visible; equal texts are read once."""
+
+    def hidden(self, z, t, guess=None):
+        t = t.clamp(max=1 - 1e-9)
+        if len(t.unique()) > 1:
+            return super().hidden(z, t, guess)
+        texts, place = z.unique(dim=0, return_inverse=True)
+        return super().hidden(texts, t[: len(texts)])[place]
+
+
+def conditioned(made: Model, calls: int, policy: Policy) -> bool:
+    """Whether texts with given tokens follow the law of the source given these tokens."""
+    half = 2**12
+    ids, fixed = torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 3, dtype=torch.bool)
+    for row, given in enumerate(GIVEN):
+        for place, token in given.items():
+            ids[row, place], fixed[row, place] = token, True
+    known = Known(ids.repeat_interleave(half, 0), fixed.repeat_interleave(half, 0))
+    found = sample(made, 2 * half, 3, calls, 0, policy, known).ids
+    assert (found == known.ids)[known.fixed].all()
+    right = True
+    for drawn, row, keep in zip(found.split(half), ids, fixed, strict=True):
+        possible = (TRIPLES.texts == row)[:, keep].all(-1)
+        law = torch.where(possible, TRIPLES.law, 0.0)
+        counts = torch.bincount(places(drawn, V), minlength=V**3)
+        right &= abs(surprise(counts, law / law.sum())) < 4
+    return right
+
+
+@pytest.mark.parametrize(
+    ("method", "calls", "policy"),
+    [
+        (Mdlm(V), 128, Ancestral()),
+        (Mdlm(V), 128, Ancestral(cached=True)),
+        (Mdlm(V), 3, FirstHitting()),
+        (Mdlm(V), 4, Margin()),
+        (Mdlm(V), 3, EntropyBounded(budget=0.0)),
+        (Md4(V, Cosine()), 128, Ancestral()),
+        (Md4(V, Cosine()), 3, FirstHitting()),
+        (SeddAbsorb(V), 128, Ancestral()),
+        (SeddAbsorb(V), 128, Euler()),
+        (SeddAbsorb(V), 3, FirstHitting()),
+        (powers(), 128, Ancestral()),
+        (D3pmAbsorb(V, hybrid=0.0), 128, Ancestral()),
+    ],
+    ids=lambda value: value.label() if isinstance(value, Policy) else type(value).__name__,
+)
+def test_masks_are_filled_by_the_law_given_what_is_known_wherever_that_is(method, calls, policy):
+    assert conditioned(Before(method, TRIPLES), calls, policy)
+
+
+def test_a_few_calls_do_not_fill_two_masks_by_their_joint_law():
+    assert not conditioned(Before(Mdlm(V), TRIPLES), 2, Ancestral())
+
+
+@pytest.mark.parametrize("policy", [Remask(rule="star"), Remask(rule="rescale", eta=1.0, confident=True), Euler()])
+def test_known_tokens_are_shown_at_every_call_where_visible_tokens_are_final(policy):
+    made, shown = random_model("mdlm"), []
+    made.network.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
+    fixed = torch.arange(9) % 3 == 1
+    known = Known(torch.full((4, 9), 3), fixed.expand(4, -1))
+    sample(made, 4, 9, 30, 0, policy, known)
+    assert all((z[:, fixed] == 3).all() for z in shown)
+    again = [(before != 5) & (after == 5) for before, after in pairwise(shown)]
+    assert torch.stack(again).any() == isinstance(policy, Remask)
+
+
+@pytest.mark.parametrize("name", ["gidd", "udlm", "plaid", "d3pm-uniform"])
+def test_other_noise_shows_known_tokens_as_noisy_as_the_time_is(name, monkeypatch):
+    made, seen, corrupt = random_model(name), [], type(build(name, 5)).corrupt
+    monkeypatch.setattr(
+        type(made.method), "corrupt", lambda self, x, t, rng: (seen.append(t.unique()), corrupt(self, x, t, rng))[1]
+    )
+    shown: list[torch.Tensor] = []
+    look = Walk.look
+    monkeypatch.setattr(Walk, "look", lambda self, t: (shown.append(self.z.clone()), look(self, t))[1])
+    fixed = torch.arange(9) % 3 == 1
+    known = Known(torch.full((4, 9), 3), fixed.expand(4, -1))
+    found = sample(made, 4, 9, 6, 0, known=known)
+    assert torch.equal(torch.cat(seen), times(made.method, 6))
+    assert (found.ids[:, fixed] == 3).all()
+    assert not torch.equal(shown[1][:, fixed], shown[2][:, fixed])
+
+
+def test_a_causal_method_continues_a_beginning_by_its_own_law_and_fills_no_gaps():
+    known = Known(torch.tensor([[2, 0, 0]]).expand(2**13, -1), torch.tensor([[True, False, False]]).expand(2**13, -1))
+    found = sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, known=known)
+    assert found.network_calls == 2
+    law = torch.where(TRIPLES.texts[:, 0] == 2, TRIPLES.law, 0.0)
+    counts = torch.bincount(places(found.ids, V), minlength=V**3)
+    assert abs(surprise(counts, law / law.sum())) < 4
+    gap = Known(known.ids, known.fixed.roll(1, 1))
+    with pytest.raises(ValueError, match="a causal method can continue a text, not fill gaps"):
+        sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, known=gap)
+
+
+# --- what suites say
+
+
+def test_a_suite_names_policies_alone_or_with_settings_and_for_which_arms(tiny, capsys):
+    ways = [
+        "{count: 2, calls: 4, policy: ancestral}",
+        "{count: 2, calls: 4, policy: euler, arms: [MDLM]}",
+        "{count: 2, calls: 4, policy: {name: euler}, arms: [MDLM]}",
+        "{count: 2, calls: 4, policy: confidence, arms: [MDLM]}",
+        "{count: 2, calls: 4, policy: {name: remask, rule: star}, arms: [MDLM]}",
+    ]
+    tiny.write_text(tiny.read_text().replace("{count: 2, calls: 4}", f"[{', '.join(ways)}]"))
+    samples = read(tiny).spec.evaluation.samples
+    assert [each.policy for each in samples[::4]] == [Ancestral(), Remask(rule="star")]
+    stages = {
+        cell.arm: [stage.block["policy"]["name"] for stage in cell.stages if stage.name == "samples"]
+        for cell in plan(read(tiny)).cells
+    }
+    assert stages == {"AR": ["ancestral"], "MDLM": ["ancestral", "euler", "confidence", "remask"]}
+    assert main(["plan", str(tiny)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "place", "words"),
+    [
+        ("{calls: 4, policy: remsk}", "12:23", 'did you mean "remask"?'),
+        ("[{calls: 4}, {calls: 4, policy: {name: remsk}}]", "12:36", 'did you mean "remask"?'),
+        (
+            "[{calls: 4}, {calls: 4, policy: {name: remask, rul: star}}]",
+            "12:59",
+            'unknown key "rul"; did you mean "rule"?',
+        ),
+        ("{calls: 4, policy: {name: remask, eta: 2.0}}", "12:46", "policy.eta is 2.0"),
+        ("[{calls: 4}, {calls: 4, policy: first-hitting, arms: [MDLM]}]", "12:36", "calls has to be 12"),
+        (
+            "[{calls: 4}, {calls: 4, policy: self-correct, arms: [MDLM]}]",
+            "12:36",
+            "has no scores for tokens that are there",
+        ),
+        ("{calls: 4, top_k: 2, greedy_last: true, arms: [AR]}", "12:3", "has no last guess"),
+        (
+            "[{calls: 4, policy: ddim, arms: [MDLM]}, {calls: 4, policy: euler}]",
+            "12:24",
+            "has no step without randomness",
+        ),
+        ("[{calls: 4, policy: ddim, arms: [MDLM]}, {calls: 4, policy: euler}]", "12:64", "from left to right"),
+    ],
+)
+def test_ways_of_sampling_that_cannot_be_are_told_at_planning_with_their_place(samples, place, words, tiny, capsys):
+    tiny.write_text(tiny.read_text().replace("{count: 2, calls: 4}", samples))
+    assert main(["plan", str(tiny)]) == BAD_USE
+    lines = [line for line in capsys.readouterr().err.splitlines() if f"tiny.yaml:{place}: " in line]
+    assert any(words in line for line in lines)

@@ -33,7 +33,38 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
     "unknown key": (("seeds: [0]", "seads: [0]"), r"9:1: unknown key \"seads\"; did you mean \"seeds\"\?"),
     "unknown inner key": (("budget: {steps: 6}", "budget: {step: 6}"), r"4:10: unknown key \"step\"; did you mean"),
     "unknown key of the data": (("alphabet: 3", "alphabt: 3"), r"2:36: unknown key \"alphabt\"; did you mean"),
-    "unknown source": (("source: markov", "source: markow"), r"2:1: data.source is 'markow'; known sources: pydoc"),
+    "unknown source": (
+        ("source: markov", "source: markow"),
+        r"2:1: data.source is 'markow'; did you mean \"markov\"\? known: pydoc",
+    ),
+    "unknown policy": (
+        ("calls: 4}", "calls: 4, policy: ancestrall}"),
+        r"12:33: evaluation.samples.policy.name is 'ancestrall'; did you mean \"ancestral\"\? known: ancestral, euler",
+    ),
+    "unknown setting of a policy": (
+        ("calls: 4}", "calls: 4, policy: {name: remask, etta: 0.1}}"),
+        r"12:56: unknown key \"etta\"; did you mean \"eta\"\?",
+    ),
+    "ill setting of a policy": (
+        ("calls: 4}", "calls: 4, policy: {name: remask, eta: 1.1}}"),
+        r"12:56: evaluation.samples.policy.eta is 1.1: Input should be less than or equal to 1",
+    ),
+    "policy for other methods": (
+        ("calls: 4}", "calls: 4, policy: remask, arms: [AR]}"),
+        r"12:33: arm AR: remask, 4 calls: method \"ar\" does not hide its tokens behind a mask",
+    ),
+    "samples of no arm": (
+        ("calls: 4}", "calls: 4, arms: [MDLN]}"),
+        r"12:33: there is no arm \"MDLN\"; the arms are AR",
+    ),
+    "samples that are no block": (
+        ("samples: {count: 2, calls: 4}", "samples: 4"),
+        r"12:3: evaluation.samples: give one",
+    ),
+    "stride of short texts": (
+        ("calls: 4}", "calls: 4, stride: 6}"),
+        r"12:33: stride 6 does not fit texts of 12 tokens",
+    ),
     "misspelt method": (("method: mdlm", "method: mdml"), r"8:19: unknown method \"mdml\"; did you mean \"mdlm\"\?"),
     "unknown option": (
         ("method: mdlm}", "method: mdlm, options: {carry: true}}"),
@@ -90,7 +121,7 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
     ),
     "more calls than steps of time": (
         ("method: mdlm}", "method: mdlm, options: {steps: 3}}"),
-        r"8:43: evaluation.samples: 4 calls are more than the 3",
+        r"12:3: arm MDLM: ancestral, 4 calls: method \"mdlm\" cannot be stepped so: 4 calls are more than the 3",
     ),
     "heads that do not divide the width": (("heads: 2", "heads: 3"), r"3:1: network: width 16 is not an even multiple"),
     "a seed twice": (("seeds: [0]", "seeds: [0, 0]"), r"9:1: seeds: a seed stands twice"),

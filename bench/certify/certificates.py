@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "certificates"
 CODE = (  # what the verdict on a bound depends on, beside the method
     "bench/bound.py",
+    "bench/causal.py",
     "bench/measures.py",
     "bench/model.py",
     "bench/pieces.py",
+    "bench/policies/*.py",
     "bench/rng.py",
     "bench/sample.py",
     *(

@@ -6,7 +6,7 @@ of writing several positions at once (it falls as 1 / K), and what is drawn has 
 be followed so; with many calls their texts are held against the source itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
@@ -18,15 +18,30 @@ from torch import Tensor
 from bench.certify.oracle import Oracle, Source, Table, from_chain
 from bench.certify.tightness import Figure, figure
 from bench.data.markov import Markov
+from bench.policies import Policy, times
+from bench.policies.policy import Stepping, has_law
+from bench.policies.remasking import Remask
+from bench.policies.steps import Ancestral, Ddim, Euler
+from bench.policies.unmasking import EntropyBounded, FirstHitting
 from bench.rng import Stream
-from bench.sample import Policy, grid, refusal, sample
+from bench.sample import sample
 from methods.method import LogProbs, Method, Tokens
 
 CALLS = (4, 16, 256)
 TEXTS = 2**14  # drawn from a table
 CHAIN_CALLS, CHAIN_TEXTS = 512, 2**10
 CHAIN = Markov(order=1, alphabet=4, length=8)
-EXACT: tuple[Policy, ...] = ("ancestral", "ddim")  # exact in the limit at the rate 1 / calls; Euler's error is larger
+USUAL: tuple[Policy, ...] = (Ancestral(), Ddim())  # they are heard at every number of calls, and on the chain
+OTHERS: tuple[Policy, ...] = (  # in few calls; what one token a call comes to is exact
+    Ancestral(grid="cosine"),
+    Ancestral(cached=True),
+    Euler(),
+    FirstHitting(),
+    EntropyBounded(budget=0.0),
+    Remask(eta=0.1),
+    Remask(rule="rescale", eta=0.5),
+    Remask(rule="star"),
+)
 
 Law = Callable[[Tensor, Tensor, LogProbs], LogProbs]  # z, t and prediction at positions -> log-probabilities of states
 
@@ -50,39 +65,32 @@ class Transitions:
     nats: Figure
 
 
-def policies(method: Method) -> Iterator[Policy]:
-    """Those that draw from the law of the source in the limit of many calls."""
-    for policy in EXACT:
-        if refusal(method, policy) is None and (policy == EXACT[0] or not method.needs.causal):
-            yield policy
+def fits(method: Method, policy: Policy, calls: int, tokens: int) -> bool:
+    """Whether the method can be sampled so; of causal methods their own way alone."""
+    own = not method.needs.causal or policy == USUAL[0]
+    return own and policy.refusal(method, calls, tokens) is None
 
 
-def has_room(method: Method, calls: int) -> bool:
-    """Whether discrete time has steps for so many calls."""
-    return method.needs.steps is None or calls <= method.needs.steps
-
-
-def hear_table(method: Method, policy: Policy, source: Table, **oracle: Any) -> Draws:
-    """Texts of an enumerable space; `oracle` is what an Oracle takes beside method and source."""
-    model, distance, found = Oracle(method, source, **oracle), dict[int, float](), dict[int, float]()
-    followed, nats = _is_followed(method), list[Tensor]()
-    for calls in [each for each in CALLS if has_room(method, each)] if followed else CALLS[-1:]:
-        ids = sample(model, TEXTS, source.length, calls, seed=calls, policy=policy).ids
-        law = source.law
-        if followed:
-            law = follow(model, source, method.prior(torch.zeros_like(ids), Stream(calls)), calls)
-            distance[calls] = float((law - source.law).abs().sum() / 2)
-        counts = torch.bincount(places(ids, source.vocab_size), minlength=len(law))
-        found[calls] = surprise(counts, law)
+def hear_table(method: Method, policy: Policy, source: Table, calls: Sequence[int], **oracle: Any) -> Draws:
+    """Texts of an enumerable space, drawn in each number of `calls`; `oracle` is what an Oracle takes beside."""
+    model, distance, found, nats = Oracle(method, source, **oracle), dict[int, float](), dict[int, float](), []
+    followed = is_followed(method, policy)
+    for each in [each for each in CALLS if followed and fits(method, policy, each, source.length)]:
+        law = follow(model, source, policy, starts(model, source, each), each)
+        distance[each] = float((law - source.law).abs().sum() / 2)
+    for each in calls:
+        ids = sample(model, TEXTS, source.length, each, seed=each, policy=policy).ids
+        law = follow(model, source, policy, starts(model, source, each), each) if followed else source.law
+        found[each] = surprise(torch.bincount(places(ids, source.vocab_size), minlength=len(law)), law)
         nats.append(source.nats(ids) - law @ -source.law.log())
     return Draws(policy, distance, found, figure(torch.cat(nats)))
 
 
-def hear_chain(method: Method, policy: Policy, **oracle: Any) -> Transitions:
+def hear_chain(method: Method, policy: Policy, calls: int, **oracle: Any) -> Transitions:
     """Texts of a Markov chain: how often each symbol follows each, and what the texts cost by the chain's own law."""
     chain = CHAIN.draw_chain()
     source = from_chain(chain, CHAIN.length)
-    ids = sample(Oracle(method, source, **oracle), CHAIN_TEXTS, source.length, CHAIN_CALLS, 0, policy).ids
+    ids = sample(Oracle(method, source, **oracle), CHAIN_TEXTS, source.length, calls, 0, policy).ids
     pairs = ids[:, :-1] * source.vocab_size + ids[:, 1:]
     counts = torch.bincount(pairs.flatten(), minlength=source.vocab_size**2).view(-1, source.vocab_size)
     expected = counts.sum(1, keepdim=True) * torch.from_numpy(chain.law)
@@ -93,39 +101,48 @@ def hear_chain(method: Method, policy: Policy, **oracle: Any) -> Transitions:
 
 def draws_itself(method: Method) -> bool:
     """Whether z holds ids and the method gives no law of its steps, so that it draws them by itself."""
-    if method.needs.causal or method.needs.vector_width:
-        return False
-    z, t = method.prior(torch.zeros(1, 1, dtype=torch.long), Stream(0))[0], torch.full((1,), 0.5, dtype=torch.float64)
-    prediction = method.read(torch.zeros(1, method.vocab_size + method.needs.extra_scores), z, t)
-    return method.transition(z, t, t / 2, prediction) is None
+    return not (method.needs.causal or method.needs.vector_width or has_law(method))
 
 
-def _is_followed(method: Method) -> bool:
-    return not (method.needs.causal or method.needs.vector_width or draws_itself(method))
+def is_followed(method: Method, policy: Policy) -> bool:
+    """Whether every z can be told, and each position moves by a law of its own."""
+    ids = not (method.needs.causal or method.needs.vector_width)
+    return ids and isinstance(policy, Stepping) and (not isinstance(policy, Ancestral) or has_law(method))
+
+
+def starts(oracle: Oracle, source: Source, seed: int) -> Tokens:
+    """The z at t = 1 from which `sample` draws its texts with this seed [n, L]."""
+    return oracle.method.prior(torch.zeros(TEXTS, source.length, dtype=torch.long), Stream(seed))
 
 
 @torch.no_grad()
-def follow(oracle: Oracle, source: Source, start: Tokens, calls: int) -> Tensor:
+def follow(oracle: Oracle, source: Source, policy: Policy, start: Tokens, calls: int) -> Tensor:
     """The law of texts that `calls` network calls draw from the z [n, L] in `start`, by enumeration [V^L]."""
     method, size = oracle.method, source.vocab_size + oracle.method.needs.extra_tokens
+    assert isinstance(policy, Stepping)
     every = torch.tensor(list(product(range(size), repeat=source.length)))
     law = torch.bincount(places(start, size), minlength=len(every)).double() / len(start)
-    times = grid(method, calls)
-    for t, s in pairwise(times):
+    at = times(method, calls, policy.grid)
+    for t, s in pairwise(at):
 
         def step(z: Tensor, t: Tensor, prediction: LogProbs, s: Tensor = s) -> LogProbs:
-            log_p = method.transition(z, t, s.expand_as(t), prediction)
+            log_p = policy.law(method, z, t, s.expand_as(t), prediction)
             assert log_p is not None
             return log_p
 
-        law = law @ _moves(oracle, every, t, step, size)
-    return law @ _moves(oracle, every, times[-1], method.last_guess, source.vocab_size)
+        law = law @ _moves(oracle, every, t, step, size, policy.masks_again(method, t, s))
+    return law @ _moves(oracle, every, at[-1], method.last_guess, source.vocab_size, torch.zeros(()))
 
 
-def _moves(oracle: Oracle, every: Tokens, t: Tensor, law: Law, size: int) -> Tensor:
-    """p(next | z) for all z [n, L] and all next [size^L], of which positions move by themselves [n, size^L]."""
+def _moves(oracle: Oracle, every: Tokens, t: Tensor, law: Law, size: int, again: Tensor) -> Tensor:
+    """p(next | z) for all z [n, L] and all next [size^L], of which positions move by themselves [n, size^L].
+
+    What is not scored stays, or with probability `again` turns into the mask.
+    """
     each = t.expand(len(every))
     hidden, moves = oracle.hidden(every, each), F.one_hot(every.clamp(max=size - 1), size).double()
+    if again > 0:
+        moves = (1 - again) * moves + again * F.one_hot(torch.full_like(every, size - 1), size)
     for rows in oracle.chunks(every):
         prediction = oracle.predict(hidden, every, each, rows)
         moves[rows] = law(every[rows], each[rows[0]], prediction).double().softmax(-1)

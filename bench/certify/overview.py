@@ -20,9 +20,10 @@ BOUND = {  # headings, and the checks whose figures stand below them
     "ends, widened": "ends",
 }
 SAMPLES = {
-    "steps: distance": "ancestral steps of an oracle",
-    "texts, a table": ".* texts, a table",
-    "texts, a chain": ".* texts, a chain",
+    "steps: distance": "ancestral: steps of an oracle",
+    "texts, a table": "(ancestral|ddim): texts, a table",
+    "texts, a chain": "(ancestral|ddim): texts, a chain",
+    "other policies": "(?!(ancestral|ddim):).*: (steps of an oracle|texts, a table)",
     "rare tokens": "draws of rare tokens",
     "probes": "probe: .*",
 }
@@ -62,9 +63,9 @@ def _table(kept: dict[str, Any], columns: dict[str, str], verdicts: tuple[str, .
 
 
 def _cell(checks: list[Any], pattern: str) -> str:
-    """The figures of the checks whose name matches; of several probes only how many passed."""
+    """The figures of the checks whose name matches; of many only how many passed."""
     matching = [each for each in checks if re.fullmatch(pattern, each["name"])]
-    if pattern.startswith("probe"):
+    if pattern.startswith(("probe", "(?!")):
         return _verdict(matching)
     return "<br>".join(_figure(each) for each in matching)
 

@@ -109,13 +109,19 @@ def _ask_oracle(case: Case) -> Iterator[Check]:
 
 
 def _ask_court(case: Case) -> Iterator[Check]:
-    for policy in court.policies(case.build(2)):
-        drawn = court.hear_table(case.build(PAIRS.vocab_size), policy, PAIRS, dtype=case.dtype)
-        if court.CALLS[-1] in drawn.distance:
-            yield _judge_law(drawn)
-        yield _judge_texts(drawn)
-        if court.has_room(case.build(2), court.CHAIN_CALLS):
-            yield _judge_chain(court.hear_chain(case.build(court.CHAIN.alphabet), policy, dtype=case.dtype))
+    method, chain = case.build(PAIRS.vocab_size), court.CHAIN
+    for policy in court.USUAL:
+        rooms = [calls for calls in court.CALLS if court.fits(method, policy, calls, PAIRS.length)]
+        if rooms:
+            few = rooms if court.is_followed(method, policy) else rooms[-1:]
+            yield from _judge_table(court.hear_table(method, policy, PAIRS, few, dtype=case.dtype))
+        if court.fits(method, policy, court.CHAIN_CALLS, chain.length):
+            heard = court.hear_chain(case.build(chain.alphabet), policy, court.CHAIN_CALLS, dtype=case.dtype)
+            yield _judge_chain(heard, court.CHAIN_CALLS)
+    for other in court.OTHERS:
+        few = [calls for calls in (PAIRS.length, court.CALLS[1]) if court.fits(method, other, calls, PAIRS.length)]
+        if few:
+            yield from _judge_table(court.hear_table(method, other, PAIRS, few[-1:], dtype=case.dtype))
     yield _judge_rare(case.build(rare.VOCAB_SIZE))
 
 
@@ -174,27 +180,38 @@ def _widens(case: Case) -> Check:
     return Check("ends", figure, vanishing and tight, "the bound is -log p(x) and what its ends cost, ever less")
 
 
+def _judge_table(drawn: court.Draws) -> Iterator[Check]:
+    if court.CALLS[-1] in drawn.distance and drawn.policy.fidelity == "limit":
+        yield _judge_law(drawn)
+    yield _judge_texts(drawn)
+
+
 def _judge_law(drawn: court.Draws) -> Check:
-    figure = f"{', '.join(f'{distance:.4f} in {calls}' for calls, distance in drawn.distance.items())} calls"
     few, many = court.CALLS[-2:]
     meaning = "the law of texts, computed step by step, tends to that of the source (total variation)"
     passed = drawn.distance[many] < VANISHING * drawn.distance[few]
-    return Check(f"{drawn.policy} steps of an oracle", figure, passed, meaning)
+    return Check(f"{drawn.policy.label()}: steps of an oracle", _far(drawn), passed, meaning)
+
+
+def _far(drawn: court.Draws) -> str:
+    return f"{', '.join(f'{distance:.4f} in {calls}' for calls, distance in drawn.distance.items())} calls"
 
 
 def _judge_texts(drawn: court.Draws) -> Check:
     figure = f"{', '.join(f'{each:+.1f} in {calls}' for calls, each in drawn.surprise.items())} calls"
-    whose = "that law" if drawn.distance else "its law"
+    whose = "the computed law" if drawn.distance else "its law"
     meaning = f"texts drawn from a table follow {whose} (chi-square, in standard deviations; -log p(x))"
+    if drawn.distance and drawn.policy.fidelity == "changed":
+        meaning += f"; the policy changes the law on purpose, by {_far(drawn)}"
     passed = all(abs(each) <= LENIENT for each in [*drawn.surprise.values(), drawn.nats.surprise])
-    return Check(f"{drawn.policy} texts, a table", f"{figure}; {drawn.nats} nats", passed, meaning)
+    return Check(f"{drawn.policy.label()}: texts, a table", f"{figure}; {drawn.nats} nats", passed, meaning)
 
 
-def _judge_chain(drawn: court.Transitions) -> Check:
+def _judge_chain(drawn: court.Transitions, calls: int) -> Check:
     meaning = "transitions of drawn texts follow the chain's (chi-square, in standard deviations; -log p(x))"
     passed = max(abs(drawn.surprise), abs(drawn.nats.surprise)) <= LENIENT
-    figure = f"{drawn.surprise:+.1f} in {court.CHAIN_CALLS} calls; {drawn.nats} nats"
-    return Check(f"{drawn.policy} texts, a chain", figure, passed, meaning)
+    figure = f"{drawn.surprise:+.1f} in {calls} calls; {drawn.nats} nats"
+    return Check(f"{drawn.policy.label()}: texts, a chain", figure, passed, meaning)
 
 
 def _judge_rare(method: Method) -> Check:
