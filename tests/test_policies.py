@@ -230,6 +230,16 @@ def test_i21_remasking_leaves_the_noise_as_it_is(policy, schedule):
         torch.testing.assert_close(before[V] * masked + before[x] * visible, after, rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize("policy", RULES, ids=Policy.label)
+def test_laws_of_remasking_are_laws_at_every_time(policy):
+    """With the most of sigma nothing stays masked, up to a rounding that must not make a probability of -1e-16."""
+    t = times(Gidd(V), 997)
+    for schedule in (Linear(), Cosine()):
+        guess = torch.full((996, V), 1 / 3).double().log()
+        law = policy.law(Mdlm(V, schedule), torch.full((996,), V), t[:-1], t[1:], guess)
+        torch.testing.assert_close(law.exp().sum(-1), torch.ones(996).double(), rtol=1e-9, atol=0)
+
+
 def test_i21_star_noises_its_guess_afresh_and_without_sigma_steps_are_ancestral():
     guess = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).log()
     for schedule, (t, s) in product([Linear(), Cosine()], [(1.0, 0.7), (0.7, 0.2), (0.01, 1e-3)]):
@@ -281,6 +291,18 @@ def test_confident_remasking_spares_what_was_sure_when_it_was_written():
         law += chance * rows[0][:, None] * rows[1]
     assert float(law.sum()) == pytest.approx(1, abs=1e-9)
     assert follows(drawn(made, policy, 4, L), law.flatten())
+
+
+def test_what_is_written_is_as_sure_as_it_was_probable():
+    made = model(SeddAbsorb(V), seed=5)  # its guesses do not sum to one: they are read as the last guess reads them
+    walk = Walk(made, Known.nothing(200, L), Stream(0))
+    t, s = torch.tensor([1.0, 0.4], dtype=torch.float64)
+    Remask(confident=True).move(walk, t, s)
+    guess = guesses(made, (V,) * L, 1.0).exp()
+    written = walk.z != V
+    expected = guess.expand(200, -1, -1).gather(-1, walk.z.clamp(max=V - 1)[..., None])[..., 0]
+    assert written.any()
+    torch.testing.assert_close(walk.sureness[written], expected[written], rtol=1e-12, atol=0)
 
 
 def test_confident_shares_are_a_softmax_over_what_may_be_masked_again():
@@ -529,6 +551,14 @@ def test_each_correction_writes_the_most_probable_of_the_tokens_that_came_out_ot
     assert torch.equal(found.ids, seen[-1][-1])
     assert (found.ids[:, fixed] == 2).all()
     assert sum(int((before != after).sum()) for before, _, _, after in seen) > count  # something was corrected
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("gidd", "leaves 1 of 33 calls"), ("sedd-uniform", "no probabilities of")]
+)
+def test_corrections_leave_calls_for_the_steps_and_need_probabilities(name, reason):
+    assert reason in (why_not(build(name, V), How(33, SelfCorrect()), L) or "")
+    assert (why_not(build(name, V), How(34, SelfCorrect()), L) is None) == (name == "gidd")
 
 
 def test_corrections_are_drawn_at_their_temperature(monkeypatch):
