@@ -133,8 +133,8 @@ def missing(quoted: str, out: str) -> list[str]:
 
 
 def agree(quote: str, line: str) -> bool:
-    """Whether all words are the same and all numbers close."""
-    quote, line = (" ".join(each.split()) for each in (quote, line))
+    """Whether all words are the same and all numbers close; the mark of a near tie depends on their last digits."""
+    quote, line = (" ".join(each.replace("~", "").split()) for each in (quote, line))
     pattern = re.escape(NUMBER.sub("#", quote)).replace(r"\ …", "(?: .*?)??").replace("…", ".*?")
     found = re.fullmatch(pattern.replace(r"\#", f"({NUMBER.pattern})"), line)
     pairs = zip(NUMBER.findall(quote), found.groups(), strict=True) if found else []
