@@ -1,7 +1,7 @@
 """The one sampler loop: from noise to text in a given number of network calls, by a policy; left to right for causal
 methods; beyond the length of training window by window."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from methods.method import Latent, LogProbs, Method, Tokens, draw
 WHOLE = Truncation()  # the law itself
 CUT_OFF = 1e-6  # a law whose total is above one by more was cut off at 0
 
+Watch = Callable[[Tokens], None]
 Seen = tuple[Rows, Latent, Tensor, LogProbs]  # rows, z, t and prediction of the scored positions
 
 
@@ -75,8 +76,12 @@ def sample(
     policy: Policy | str = "ancestral",
     known: Known | None = None,
     how: How | None = None,
+    watch: Watch | None = None,
 ) -> Samples:
     """`count` texts of `length` tokens; `how` says more than `calls` and `policy`. Known tokens stay.
+
+    `watch` is given what each network call is shown [count, L], masks as the id V; where that is vectors, the tokens
+    that the call finds likeliest.
 
     Masked positions are conditioned on visible ones by the method itself; other noise holds known tokens at the noise
     of each time, which is an approximation. Categorical draws are float64. A call is spared when no position is left
@@ -93,10 +98,14 @@ def sample(
         ids, made = left_to_right(
             model, known.ids, known.fixed, rng, how.truncation, cache=cache_refusal(model) is None
         )
+        if watch:
+            for place in range(length - made, length):
+                watch(ids.masked_fill(torch.arange(length, device=ids.device) >= place, model.method.vocab_size))
         return Samples(ids.cpu(), made, 0.0)
     if model.method.score_temperature is not None:
         model.method.score_temperature = how.truncation.temperature
     walk = Walk(model, known, rng, how.truncation, how.greedy_last)
+    walk.watch = watch
     end = named(how.policy).run(walk, how.calls)
     ids = walk.z if end is None else walk.finish(end)
     return Samples(ids.cpu(), walk.calls, walk.cut_off / max(1, walk.drawn))
@@ -126,6 +135,7 @@ class Walk:
         self.mask, self.final = model.method.vocab_size, is_masked(model.method)
         self.z = model.method.prior(self.known, rng)
         self.calls, self.drawn, self.cut_off = 0, 0, 0
+        self.watch: Watch | None = None
         self.sureness = torch.ones(self.known.shape, dtype=torch.float64, device=self.known.device)
         self.kept: tuple[Latent, Tensor] | None = None  # z at the last network call, and its hidden states
         nobody = torch.zeros(len(self.z), dtype=torch.bool, device=self.z.device)
@@ -139,13 +149,18 @@ class Walk:
         pieces = list(self.model.chunks(self.z)) if rows is None else [rows]
         if not pieces or not len(pieces[0][0]):
             return
-        each = t.expand(len(self.z))
+        each, calls = t.expand(len(self.z)), self.calls
         hidden, z = self._hidden(each), self.z
+        shown = torch.zeros_like(self.known) if z.is_floating_point() else z.clone()
         for piece in pieces:
             prediction = self._truncated(self.model.predict(hidden, z, each, piece))
+            if z.is_floating_point():
+                shown[piece] = prediction.argmax(-1)
             if self.guess is not None:  # shown to the network at the next call
                 self.guess[piece] = method.feedback(prediction).to(self.guess)
             yield piece, z[piece], each[piece[0]], prediction
+        if self.watch and self.calls > calls:
+            self.watch(shown)
 
     def _hidden(self, t: Tensor) -> Tensor:
         """Hidden states of z; where `keeps` is set only those of sequences that changed are computed again."""

@@ -212,7 +212,9 @@ def _check_samples(spec: SuiteSpec, vocab_size: int, faults: list[tuple[Place, s
     for number, samples in enumerate(spec.evaluation.samples):
         here: Place = ("evaluation", "samples", number)
         for label in set(samples.arms or ()) - set(labels):
-            faults.append(((*here, "arms"), f'there is no arm "{label}"; the arms are {", ".join(labels)}'))
+            near = get_close_matches(label, labels, n=1)
+            hint = f'; did you mean "{near[0]}"?' if near else ";"
+            faults.append(((*here, "arms"), f'there is no arm "{label}"{hint} the arms are {", ".join(labels)}'))
         length = samples.length or spec.data.length
         if samples.stride and (length <= spec.data.length or samples.stride >= spec.data.length):
             why = f"texts of {length} tokens, of which training has {spec.data.length}"

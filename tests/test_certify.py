@@ -8,7 +8,10 @@ import torch
 from bench.certify import court, probes, rare, verdict
 from bench.certify.verdict import PAIRS, Case, Check, _judge_law, _judge_rare, _judge_texts, _widens, certify
 from bench.cli import BAD_USE, DONE, FAILED, main
+from bench.policies import POLICIES
+from bench.policies.remasking import SelfCorrect
 from bench.policies.steps import Ancestral
+from bench.policies.unmasking import Confidence, Margin
 from methods import METHODS
 from methods.method import draw
 from tests import museum
@@ -85,6 +88,37 @@ def test_draws_that_are_not_those_of_the_law_are_rejected(monkeypatch):
     drawn = court.hear_table(METHODS["mdlm"](3), Ancestral(), PAIRS, court.CALLS)
     assert _judge_law(drawn).passed
     assert not _judge_texts(drawn).passed
+
+
+def test_every_policy_is_heard_by_some_method():
+    heard = {type(policy) for policy in (*court.USUAL, *court.OTHERS)}
+    assert heard == set(POLICIES.values())
+    methods = [METHODS[name](3) for name in ("mdlm", "gidd", "plaid")]
+    for policy in court.OTHERS:
+        assert any(court.enough(method, policy, PAIRS.length) for method in methods), policy.label()
+
+
+def test_a_policy_that_chooses_by_another_rule_than_its_own_is_rejected(monkeypatch):
+    right = {policy: _heard("mdlm", policy) for policy in (Confidence(), Margin())}
+    assert all(each.passed for each in right.values())
+    assert "changes the law on purpose, by 0.2466 in 6 calls" in right[Confidence()].meaning
+    assert "changes the law on purpose, by 0.0000 in 6 calls" in right[Margin()].meaning
+    monkeypatch.setattr(Confidence, "rank", Margin.rank)
+    assert not _heard("mdlm", Confidence()).passed
+
+
+def test_a_correction_at_another_temperature_than_told_is_rejected(monkeypatch):
+    policy = SelfCorrect(corrections=2, temperature=0.5)
+    assert _heard("gidd", policy).passed
+    correct = SelfCorrect._correct
+    warmer = SelfCorrect(corrections=2, temperature=1.0)
+    monkeypatch.setattr(SelfCorrect, "_correct", lambda self, walk, t: correct(warmer, walk, t))
+    assert not _heard("gidd", policy).passed
+
+
+def _heard(name, policy):
+    method = METHODS[name](3)
+    return _judge_texts(court.hear_table(method, policy, PAIRS, [court.enough(method, policy, PAIRS.length)]))
 
 
 def test_draws_in_single_precision_are_rejected_by_rare_tokens(monkeypatch):

@@ -4,13 +4,13 @@ Laws are enumerated; what was drawn is held against them by chi-square, `surpris
 """
 
 import math
-from collections.abc import Callable
 from itertools import pairwise, product
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.certify import choosing
 from bench.certify.court import follow, places, surprise
 from bench.certify.oracle import Oracle, Table
 from bench.model import Model
@@ -264,33 +264,10 @@ def test_what_remasking_draws_follows_its_law(policy):
 
 
 def test_confident_remasking_spares_what_was_sure_when_it_was_written():
-    """Its whole law: a state is z, and how probable each token was when it was written."""
     policy, made = Remask(rule="rescale", eta=0.9, confident=True), model(Mdlm(V), seed=5)
-    laws = {((V, V), (1.0, 1.0)): 1.0}
-    for t, s in pairwise(times(made.method, 4)):
-        after: dict[tuple, float] = {}
-        for (z, sure), chance in laws.items():
-            share = torch.tensor([-torch.inf if token == V else -p for token, p in zip(z, sure, strict=True)])
-            share = share.double().softmax(0).nan_to_num(0.0) * policy.masks_again(made.method, t, s)
-            guess, reveal = guesses(made, z, float(t)).exp(), float((t - s) / t)
-            ends = []
-            for i, token in enumerate(z):
-                again = float(share[i])
-                written = [(v, float(guess[i, v]), reveal * float(guess[i, v])) for v in range(V)]
-                ends.append(
-                    [*written, (V, 1.0, 1 - reveal)] if token == V else [(token, sure[i], 1 - again), (V, 1.0, again)]
-                )
-            for first, second in product(*ends):
-                state = (first[0], second[0]), (first[1], second[1])
-                after[state] = after.get(state, 0.0) + chance * first[2] * second[2]
-        laws = after
-    law = torch.zeros(V, V, dtype=torch.float64)
-    for (z, _), chance in laws.items():
-        guess = guesses(made, z, made.method.t_min).exp()
-        rows = [guess[i] if token == V else torch.eye(V)[token].double() for i, token in enumerate(z)]
-        law += chance * rows[0][:, None] * rows[1]
+    law = choosing.law_of(made, policy, L, 4)
     assert float(law.sum()) == pytest.approx(1, abs=1e-9)
-    assert follows(drawn(made, policy, 4, L), law.flatten())
+    assert follows(drawn(made, policy, 4, L), law)
 
 
 def test_what_is_written_is_as_sure_as_it_was_probable():
@@ -298,7 +275,7 @@ def test_what_is_written_is_as_sure_as_it_was_probable():
     walk = Walk(made, Known.nothing(200, L), Stream(0))
     t, s = torch.tensor([1.0, 0.4], dtype=torch.float64)
     Remask(confident=True).move(walk, t, s)
-    guess = guesses(made, (V,) * L, 1.0).exp()
+    guess = choosing.guesses(made, (V,) * L, 1.0).exp()
     written = walk.z != V
     expected = guess.expand(200, -1, -1).gather(-1, walk.z.clamp(max=V - 1)[..., None])[..., 0]
     assert written.any()
@@ -364,7 +341,7 @@ def test_first_hitting_writes_a_token_a_call_and_tells_each_sequence_its_own_tim
     assert "calls has to be 9" in (why_not(made.method, How(8, FirstHitting()), length) or "")
 
 
-@pytest.mark.parametrize("method", [Mdlm(V), Md4(V, Cosine()), SeddAbsorb(V)], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("method", [Mdlm(V), Md4(V, Cosine())], ids=lambda each: type(each).__name__)
 def test_i22_first_hitting_with_an_oracle_is_exact(method):
     assert follows(drawn(Oracle(method, TRIPLES), FirstHitting(), 3, 3), TRIPLES.law)
 
@@ -375,57 +352,6 @@ def test_i22_first_hitting_is_the_limit_of_ancestral_steps(schedule):
     made = model(Md4(V, schedule), seed=4)
     law = follow(made, PAIRS, Ancestral(), torch.full((1, L), V), 500)  # type: ignore[arg-type]
     assert follows(drawn(made, FirstHitting(), L, L), law)
-
-
-def guesses(made: Model, z: tuple[int, ...], t: float) -> Tensor:
-    """log p of tokens at the masked positions of z [L, V]."""
-    ids, each = torch.tensor([z]), at(t)
-    found, hidden = torch.zeros(len(z), V, dtype=torch.float64), made.hidden(ids, each)
-    for rows in made.chunks(ids):
-        prediction = made.predict(hidden, ids, each, rows)
-        found[rows[1]] = made.method.last_guess(ids[rows], each[rows[0]], prediction).log_softmax(-1)
-    return found
-
-
-Choice = Callable[[int, list[int], Tensor, dict[int, int]], list[int]]  # call, masked positions, guesses, draws
-Clock = Callable[[int, float], float]  # call, share of masks -> what the network is told
-
-
-def law_of(made: Model, length: int, calls: int, choose: Choice, clock: Clock) -> Tensor:
-    """The law of texts where each call draws every masked position and keeps those that `choose` says; the last all."""
-    laws = {(V,) * length: 1.0}
-    for call in range(calls):
-        after: dict[tuple[int, ...], float] = {}
-        for z, chance in laws.items():
-            masked = [i for i in range(length) if z[i] == V]
-            if not masked:
-                after[z] = after.get(z, 0.0) + chance
-                continue
-            guess = guesses(made, z, clock(call, len(masked) / length))
-            for tokens in product(range(V), repeat=len(masked)):
-                draws = dict(zip(masked, tokens, strict=True))
-                weight = math.exp(sum(float(guess[i, v]) for i, v in draws.items()))
-                written = masked if call == calls - 1 else choose(call, masked, guess, draws)
-                new = tuple(draws[i] if i in written else z[i] for i in range(length))
-                after[new] = after.get(new, 0.0) + chance * weight
-        laws = after
-    return torch.tensor([laws.get(text, 0.0) for text in product(range(V), repeat=length)], dtype=torch.float64)
-
-
-def ranked_law(made: Model, name: str, length: int, calls: int) -> Tensor:
-    """That of `confidence` or `margin`: the surest of the masked positions, as many as the schedule has on average."""
-    grid = times(made.method, calls)
-    assert made.method.masking is not None
-    keep = [round(length * (1 - float(made.method.masking.alpha(s)))) for s in grid[1:]]
-
-    def choose(call: int, masked: list[int], guess: Tensor, draws: dict[int, int]) -> list[int]:
-        p = guess.exp()
-        sure = {i: float(p[i, draws[i]]) for i in masked}
-        if name == "margin":
-            sure = {i: float(p[i].sort().values.diff()[-1]) for i in masked}
-        return sorted(masked, key=lambda i: -sure[i])[: max(0, len(masked) - keep[call])]
-
-    return law_of(made, length, calls, choose, lambda call, _: float(grid[call]))
 
 
 MADE = {
@@ -440,17 +366,17 @@ MADE = {
 @pytest.mark.parametrize("name", ["confidence", "margin"])
 def test_the_surest_first_follow_the_law_of_that_procedure(made, name, calls):
     network, length = MADE[made]
-    law = ranked_law(network, name, length, calls)
+    law = choosing.law_of(network, named(name), length, calls)
     assert float(law.sum()) == pytest.approx(1, abs=1e-12)
     assert follows(drawn(network, named(name), calls, length), law)
 
 
 def test_an_order_that_depends_on_visible_tokens_alone_keeps_the_law_and_confidence_does_not():
     oracle = MADE["oracle"][0]
-    torch.testing.assert_close(ranked_law(oracle, "margin", 3, 4), TRIPLES.law, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(choosing.law_of(oracle, Margin(), 3, 4), TRIPLES.law, rtol=1e-9, atol=1e-12)
     assert follows(drawn(oracle, Margin(), 4, 3), TRIPLES.law)
     assert follows(drawn(oracle, EntropyBounded(budget=0.0), 3, 3), TRIPLES.law)
-    biased = ranked_law(oracle, "confidence", 3, 4)
+    biased = choosing.law_of(oracle, Confidence(), 3, 4)
     assert float((biased - TRIPLES.law).abs().sum() / 2) > 0.02
     assert not follows(drawn(oracle, Confidence(), 4, 3), TRIPLES.law)
 
@@ -468,27 +394,11 @@ def test_each_call_reveals_what_the_schedule_does_on_average(name, schedule, giv
         assert ((z == V).sum(1) == expected).all()
 
 
-def entropy_law(made: Model, budget: float, length: int, calls: int) -> Tensor:
-    """That of `entropy-bounded`: the most positions, by rising entropy, whose sum less the largest is in the budget."""
-
-    def choose(call: int, masked: list[int], guess: Tensor, draws: dict[int, int]) -> list[int]:
-        entropy = {i: -float((guess[i].exp() * guess[i]).sum()) for i in masked}
-        order = sorted(masked, key=lambda i: entropy[i])
-        sizes = [k for k in range(1, len(order) + 1) if sum(entropy[i] for i in order[: k - 1]) <= budget]
-        return order[: max(sizes)]
-
-    def clock(call: int, share: float) -> float:
-        assert made.method.masking is not None
-        return float(made.method.masking.inverse(at(1 - share)))
-
-    return law_of(made, length, calls, choose, clock)
-
-
 @pytest.mark.parametrize("made", MADE)
 @pytest.mark.parametrize(("budget", "calls"), [(0.0, 2), (0.5, 2), (0.5, 3), (0.9, 2), (9.0, 3)])
 def test_the_least_uncertain_within_a_budget_follow_the_law_of_that_procedure(made, budget, calls):
     network, length = MADE[made]
-    law = entropy_law(network, budget, length, calls)
+    law = choosing.law_of(network, EntropyBounded(budget=budget), length, calls)
     assert follows(drawn(network, EntropyBounded(budget=budget), calls, length), law)
 
 
@@ -553,6 +463,16 @@ def test_each_correction_writes_the_most_probable_of_the_tokens_that_came_out_ot
     assert sum(int((before != after).sum()) for before, _, _, after in seen) > count  # something was corrected
 
 
+@pytest.mark.parametrize("name", ["gidd", "udlm"])
+def test_corrected_texts_follow_the_law_of_that_procedure(name):
+    policy, made = SelfCorrect(corrections=3, temperature=0.7), model(build(name, V), seed=3)
+    before = follow(made, PAIRS, Ancestral(), made.method.prior(torch.zeros(MANY, L).long(), Stream(0)), 4)  # type: ignore[arg-type]
+    law = choosing.law_of(made, policy, L, 7, before)
+    assert float(law.sum()) == pytest.approx(1, abs=1e-9)
+    assert float((law - before).abs().sum() / 2) > 0.05
+    assert follows(drawn(made, policy, 7, L), law)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"), [("gidd", "leaves 1 of 33 calls"), ("sedd-uniform", "no probabilities of")]
 )
@@ -599,6 +519,7 @@ ACCEPTED = dict.fromkeys(EVERY, MASKED) | {
     "ancestral, cached": {"mdlm", "ar"},
     "euler": DIFFUSION - {"plaid", "d3pm-absorb", "d3pm-uniform"},
     "ddim": {"plaid"},
+    "first-hitting": MASKED - {"sedd-absorb"},  # whose scores set the pace
     "self-correct": {"gidd", "udlm", "d3pm-uniform"},
 }
 

@@ -275,7 +275,7 @@ def test_the_temperature_of_vectors_is_that_of_the_noise_and_ends_with_the_texts
             How(4, truncation=Truncation(0.9)),
             "no tokens that a temperature, top_k or top_p could be applied to",
         ),
-        ("d3pm-absorb", How(4, truncation=Truncation(0.9)), "no tokens that a temperature"),
+        ("d3pm-absorb", How(4, truncation=Truncation(0.9)), None),
         ("udlm", How(4, truncation=Truncation(top_k=2)), "no tokens that a temperature"),
         ("ar", How(4, greedy_last=True), "has no last guess; top_k 1 writes the likeliest tokens"),
         ("plaid", How(4, truncation=Truncation(0.9)), None),
@@ -374,9 +374,9 @@ def conditioned(made: Model, calls: int, policy: Policy) -> bool:
         (Md4(V, Cosine()), 3, FirstHitting()),
         (SeddAbsorb(V), 128, Ancestral()),
         (SeddAbsorb(V), 128, Euler()),
-        (SeddAbsorb(V), 3, FirstHitting()),
         (powers(), 128, Ancestral()),
         (D3pmAbsorb(V, hybrid=0.0), 128, Ancestral()),
+        (D3pmAbsorb(V), 128, Ancestral()),  # every position is scored, though visible tokens stay
     ],
     ids=lambda value: value.label() if isinstance(value, Policy) else type(value).__name__,
 )
@@ -398,6 +398,38 @@ def test_known_tokens_are_shown_at_every_call_where_visible_tokens_are_final(pol
     assert all((z[:, fixed] == 3).all() for z in shown)
     again = [(before != 5) & (after == 5) for before, after in pairwise(shown)]
     assert torch.stack(again).any() == isinstance(policy, Remask)
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("mdlm", Ancestral()),
+        ("mdlm", Ancestral(cached=True)),
+        ("md4", FirstHitting()),
+        ("gidd", SelfCorrect(corrections=3)),
+    ],
+)
+def test_who_watches_is_given_what_each_network_call_is_shown(name, policy):
+    made, shown, seen = random_model(name), list[torch.Tensor](), list[torch.Tensor]()
+    made.network.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
+    found = sample(made, 1, 9, 9, 0, policy, watch=seen.append)
+    assert len(seen) == found.network_calls
+    assert torch.equal(torch.cat(seen), torch.cat(shown))
+    assert torch.equal(found.ids, sample(made, 1, 9, 9, 0, policy).ids)
+
+
+def test_who_watches_vectors_is_given_the_likeliest_tokens_and_left_to_right_a_token_a_call():
+    seen: list[torch.Tensor] = []
+    found = sample(random_model("plaid"), 3, 9, 6, 0, watch=seen.append)
+    assert len(seen) == found.network_calls
+    assert all(((each >= 0) & (each < 5)).all() for each in seen)
+    assert len(torch.stack(seen).unique(dim=0)) > 1
+    seen.clear()
+    known = Known(torch.full((2, 9), 3), (torch.arange(9) < 4).expand(2, -1))
+    found = sample(random_model("ar"), 2, 9, 9, 0, known=known, watch=seen.append)
+    assert len(seen) == found.network_calls == 5
+    for written, each in enumerate(seen, start=4):
+        assert torch.equal(each, found.ids.masked_fill(torch.arange(9) >= written, 5))
 
 
 @pytest.mark.parametrize("name", ["gidd", "udlm", "plaid", "d3pm-uniform"])

@@ -55,7 +55,7 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
     ),
     "samples of no arm": (
         ("calls: 4}", "calls: 4, arms: [MDLN]}"),
-        r"12:33: there is no arm \"MDLN\"; the arms are AR",
+        r"12:33: there is no arm \"MDLN\"; did you mean \"MDLM\"\? the arms are AR",
     ),
     "samples that are no block": (
         ("samples: {count: 2, calls: 4}", "samples: 4"),

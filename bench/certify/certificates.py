@@ -28,7 +28,7 @@ CODE = (  # what the verdict on a bound depends on, beside the method
     "bench/sample.py",
     *(
         f"bench/certify/{name}.py"
-        for name in ("court", "identities", "kraft", "oracle", "probes", "rare", "tightness", "verdict")
+        for name in ("choosing", "court", "identities", "kraft", "oracle", "probes", "rare", "tightness", "verdict")
     ),
 )
 

@@ -15,14 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.certify.choosing import is_chosen, law_of
 from bench.certify.oracle import Oracle, Source, Table, from_chain
 from bench.certify.tightness import Figure, figure
 from bench.data.markov import Markov
 from bench.policies import Policy, times
 from bench.policies.policy import Stepping, has_law
-from bench.policies.remasking import Remask
+from bench.policies.remasking import Remask, SelfCorrect
 from bench.policies.steps import Ancestral, Ddim, Euler
-from bench.policies.unmasking import EntropyBounded, FirstHitting
+from bench.policies.unmasking import Confidence, EntropyBounded, FirstHitting, Margin
 from bench.rng import Stream
 from bench.sample import sample
 from methods.method import LogProbs, Method, Tokens
@@ -31,8 +32,10 @@ CALLS = (4, 16, 256)
 TEXTS = 2**14  # drawn from a table
 CHAIN_CALLS, CHAIN_TEXTS = 512, 2**10
 CHAIN = Markov(order=1, alphabet=4, length=8)
+CORRECTIONS = 2  # of a text, by the policy that corrects itself
+CHOSEN_CALLS = 6  # where all that may be chosen is gone through
 USUAL: tuple[Policy, ...] = (Ancestral(), Ddim())  # they are heard at every number of calls, and on the chain
-OTHERS: tuple[Policy, ...] = (  # in few calls; what one token a call comes to is exact
+OTHERS: tuple[Policy, ...] = (  # in few calls
     Ancestral(grid="cosine"),
     Ancestral(cached=True),
     Euler(),
@@ -41,6 +44,11 @@ OTHERS: tuple[Policy, ...] = (  # in few calls; what one token a call comes to i
     Remask(eta=0.1),
     Remask(rule="rescale", eta=0.5),
     Remask(rule="star"),
+    Remask(rule="rescale", eta=0.9, confident=True),
+    Confidence(),
+    Margin(),
+    EntropyBounded(budget=1.05),  # both tokens of a pair at once
+    SelfCorrect(corrections=CORRECTIONS, temperature=0.5),
 )
 
 Law = Callable[[Tensor, Tensor, LogProbs], LogProbs]  # z, t and prediction at positions -> log-probabilities of states
@@ -51,7 +59,7 @@ class Draws:
     """What was drawn from a table, beside the law that had to be drawn."""
 
     policy: Policy
-    distance: dict[int, float]  # total variation of the computed law from that of the source, by network calls
+    distance: dict[int, float]  # total variation of a computed law from that of the source, by network calls
     surprise: dict[int, float]  # of what was drawn, by network calls: about a standard normal number each
     nats: Figure  # -log p(x) of all drawn texts less its mean under the laws, nats a text; lower: too cold
 
@@ -71,16 +79,21 @@ def fits(method: Method, policy: Policy, calls: int, tokens: int) -> bool:
     return own and policy.refusal(method, calls, tokens) is None
 
 
+def enough(method: Method, policy: Policy, tokens: int) -> int | None:
+    """In how many calls one of the others is heard; None where it does not suit the method."""
+    many = CHOSEN_CALLS if is_chosen(policy) else CALLS[1] if is_followed(method, policy) else CALLS[-1]
+    return next((calls for calls in (many, tokens) if fits(method, policy, calls, tokens)), None)
+
+
 def hear_table(method: Method, policy: Policy, source: Table, calls: Sequence[int], **oracle: Any) -> Draws:
     """Texts of an enumerable space, drawn in each number of `calls`; `oracle` is what an Oracle takes beside."""
-    model, distance, found, nats = Oracle(method, source, **oracle), dict[int, float](), dict[int, float](), []
-    followed = is_followed(method, policy)
-    for each in [each for each in CALLS if followed and fits(method, policy, each, source.length)]:
-        law = follow(model, source, policy, starts(model, source, each), each)
-        distance[each] = float((law - source.law).abs().sum() / 2)
+    model, found, nats = Oracle(method, source, **oracle), dict[int, float](), []
+    rooms = [each for each in CALLS if fits(method, policy, each, source.length)]
+    told = rooms if is_followed(method, policy) else calls if is_chosen(policy) else []
+    laws = {each: computed(model, source, policy, each) for each in {*told, *calls}}
+    distance = {each: float((laws[each] - source.law).abs().sum() / 2) for each in told}
     for each in calls:
-        ids = sample(model, TEXTS, source.length, each, seed=each, policy=policy).ids
-        law = follow(model, source, policy, starts(model, source, each), each) if followed else source.law
+        ids, law = sample(model, TEXTS, source.length, each, seed=each, policy=policy).ids, laws[each]
         found[each] = surprise(torch.bincount(places(ids, source.vocab_size), minlength=len(law)), law)
         nats.append(source.nats(ids) - law @ -source.law.log())
     return Draws(policy, distance, found, figure(torch.cat(nats)))
@@ -107,7 +120,21 @@ def draws_itself(method: Method) -> bool:
 def is_followed(method: Method, policy: Policy) -> bool:
     """Whether every z can be told, and each position moves by a law of its own."""
     ids = not (method.needs.causal or method.needs.vector_width)
-    return ids and isinstance(policy, Stepping) and (not isinstance(policy, Ancestral) or has_law(method))
+    own = isinstance(policy, Stepping) and not is_chosen(policy)
+    return ids and own and (not isinstance(policy, Ancestral) or has_law(method))
+
+
+def computed(oracle: Oracle, source: Table, policy: Policy, calls: int) -> Tensor:
+    """The law of texts that has to be drawn in so many calls [V^L]: step by step, by all that may be chosen, or that of
+    the source itself."""
+    steps = SelfCorrect.ancestral if isinstance(policy, SelfCorrect) else policy
+    before = None
+    if is_followed(oracle.method, steps):
+        made = calls - policy.corrections if isinstance(policy, SelfCorrect) else calls
+        before = follow(oracle, source, steps, starts(oracle, source, calls), made)
+    if is_chosen(policy):
+        return law_of(oracle, policy, source.length, calls, before)
+    return source.law if before is None else before
 
 
 def starts(oracle: Oracle, source: Source, seed: int) -> Tokens:

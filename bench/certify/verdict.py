@@ -119,10 +119,9 @@ def _ask_court(case: Case) -> Iterator[Check]:
             heard = court.hear_chain(case.build(chain.alphabet), policy, court.CHAIN_CALLS, dtype=case.dtype)
             yield _judge_chain(heard, court.CHAIN_CALLS)
     for other in court.OTHERS:
-        enough = court.CALLS[1] if court.is_followed(method, other) else court.CALLS[-1]
-        few = [calls for calls in (PAIRS.length, enough) if court.fits(method, other, calls, PAIRS.length)]
-        if few:
-            yield from _judge_table(court.hear_table(method, other, PAIRS, few[-1:], dtype=case.dtype))
+        calls = court.enough(method, other, PAIRS.length)
+        if calls is not None:
+            yield from _judge_table(court.hear_table(method, other, PAIRS, [calls], dtype=case.dtype))
     yield _judge_rare(case.build(rare.VOCAB_SIZE))
 
 

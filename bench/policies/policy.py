@@ -130,7 +130,16 @@ def is_masked(method: Method) -> bool:
     if needs.causal or needs.vector_width or needs.extra_tokens != 1:
         return False
     scored = method.scored(torch.tensor([[0, method.vocab_size]]))
-    return scored is not None and scored.tolist() == [[False, True]]
+    return keeps_tokens(method) if scored is None else scored.tolist() == [[False, True]]
+
+
+def keeps_tokens(method: Method) -> bool:
+    """Whether a visible token stays as it is in any step, though it may cost something."""
+    _, t, prediction = trial(method)
+    z = torch.zeros(1, dtype=torch.long, device=t.device)
+    with torch.no_grad():
+        log_p = method.transition(z, t, t / 2, prediction)
+    return log_p is not None and abs(float(log_p[0, 0])) < 1e-9
 
 
 def guesses_as_it_steps(method: Method) -> bool:

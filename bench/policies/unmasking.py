@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.policies.policy import Policy, Stepping, is_masked
+from bench.policies.policy import Policy, Stepping, is_masked, trial
 from methods.method import LogProbs, Method, pick
 from methods.schedules import Schedule
 
@@ -28,12 +28,22 @@ def why_not_masked(method: Method) -> str | None:
     return None
 
 
+def keeps_its_pace(method: Method) -> bool:
+    """Whether masks are revealed at the pace of the schedule, whatever the scores are; those of SEDD set their own."""
+    z, t, _ = trial(method)
+    z = torch.full_like(z, method.vocab_size)
+    with torch.no_grad():
+        scores = torch.zeros(1, method.vocab_size + method.needs.extra_scores, device=t.device)
+        laws = [method.transition(z, t, t / 2, method.read(each, z, t)) for each in (scores, scores + 1)]
+    stays = [float(law[0, method.vocab_size]) for law in laws if law is not None]
+    return len(stays) == 2 and abs(stays[0] - stays[1]) < 1e-6
+
+
 class FirstHitting(Policy):
     """One token a call, at the random times at which single masks are revealed: ancestral sampling in the limit of
     ever smaller steps (Zheng et al., arXiv:2409.02908).
 
-    With n masks left at time t the next one is revealed where 1 - alpha has fallen to U^(1/n) of what it was. SEDD's
-    guesses are taken as if they summed to one: where they do not, its own steps reveal faster or slower than that.
+    With n masks left at time t the next one is revealed where 1 - alpha has fallen to U^(1/n) of what it was.
     """
 
     name: Literal["first-hitting"] = "first-hitting"
@@ -41,6 +51,8 @@ class FirstHitting(Policy):
 
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         reason = why_not_masked(method)
+        if reason is None and not keeps_its_pace(method):
+            return "reveals its tokens faster or slower by what the network says, at times that nobody knows before"
         if reason is None and calls != tokens:
             return f"is revealed one token a call: calls has to be {tokens}"
         return reason
