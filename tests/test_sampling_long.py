@@ -85,7 +85,6 @@ def test_a_suite_draws_texts_of_the_length_that_it_asks_for():
         (Autoregressive(4), 1, Ancestral()),
         (Mdlm(4), 4, FirstHitting()),
         (Md4(4, Cosine()), 4, FirstHitting()),
-        (SeddAbsorb(4), 4, FirstHitting()),
         (Mdlm(4), 4, EntropyBounded(budget=0.0)),
     ],
     ids=lambda value: value.label() if isinstance(value, Policy) else type(value).__name__,

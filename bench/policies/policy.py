@@ -134,12 +134,13 @@ def is_masked(method: Method) -> bool:
 
 
 def keeps_tokens(method: Method) -> bool:
-    """Whether a visible token stays as it is in any step, though it may cost something."""
-    _, t, prediction = trial(method)
+    """Whether a visible token stays as it is in any step and in the last guess, though it may cost something."""
+    _, t, _ = trial(method)
     z = torch.zeros(1, dtype=torch.long, device=t.device)
     with torch.no_grad():
-        log_p = method.transition(z, t, t / 2, prediction)
-    return log_p is not None and abs(float(log_p[0, 0])) < 1e-9
+        prediction = method.read(torch.zeros(1, method.vocab_size + method.needs.extra_scores, device=t.device), z, t)
+        laws = (method.transition(z, t, t / 2, prediction), method.last_guess(z, t, prediction))
+    return all(law is not None and abs(float(law[0, 0])) < 1e-9 for law in laws)
 
 
 def guesses_as_it_steps(method: Method) -> bool:
