@@ -39,9 +39,18 @@ NUMERICAL = (
 )
 
 
+JUDGING = ("bench/quality/*.py", "bench/scorers/*.py")  # what texts are worth depends on these files as well
+
+
 def code_fingerprint(files: Sequence[str]) -> str:
-    """12 hexadecimal digits over the source files that a number may depend on, `files` being those of its method."""
+    """12 hexadecimal digits over the source files that a number may depend on: `files` are those of its method, and of
+    its stage."""
     return fingerprint((*NUMERICAL, *files))
+
+
+def with_stage(files: Sequence[str], stage: str) -> tuple[str, ...]:
+    """The files of a method with those that a stage alone depends on, so that a new metric makes no training stale."""
+    return (*files, *(JUDGING if stage in ("quality", "controls") else ()))
 
 
 @cache

@@ -38,7 +38,12 @@ from methods.method import Method
 
 
 def costs(suite: Suite, cell: Cell) -> dict[str, float]:
-    """The FLOPs of each stage of a cell, by its name; those of training include its validations."""
+    """The FLOPs of each stage of a cell, by its name; those of training include its validations.
+
+    A scorer that comes from outside has none that could be told beforehand: quality counts as 0.
+    """
+    if cell.role == "control":
+        return {"controls": 0.0}
     spec, there = suite.spec, suite.facts.sequences
     price = Price(build(cell.method, suite.facts.vocab_size, **cell.options), spec.network.shape(), spec.data.length)
     training, bound = spec.training, spec.evaluation.bound
@@ -48,11 +53,14 @@ def costs(suite: Suite, cell: Cell) -> dict[str, float]:
         "train": steps + min(cell.steps, training.validations) * validation,
         "bound": price.bound(min(bound.sequences or math.inf, there[bound.split]), bound.draws, bound.replicates),
     }
-    drawn = [
-        price.samples(each.count, each.calls) * windows(each, spec.data.length)
-        for each in spec.evaluation.samplers(cell.arm)
-    ]
-    return found | {"samples": sum(drawn)} if drawn else found
+    if cell.role == "scorer":
+        return found
+    ways = {"samples": spec.evaluation.samplers(cell.arm), "trajectories": spec.evaluation.watched(cell.arm)}
+    for stage, drawn in ways.items():
+        if drawn:
+            priced = (price.samples(each.count, each.calls) * windows(each, spec.data.length) for each in drawn)
+            found[stage] = float(sum(priced))
+    return found | ({"quality": 0.0} if spec.evaluation.quality else {})
 
 
 def windows(samples: SamplesSpec, window: int) -> int:

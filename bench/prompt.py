@@ -101,7 +101,7 @@ class Reader(Worker):
         trained = record.read_json(self.cell / "train" / "result.json")
         if trained is None:
             return [ADDED_LATER]
-        return [OTHER_CODE] if trained["environment"]["code"] != self._environment()["code"] else []
+        return [OTHER_CODE] if trained["environment"]["code"] != self._environment("train")["code"] else []
 
 
 def find(runs: Path, run: str) -> Path:
@@ -129,7 +129,7 @@ def find(runs: Path, run: str) -> Path:
 def _named(runs: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The ids of the cells that suites ask for by SUITE/ARM/SEED, and by SUITE/ARM, the first, as well."""
     plans = [record.read_json(path) for path in sorted((runs / "suites").glob("*.json"))]
-    cells = [(f"{plan['suite']}/{cell['arm']}", cell) for plan in plans for cell in plan["cells"]]
+    cells = [(f"{plan['suite']}/{cell['arm']}", cell) for plan in plans for cell in plan["cells"] if cell["method"]]
     named = {f"{name}/{cell['seed']}": cell["id"] for name, cell in cells}
     return named, named | {name: cell["id"] for name, cell in reversed(cells)}
 

@@ -13,7 +13,8 @@ import pandas as pd
 
 from bench import cell as record
 from bench.certify.certificates import Subject, holds
-from bench.code import code_fingerprint, written_in
+from bench.code import code_fingerprint, with_stage, written_in
+from bench.quality.spec import ORDERS
 from bench.spec import SamplesSpec
 from methods import METHODS
 
@@ -30,6 +31,11 @@ UNITS = {
     "seconds": "s",
     "seconds_per_sequence": "s",
     "tokens_per_second": "tokens/s",
+    "gen_ppl": "per token of the scorer",
+    "gen_ppl_mean": "per token of the scorer",
+    "unigram_entropy": "nats",
+    "longest_repeat": "tokens",
+    **{f"js_{order}": "bits" for order in ORDERS},
 }
 SCALARS = {
     "train": (
@@ -42,7 +48,9 @@ SCALARS = {
         "parameters_method",
     ),
     "bound": ("seconds",),
-    "samples": ("network_calls", "seconds_per_sequence", "cut_off_share"),
+    "samples": ("network_calls", "seconds_per_sequence", "tokens_per_second", "cut_off_share"),
+    "trajectories": ("network_calls",),
+    "quality": (),
 }
 COLUMNS = {  # of the tidy table, with the value of a row that says nothing about it
     "suite": "",
@@ -65,6 +73,10 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "n": 0,  # documents
     "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
     "protocol": "",
+    "role": "arm",  # or "scorer", which judges texts, or "control": texts that no arm has written
+    "way": "",  # how texts were drawn, in words
+    "policy": "",  # the same without the number of calls and the temperature
+    "temperature": float("nan"),
 }
 
 LISTED = 256  # the largest vocabulary whose tokens have rows of their own in the tidy table
@@ -83,6 +95,7 @@ class Record:
     data: dict[str, Any]  # the facts of the data
     environment: list[dict[str, str]]  # the distinct ones of all cells
     state: str  # "complete" or "incomplete"
+    trajectories: list[dict[str, Any]] = field(default_factory=list)  # texts with all that each call was shown
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
 
 
@@ -107,6 +120,7 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     samples: dict[str, list[str]] = {}
     learned: list[dict[str, Any]] = []
     environments: list[dict[str, str]] = []
+    trajectories: list[dict[str, Any]] = []
     for cell in (cell for cell in plan["cells"] if only in (None, cell["id"])):
         for stage in cell["stages"]:
             result = record.read_json(runs / "cells" / cell["id"] / stage["folder"] / "result.json")
@@ -116,12 +130,15 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
                 environments.append(ran)
             if result and stage["name"] == "samples":
                 samples.setdefault(cell["arm"], result["texts"])
+            if result and stage["name"] == "trajectories":
+                _keep(trajectories, _trajectory(cell, result))
             if result and stage["name"] == "train":
                 learned += _of_tokens(cell, result)
     table = pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
     state = "complete" if table["status"].isin(["done", "stale"]).all() else "incomplete"
     found = pd.DataFrame(learned, columns=LEARNED)
-    return Record(suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state, found)
+    said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
+    return Record(*said, trajectories, found)
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
@@ -134,30 +151,58 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
         "seed": cell["seed"],
         "data": plan["facts"]["source"],
         "network": plan["network"],
-        "stage": stage["name"],
+        "stage": "quality" if stage["name"] == "controls" else stage["name"],
         "tokens": cell["tokens"],
-        "protocol": _how(stage, result),
+        "role": cell.get("role", "arm"),
+        **_how(stage, result),
     }
     if result is None:
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
         return [{**common, "status": status, "reason": reason}]
-    stale = result["environment"]["code"] != code_fingerprint(_files(cell))
+    stale = result["environment"]["code"] != code_fingerprint(with_stage(_files(cell), stage["name"]))
     reason = f"made by other code; remove {runs / 'cells' / cell['id'] / stage['folder']} to make it again"
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
-    found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]]]
+    if stage["name"] == "controls":
+        return [row for name, each in result["controls"].items() for row in _control(common | {"arm": name}, each)]
+    found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]] if name in result]
     found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
     return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
 
 
-def _how(stage: Any, result: Any) -> str:
-    """How texts were drawn, or are to be drawn, in words."""
-    if stage["name"] != "samples":
-        return ""
-    return result["how"] if result and "how" in result else SamplesSpec(**stage["block"]).label()
+def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
+    """The rows of one kind of control texts."""
+    rows = _measured(found, "exact")
+    return [{**common, "unit": UNITS.get(row["metric"], ""), **row} for row in rows]
+
+
+def _how(stage: Any, result: Any) -> dict[str, Any]:
+    """How texts were drawn, or are to be drawn, in words, where a stage is about texts."""
+    block = {"samples": stage["block"], "trajectories": stage["block"], "quality": stage["block"].get("way")}
+    asked = block.get(stage["name"])
+    if asked is None:
+        return {}
+    spec = SamplesSpec.model_validate(asked)
+    told = {"how": spec.label(), "family": spec.family(), "temperature": spec.temperature, **(result or {})}
+    words = {"way": told["how"], "policy": told["family"], "temperature": told["temperature"]}
+    return words | ({"protocol": told["how"]} if stage["name"] == "samples" else {})
+
+
+def _keep(trajectories: list[dict[str, Any]], new: dict[str, Any]) -> None:
+    """Of each arm and way those of the first seed."""
+    if all((each["arm"], each["way"]) != (new["arm"], new["way"]) for each in trajectories):
+        trajectories.append(new)
+
+
+def _trajectory(cell: Any, result: Any) -> dict[str, Any]:
+    """What a report needs to show how texts of an arm came about."""
+    told = {"way": result["how"], "policy": result["family"]}
+    kept = {name: result[name] for name in ("grid", "network_calls", "symbols", "texts")}
+    return {"arm": cell["arm"], "method": cell["method"], "seed": cell["seed"], **told, **kept}
 
 
 def _files(cell: Any) -> tuple[str, ...]:
-    """The files that the cell's method is written in; as recorded where it comes from a plug-in that is not loaded."""
+    """The files that the cell's method is written in; as recorded where it comes from a plug-in that is not loaded, or
+    where there is no method."""
     return written_in(cell["method"]) if cell["method"] in METHODS else tuple(cell.get("written_in", ()))
 
 

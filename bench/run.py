@@ -28,7 +28,7 @@ def submit(runs: Path, plan: Plan) -> None:
     """Writes down what the suite asks for, so that status and reports know what belongs to it."""
     suite = plan.suite
     assert suite.facts.are_read, f"the data of suite {suite.name} were not read"
-    for cell in plan.cells:
+    for cell in plan.all:
         record.write_json(folder_of(runs, cell) / "job.json", job(plan, cell))
     content = {
         "suite": suite.name,
@@ -36,7 +36,7 @@ def submit(runs: Path, plan: Plan) -> None:
         "source": suite.source,
         "facts": {**asdict(suite.facts)},
         "network": suite.spec.network.label,
-        "cells": [_told(cell) for cell in plan.cells],
+        "cells": [_told(cell) for cell in plan.all],
     }
     record.write_json(runs / "suites" / f"{suite.name}.json", content)
 
@@ -47,16 +47,17 @@ def job(plan: Plan, cell: Cell) -> dict[str, Any]:
     plugin = PLUGINS.get(cell.method)
     several = len(spec.seeds) > 1
     return {
-        "title": f"{cell.arm}, seed {cell.seed}" if several else cell.arm,
+        "title": f"{cell.arm}, seed {cell.seed}" if several and cell.role == "arm" else cell.arm,
         "method": cell.method,
         "plugin": str(plugin.path) if plugin and plugin.path else None,
         "options": cell.options,
         "vocab_size": facts.vocab_size,
-        "network": cell.science["network"],
+        "network": cell.science.get("network", {}),
         "training": spec.training.model_dump(mode="json"),
         "steps": cell.steps,
         "seed": cell.seed,
         "data": spec.data.model_dump(mode="json"),
+        "part": cell.science["data"].get("part", ""),
         "base": str(plan.suite.base),
         "fingerprint": facts.fingerprint,
         "execution": spec.execution.model_dump(mode="json"),
@@ -66,7 +67,7 @@ def job(plan: Plan, cell: Cell) -> dict[str, Any]:
 
 
 def _told(cell: Cell) -> dict[str, Any]:
-    files = list(written_in(cell.method))
+    files = list(written_in(cell.method)) if cell.method else []
     return {**asdict(cell), "written_in": files, "stages": [_stage(stage) for stage in cell.stages]}
 
 
@@ -83,7 +84,7 @@ def run(runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], N
     with record.at_work(runs):
         submit(runs, plan)
         seen: set[str] = set()
-        for cell in plan.cells:
+        for cell in plan.all:
             folder = folder_of(runs, cell)
             if cell.id not in seen and is_due(folder, cell, retry_failed):
                 _start(folder, cell)

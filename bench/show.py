@@ -28,7 +28,7 @@ SUSTAINED = {  # FLOPs a second over a whole run: an assumption, for a first ide
 def show_plan(plan: Plan, runs: Path) -> None:
     """Prints every cell with what is there of it already and what it costs, then how long the rest takes."""
     console = Console(highlight=False)
-    cells = {cell.id: cell for cell in plan.cells}.values()  # equal science runs once
+    cells = {cell.id: cell for cell in plan.all}.values()  # equal science runs once
     priced = {cell.id: costs(plan.suite, cell) for cell in cells}
     tokens, total = sum(cell.tokens for cell in cells), sum(sum(cost.values()) for cost in priced.values())
     left = sum(_missing(folder_of(runs, cell), cell, priced[cell.id]) for cell in cells)
@@ -70,9 +70,9 @@ def _table(plan: Plan, runs: Path, priced: dict[str, Costs]) -> Table:
     table.add_column("stages")
     for name in ("training", "evaluation"):
         table.add_column(f"{name}\nFLOPs", justify="right", min_width=len(name))
-    for cell in plan.cells:
-        training, *evaluation = priced[cell.id].values()
-        flops = (_short(training), _short(sum(evaluation)))
+    for cell in plan.all:
+        training = priced[cell.id].get("train", 0.0)
+        flops = (_short(training), _short(sum(priced[cell.id].values()) - training))
         words = (cell.arm, cell.method, cell.seed, cell.id, _states(folder_of(runs, cell), cell), *flops)
         table.add_row(*(Text(str(word)) for word in words))
     return table
@@ -82,7 +82,7 @@ def _states(folder: Path, cell: Cell) -> str:
     """The states of a cell's stages; one word where all are the same."""
     states = {stage.name: _state(folder, stage.folder) for stage in cell.stages}
     alike = len(set(states.values())) == 1
-    return states["train"] if alike else ", ".join(f"{name} {state}" for name, state in states.items())
+    return next(iter(states.values())) if alike else ", ".join(f"{name} {state}" for name, state in states.items())
 
 
 def _missing(folder: Path, cell: Cell, cost: Costs) -> float:

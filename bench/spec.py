@@ -16,6 +16,7 @@ from bench.data import DataSpec
 from bench.network import PRESETS, Shape
 from bench.policies import AnyPolicy
 from bench.policies.steps import Ancestral
+from bench.quality.spec import QualitySpec
 from bench.sample import How
 
 
@@ -129,13 +130,22 @@ class SamplesSpec(Block):
     def science(self) -> dict[str, Any]:
         return {name: value for name, value in super().science().items() if name != "arms"}
 
-    def label(self, causal: bool = False) -> str:
-        """How, in words: policy, calls and what cuts off the law."""
-        policy = "left to right" if causal else f"{self.policy.label()}, {self.calls} calls"
-        cuts = {"temperature": self.temperature if self.temperature != 1 else None, "top_k": self.top_k}
-        cuts |= {"top_p": self.top_p, "tokens": self.length, "stride": self.stride}
+    def is_for(self, arm: str) -> bool:
+        """Whether an arm is sampled so."""
+        return self.arms is None or arm in self.arms
+
+    def family(self, causal: bool = False) -> str:
+        """How, in words, but for the number of calls and the temperature, over which curves are drawn."""
+        cuts = {"top_k": self.top_k, "top_p": self.top_p, "tokens": self.length, "stride": self.stride}
         said = [f"{name} {value}" for name, value in cuts.items() if value is not None]
+        policy = "left to right" if causal else self.policy.label()
         return ", ".join([policy, *said, *(["greedy last guess"] if self.greedy_last else [])])
+
+    def label(self, causal: bool = False) -> str:
+        """How, in words: policy, what cuts off the law, calls and temperature."""
+        calls = [] if causal else [f"{self.calls} calls"]
+        temperature = [f"temperature {self.temperature:g}"] if self.temperature != 1 else []
+        return ", ".join([self.family(causal), *calls, *temperature])
 
 
 def listed(value: Any) -> Any:
@@ -152,10 +162,22 @@ class Evaluation(Block):
 
     bound: BoundSpec = BoundSpec()
     samples: Annotated[tuple[SamplesSpec, ...], BeforeValidator(listed)] = ()  # one block, or a list of them
+    quality: QualitySpec | None = None  # of all samples; null: it is not measured
+    trajectories: Annotated[tuple[SamplesSpec, ...], BeforeValidator(listed)] = ()  # whose every call is kept
 
     def samplers(self, arm: str) -> list[SamplesSpec]:
         """The ways in which an arm is sampled."""
-        return [each for each in self.samples if each.arms is None or arm in each.arms]
+        return [each for each in self.samples if each.is_for(arm)]
+
+    def watched(self, arm: str) -> list[SamplesSpec]:
+        """The ways of sampling of an arm that are kept call by call."""
+        return [each for each in self.trajectories if each.is_for(arm)]
+
+    @model_validator(mode="after")
+    def quality_has_texts(self) -> "Evaluation":
+        if self.quality and not self.samples:
+            raise ValueError("quality is measured of samples, and there are none; give evaluation.samples")
+        return self
 
 
 class Execution(Block):

@@ -15,12 +15,14 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from bench.data import SOURCES, DataError, DataSpec, Facts, facts, foresee
 from bench.policies import POLICIES
 from bench.sample import why_not
+from bench.scorers import SCORERS, ScorerError, Trained
 from bench.spec import SuiteSpec
 from methods import OptionError, build, check
 
 TAGGED: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {  # blocks of several kinds, and what tells them apart
     "data": ("source", SOURCES),
     "policy": ("name", POLICIES),
+    "scorer": ("kind", SCORERS),
 }
 
 Place = tuple[str | int, ...]  # keys and indices that lead to a node of the file
@@ -51,7 +53,9 @@ def read(path: Path) -> Suite:
     described = _data_facts(document, path.parent, faults)
     _check_arms(document, described.vocab_size if described else 2, faults)
     if spec and described and not faults:
-        _check_samples(spec, described.vocab_size, faults)
+        for field in ("samples", "trajectories"):
+            _check_samples(spec, field, described.vocab_size, faults)
+        _check_quality(spec, path.parent.resolve(), faults)
     if faults or spec is None or described is None:
         lines = sorted({(*_position(document, place), message) for place, message in faults})
         raise SuiteError("\n".join(f"{path}:{line}:{column}: {message}" for line, column, message in lines))
@@ -206,28 +210,51 @@ def _arm_faults(arm: CommentedMap, vocab_size: int) -> list[tuple[Place, str]]:
     return []
 
 
-def _check_samples(spec: SuiteSpec, vocab_size: int, faults: list[tuple[Place, str]]) -> None:
+def _check_samples(spec: SuiteSpec, field: str, vocab_size: int, faults: list[tuple[Place, str]]) -> None:
     """Ways of sampling that an arm's method cannot follow, and arms that do not exist."""
     labels = [arm.label for arm in spec.arms]
-    for number, samples in enumerate(spec.evaluation.samples):
-        here: Place = ("evaluation", "samples", number)
+    for number, samples in enumerate(getattr(spec.evaluation, field)):
+        here: Place = ("evaluation", field, number)
         for label in set(samples.arms or ()) - set(labels):
             near = get_close_matches(label, labels, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ";"
             faults.append(((*here, "arms"), f'there is no arm "{label}"{hint} the arms are {", ".join(labels)}'))
         length = samples.length or spec.data.length
+        why = f"texts of {length} tokens, of which training has {spec.data.length}"
         if samples.stride and (length <= spec.data.length or samples.stride >= spec.data.length):
-            why = f"texts of {length} tokens, of which training has {spec.data.length}"
             faults.append(((*here, "stride"), f"stride {samples.stride} does not fit {why}; it is for longer texts"))
-        for arm in spec.arms:
-            if samples in spec.evaluation.samplers(arm.label):
-                method = build(arm.method, vocab_size, **arm.options)
-                reason = why_not(method, samples.how(), min(length, spec.data.length))
-                if reason is not None:
-                    told = (
-                        f'{samples.label()}: method "{arm.method}" {reason}; `arms: [...]` names those that it is for'
-                    )
-                    faults.append(((*here, "policy"), f"arm {arm.label}: {told}"))
+        if field == "trajectories" and length > spec.data.length:
+            faults.append(((*here, "length"), f"{why}, cannot be kept call by call: they are drawn window by window"))
+        for arm in [arm for arm in spec.arms if samples.is_for(arm.label)]:
+            method = build(arm.method, vocab_size, **arm.options)
+            reason = why_not(method, samples.how(), min(length, spec.data.length))
+            if reason is not None:
+                told = f'{samples.label()}: method "{arm.method}" {reason}; `arms: [...]` names those that it is for'
+                faults.append(((*here, "policy"), f"arm {arm.label}: {told}"))
+
+
+def _check_quality(spec: SuiteSpec, base: Path, faults: list[tuple[Place, str]]) -> None:
+    """Texts that are too short to be measured so, and a scorer that cannot be had or would be an arm."""
+    quality = spec.evaluation.quality
+    if quality is None:
+        return
+    here: Place = ("evaluation", "quality")
+    lengths = {samples.length or spec.data.length for samples in spec.evaluation.samples} | {spec.data.length}
+    reason = quality.why_not(min(lengths))
+    if reason is not None:
+        faults.append((here, reason))
+    scorer = quality.scorer
+    if isinstance(scorer, Trained) and not spec.data.reserve:
+        why = "a scorer that the suite trains needs data that no arm sees"
+        faults.append(((*here, "scorer", "kind"), f"{why}; give data.reserve, such as 0.2"))
+    if isinstance(scorer, Trained) and scorer.seed in spec.seeds:
+        why = f"the scorer's seed {scorer.seed} is one of the arms', which it has to differ from"
+        faults.append(((*here, "scorer", "seed"), f"{why}; give it another one"))
+    try:
+        if scorer is not None:
+            scorer.identity(base)
+    except ScorerError as error:
+        faults.append(((*here, "scorer", error.field), str(error)))
 
 
 def _plain(node: Any) -> Any:

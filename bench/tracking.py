@@ -20,6 +20,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is away is told of soon
 
+Folders = dict[tuple[str, str], list[Path]]  # of a cell and a stage
+
 METRICS_A_CALL = 1000  # MLflow's limit for log_batch
 SPOKEN = {"␣": "space", "\\": "backslash"}  # signs in the names of tokens that Unicode names otherwise
 
@@ -47,11 +49,11 @@ def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
     runs_held = client.search_runs([experiment], max_results=50_000)
     held = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in runs_held}
     plan = read_json(runs / "suites" / f"{suite}.json")
-    folders = {
-        (cell["id"], stage["name"]): runs / "cells" / cell["id"] / stage["folder"]
-        for cell in plan["cells"]
-        for stage in cell["stages"]
-    }
+    folders: Folders = {}
+    for cell in plan["cells"]:
+        for stage in cell["stages"]:
+            name = "quality" if stage["name"] == "controls" else stage["name"]
+            folders.setdefault((cell["id"], name), []).append(runs / "cells" / cell["id"] / stage["folder"])
     for (arm, id), rows in table.groupby(["arm", "cell"], sort=False):
         run = held.get((str(id), str(arm))) or _create(client, experiment, rows)
         _update(client, folders, run, rows)
@@ -74,20 +76,24 @@ def _create(client: Any, experiment: str, rows: pd.DataFrame) -> Any:
     return run
 
 
-def _update(client: Any, folders: dict[tuple[str, str], Path], run: Any, rows: pd.DataFrame) -> None:
+def _update(client: Any, folders: Folders, run: Any, rows: pd.DataFrame) -> None:
     """Logs each stage whose result is not the one that was logged last, and the state of the cell."""
     id = run.info.run_id
     for stage, of_stage in rows.groupby("stage", sort=False):
-        result = folders[str(rows["cell"].iloc[0]), str(stage)] / "result.json"
-        if of_stage["status"].iloc[0] not in ("done", "stale"):
+        there = [folder / "result.json" for folder in folders[str(rows["cell"].iloc[0]), str(stage)]]
+        results = [result for result in there if result.exists()]
+        of_stage = of_stage[of_stage["status"].isin(["done", "stale"])]
+        if of_stage.empty:
             continue
-        tag, content = f"bench.{stage}", hashlib.sha256(result.read_bytes()).hexdigest()
+        content = hashlib.sha256(b"".join(result.read_bytes() for result in results)).hexdigest()
+        tag = f"bench.{stage}"
         if run.data.tags.get(tag) == content:
             continue
         metrics = _metrics(of_stage)
         for start in range(0, len(metrics), METRICS_A_CALL):
             client.log_batch(id, metrics=metrics[start : start + METRICS_A_CALL])
-        client.log_artifact(id, str(result), artifact_path=str(stage))
+        for result in results:
+            client.log_artifact(id, str(result), artifact_path=result.parent.name if len(there) > 1 else str(stage))
         client.set_tag(id, tag, content)
     states = set(rows["status"])
     if "failed" in states:
@@ -99,12 +105,15 @@ def _update(client: Any, folders: dict[tuple[str, str], Path], run: Any, rows: p
 
 
 def _metrics(rows: pd.DataFrame) -> list[Any]:
-    """Every finite number of the rows with its errors, at the tokens seen."""
+    """Every finite number of the rows with its errors, at the tokens seen; under its way where texts were drawn in
+    several."""
     from mlflow.entities import Metric
 
     metrics, now = [], int(time.time() * 1000)  # of equal steps MLflow shows the latest
+    several = rows["way"].nunique() > 1
     for row in rows.to_dict("records"):
-        name = f"{row['split'] or row['stage']}/{spell(row['metric'])}"
+        way = [re.sub(r"[^\w .-]", "", row["way"])] if several else []
+        name = "/".join([row["split"] or row["stage"], *way, spell(row["metric"])])
         for suffix in ("value", "standard_error", "monte_carlo_error"):
             if math.isfinite(row[suffix]):
                 key = name if suffix == "value" else f"{name}/{suffix}"

@@ -19,7 +19,7 @@ from torch import Tensor
 from bench import cell as record
 from bench import checkpoint
 from bench.bound import Estimate, bound
-from bench.code import written_in
+from bench.code import with_stage, written_in
 from bench.data import Dataset, DataSpec, load
 from bench.environment import environment, joined, settle
 from bench.learned import collect
@@ -27,10 +27,12 @@ from bench.measures import mean_nats, measures
 from bench.model import Model
 from bench.network import Shape
 from bench.progress import Bar
+from bench.quality.appraise import Appraiser
 from bench.rng import seed_for
 from bench.sample import Samples, sample, sample_long
 from bench.spec import BoundSpec, Budget, Execution, SamplesSpec, Training
 from bench.train import Interrupted, Trainer
+from bench.trajectory import encode
 from methods import PLUGINS, build, plug
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Worker:
         self.execution = Execution(**self.job["execution"])
         self.device, self.precision = settle(self.execution)
         self.stopped = False
+        self.appraisers: list[tuple[dict[str, Any], Appraiser]] = []  # by what they were asked for
 
     def run(self) -> int:
         """Does every stage that has no result.
@@ -75,7 +78,7 @@ class Worker:
                 self._plug()
                 folder.mkdir(parents=True, exist_ok=True)
                 result = getattr(self, stage["name"])(folder, stage["block"])
-                made = self._environment()
+                made = self._environment(stage["name"])
                 record.succeed(folder, {"environment": made, "block": stage["block"], **result})
             except Interrupted:
                 return INTERRUPTED
@@ -94,8 +97,9 @@ class Worker:
             where = plugin.place if plugin else self.job["method"]
             raise ValueError(f"plug-in {where} changed since the suite was planned; run it again")
 
-    def _environment(self) -> dict[str, str]:
-        return environment(self.device, self.precision, self.execution, written_in(self.job["method"]))
+    def _environment(self, stage: str) -> dict[str, str]:
+        files = written_in(self.job["method"]) if self.job["method"] else ()
+        return environment(self.device, self.precision, self.execution, with_stage(files, stage))
 
     def train(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Trains from the last checkpoint, or from the start, to the end of the budget."""
@@ -104,7 +108,7 @@ class Worker:
         trainer = Trainer(
             model, data, training, Budget(steps=self.job["steps"]), self.job["seed"], self.execution.accumulate
         )
-        trainer.environments.append(self._environment())
+        trainer.environments.append(self._environment("train"))
         state = checkpoint.load(folder)
         if state is not None:
             trainer.resume(state)
@@ -167,14 +171,60 @@ class Worker:
         drawn = draw_samples(model, spec, data.facts.length, seed_for(self.job["seed"], "samples"))
         seconds = time.monotonic() - began
         return {
-            "how": spec.label(model.method.needs.causal),
+            **_told(spec, model),
             "texts": [data.decode(row) for row in drawn.ids],
             "ids": drawn.ids.tolist(),
             "network_calls": drawn.network_calls,
             "cut_off_share": drawn.cut_off_share,
             "seconds_per_sequence": seconds / spec.count,
+            "tokens_per_second": drawn.ids.numel() / seconds,
             "sample_nats": self._source_nats(drawn.ids),
         }
+
+    def trajectories(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
+        """Texts with what every network call was shown."""
+        spec, data, model = SamplesSpec(**block), self.data, self._trained()
+        frames: list[Tensor] = []
+        seed = seed_for(self.job["seed"], "trajectories")
+        drawn = sample(
+            model,
+            spec.count,
+            spec.length or data.facts.length,
+            spec.calls,
+            seed,
+            how=spec.how(),
+            watch=lambda shown: frames.append(shown.cpu()),
+        )
+        return {
+            **_told(spec, model),
+            "grid": getattr(spec.policy, "grid", ""),
+            "network_calls": drawn.network_calls,
+            "symbols": [data.decode(torch.tensor([id])) for id in range(data.facts.vocab_size)],
+            "texts": encode([*frames, drawn.ids]),
+        }
+
+    def quality(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
+        """What the texts of a stage `samples` are worth."""
+        drawn = record.read_json(self.cell / block["samples"] / "result.json")
+        if drawn is None:
+            raise FileNotFoundError(f"{self.cell / block['samples']} holds no texts to measure; run the suite again")
+        told = {name: drawn[name] for name in ("how", "family", "temperature")}
+        return {**told, **self._appraiser(block).appraise(torch.tensor(drawn["ids"]))}
+
+    def controls(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
+        """Held-out text and adversaries, measured as the texts of the arms are."""
+        return {"controls": self._appraiser(block).controls(block["count"])}
+
+    def _appraiser(self, block: dict[str, Any]) -> Appraiser:
+        """The one for a stage's scorer and settings, made once for all ways of sampling."""
+        asked = {name: block[name] for name in ("quality", "scorer", "steps")}
+        for known, made in self.appraisers:
+            if known == asked:
+                return made
+        base, cells = Path(self.job["base"]), self.cell.parent
+        made = Appraiser.of(block, self.data, base, cells, self.device)
+        self.appraisers.append((asked, made))
+        return made
 
     @cached_property
     def data(self) -> Dataset:
@@ -183,7 +233,7 @@ class Worker:
         data = load(spec, Path(self.job["base"]), self.cell.parent.parent / "data")
         if data.facts.fingerprint != self.job["fingerprint"]:
             raise ValueError(f"the data of source {spec.source} changed since the suite was planned; run it again")
-        return data
+        return data.of_reserve() if self.job["part"] == "reserve" else data
 
     def _model(self) -> Model:
         torch.manual_seed(seed_for(self.job["seed"], "init"))
@@ -229,6 +279,12 @@ def stop_with_parent() -> None:
     """Asks Linux to send SIGTERM when the driver dies, so that no worker goes on unseen; elsewhere it does nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _told(spec: SamplesSpec, model: Model) -> dict[str, Any]:
+    """How texts were drawn, for the tables and the curves."""
+    causal = model.method.needs.causal
+    return {"how": spec.label(causal), "family": spec.family(causal), "temperature": spec.temperature}
 
 
 def draw_samples(model: Model, spec: SamplesSpec, window: int, seed: int) -> Samples:

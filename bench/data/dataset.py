@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor
 
 from bench.data.chain import Chain
-from bench.data.describe import Facts, describe
+from bench.data.describe import Facts, describe, unigram_nats
+from bench.data.errors import DataError
 from bench.data.source import Source
 from bench.data.vocabulary import Ids, Vocabulary
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,22 @@ class Dataset:
         positions = starts[:, None] * self.stride + np.arange(self.facts.length)
         return torch.from_numpy(self.splits[split][positions].astype(np.int64))
 
+    def of_reserve(self) -> "Dataset":
+        """The same data with what is reserved as its training split; the fingerprint stays that of the whole source.
+
+        Raises DataError("reserve") where nothing is reserved.
+        """
+        if "reserve" not in self.splits:
+            raise DataError("reserve", f"source {self.facts.source} reserves nothing; set reserve, such as 0.1")
+        splits, known = _reserved(self.splits), self.facts
+        own = replace(
+            known,
+            sequences=_reserved(known.sequences),
+            tokens=_reserved(known.tokens),
+            unigram_nats=unigram_nats(splits, known.vocab_size),
+        )
+        return replace(self, facts=own, splits=splits)
+
     def decode(self, ids: Tensor) -> str:
         """The text of `ids`; bytes that are no UTF-8 become U+FFFD."""
         return self.vocabulary.decode(ids.numpy(force=True))
@@ -56,9 +76,14 @@ class Dataset:
         return None if self.chain is None else torch.from_numpy(self.chain.nats(ids.numpy(force=True)))
 
 
+def _reserved(by_split: Mapping[str, T]) -> dict[str, T]:
+    """What belongs to the reserved split in place of what belongs to the training split."""
+    return {name: by_split["reserve" if name == "train" else name] for name in by_split if name != "reserve"}
+
+
 def load(spec: Source, base: Path, cache: Path) -> Dataset:
     """The dataset of a source, its ids kept under `cache`; relative paths start at `base`. Raises DataError."""
-    corpus = spec.read(base)
+    corpus = spec.corpus(base)
     known = describe(spec, corpus)
     folder = cache / known.fingerprint[:16]
     splits = {name: keep(ids, folder / f"{name}.bin") for name, ids in corpus.splits.items()}

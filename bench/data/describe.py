@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def facts(spec: Source, base: Path) -> Facts:
 
     Nothing is written, but that a text that has to be fetched is kept in the user's cache.
     """
-    return describe(spec, spec.read(base))
+    return describe(spec, spec.corpus(base))
 
 
 def foresee(spec: Source, base: Path) -> Facts:
@@ -51,26 +51,27 @@ def foresee(spec: Source, base: Path) -> Facts:
         return facts(spec, base)
     known = spec.published()
     assert known is not None, f"source {spec.source} fetches a text of which nothing is published"
-    outlined = outline(spec, known.vocabulary, known.tokens, [known.digest.encode()])
+    outlined = outline(spec, known.vocabulary, spec.divide(known.tokens), [known.digest.encode()])
     return replace(outlined, notes=(*outlined.notes, awaited))
 
 
 def describe(spec: Source, corpus: Corpus) -> Facts:
-    """The facts of a corpus that has been read. Raises DataError("length") where a split holds no whole sequence."""
+    """The facts of a corpus that has been read. Raises DataError where a split holds no whole sequence."""
     known, tokens = spec.published(), {name: len(ids) for name, ids in corpus.splits.items()}
     content = [known.digest.encode()] if known else [ids.data for ids in corpus.splits.values()]
     outlined = outline(spec, corpus.vocabulary, tokens, content)
     return replace(
         outlined,
         entropy_nats=corpus.chain.entropy(spec.length) if corpus.chain else None,
-        unigram_nats=unigram_nats(corpus),
+        unigram_nats=unigram_nats(corpus.splits, corpus.vocabulary.size),
         notes=(*outlined.notes, *corpus.notes),
     )
 
 
 def outline(spec: Source, vocabulary: Vocabulary, tokens: dict[str, int], content: Sequence[Content]) -> Facts:
     """The facts that do not take the text itself."""
-    check_length(spec.length, tokens)
+    check_length(spec.length, undivided(tokens))
+    check_reserve(spec, tokens)
     sequences = {name: count // spec.length for name, count in tokens.items()}
     return Facts(
         source=spec.source,
@@ -80,8 +81,22 @@ def outline(spec: Source, vocabulary: Vocabulary, tokens: dict[str, int], conten
         sequences=sequences,
         tokens=tokens,
         fingerprint=fingerprint(vocabulary, tokens, content),
-        notes=(f"The test split holds {sequences['test']:,} sequences of {spec.length:,} tokens.",),
+        notes=(f"The test split holds {sequences['test']:,} sequences of {spec.length:,} tokens.", *told(tokens)),
     )
+
+
+def undivided(tokens: dict[str, int]) -> dict[str, int]:
+    """The sizes of the splits as they were before the end of the training split was reserved."""
+    whole = {**tokens, "train": tokens["train"] + tokens.get("reserve", 0)}
+    return {name: count for name, count in whole.items() if name != "reserve"}
+
+
+def told(tokens: dict[str, int]) -> tuple[str, ...]:
+    """A sentence on what is reserved, where something is."""
+    if "reserve" not in tokens:
+        return ()
+    whole = undivided(tokens)["train"]
+    return (f"The last {tokens['reserve']:,} of the {whole:,} tokens of training are reserved: no arm sees them.",)
 
 
 def check_length(length: int, tokens: dict[str, int]) -> None:
@@ -93,6 +108,17 @@ def check_length(length: int, tokens: dict[str, int]) -> None:
         raise DataError("length", f"{message}; {shorter}give it more text")
 
 
+def check_reserve(spec: Source, tokens: dict[str, int]) -> None:
+    """Raise DataError("reserve") unless what is reserved, and what is left, each hold a sequence."""
+    if "reserve" not in tokens:
+        return
+    split = min(("train", "reserve"), key=lambda name: tokens[name])
+    if tokens[split] < spec.length:
+        holds = f"the {split} split holds {tokens[split]:,} tokens, less than one sequence of length {spec.length:,}"
+        change = "raise" if split == "reserve" else "lower"
+        raise DataError("reserve", f"at reserve {spec.reserve:g} {holds}; {change} reserve or give it more text")
+
+
 def fingerprint(vocabulary: Vocabulary, tokens: dict[str, int], content: Sequence[Content]) -> str:
     """sha256, in hex, of the vocabulary, the sizes of all splits and what is in them."""
     digest = hashlib.sha256(json.dumps([vocabulary.name, tokens]).encode())
@@ -101,9 +127,9 @@ def fingerprint(vocabulary: Vocabulary, tokens: dict[str, int], content: Sequenc
     return digest.hexdigest()
 
 
-def unigram_nats(corpus: Corpus) -> float:
+def unigram_nats(splits: Mapping[str, Ids], vocab_size: int) -> float:
     """- sum_v p_test(v) log((n_train(v) + 1) / (N_train + V)), nats per token."""
-    train, test = (count_tokens(corpus.splits[name], corpus.vocabulary.size) for name in ("train", "test"))
+    train, test = (count_tokens(splits[name], vocab_size) for name in ("train", "test"))
     log_p = np.log((train + 1) / (train.sum() + len(train)))
     return float(-(test / test.sum()) @ log_p)
 

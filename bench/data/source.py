@@ -1,7 +1,7 @@
 """The contract of a source: a frozen block of settings that can `read` itself into a corpus."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ class Corpus:
     """All that a source gives: ids by split, how to read them, and what the report should say of them."""
 
     vocabulary: Vocabulary
-    splits: dict[str, Ids]  # "train", "valid", "test": ids [N]
+    splits: dict[str, Ids]  # "train", "valid", "test", and "reserve" where a part is reserved: ids [N]
     notes: tuple[str, ...] = ()  # plain sentences
     stride: int = 1  # tokens between two starts of a training window; L where sequences are independent
     chain: Chain | None = None  # the exact law, where there is one
@@ -26,7 +26,7 @@ class Published:
     """What is known of a text that is the same everywhere, before it is read."""
 
     vocabulary: Vocabulary
-    tokens: dict[str, int]  # by split
+    tokens: dict[str, int]  # by split, before anything is reserved
     digest: str  # of the text, which `read` verifies
 
 
@@ -37,10 +37,27 @@ class Source(BaseModel):
 
     source: str
     length: int = Field(default=128, gt=0)  # L, tokens of a sequence
+    reserve: float = Field(default=0.0, ge=0, lt=1)  # share of the training split, its end, on which no arm is trained
 
     @abstractmethod
     def read(self, base: Path) -> Corpus:
         """The corpus; relative paths start at `base`. Raises DataError with the field at fault."""
+
+    def corpus(self, base: Path) -> Corpus:
+        """What `read` gives, with the reserved end of its training split as a split of its own. Raises DataError."""
+        corpus = self.read(base)
+        if self.reserve == 0:
+            return corpus
+        train = corpus.splits["train"]
+        kept = self.divide({"train": len(train)}, corpus.stride)["train"]
+        return replace(corpus, splits={**corpus.splits, "train": train[:kept], "reserve": train[kept:]})
+
+    def divide(self, tokens: dict[str, int], stride: int = 1) -> dict[str, int]:
+        """The sizes of the splits once the end of the training split is reserved, in whole strides."""
+        if self.reserve == 0:
+            return tokens
+        reserved = round(self.reserve * tokens["train"] / stride) * stride
+        return {**tokens, "train": tokens["train"] - reserved, "reserve": reserved}
 
     def published(self) -> Published | None:
         """What is known before reading, and is the identity of the text; None where that takes its ids."""

@@ -1,0 +1,34 @@
+"""n-grams as numbers, exactly: no hash, so no two n-grams share one."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Grams = NDArray[np.int64]  # [n, L - order + 1], the n-gram from each start on
+
+
+def numbered(order: int, *parts: Grams) -> list[Grams]:
+    """The n-grams of each part [k, L], numbered 0, 1, ... over all parts: two numbers are equal as their n-grams are.
+
+    Digits in the base of the vocabulary, renumbered before they would leave 63 bits. Raises ValueError when the texts
+    of a part are shorter than an n-gram.
+    """
+    for part in parts:
+        if part.shape[1] < order:
+            raise ValueError(f"texts of {part.shape[1]} tokens hold no {order}-gram")
+    base = 1 + max(int(part.max()) for part in parts)
+    codes, size = [part[:, : part.shape[1] - order + 1] for part in parts], base
+    for offset in range(1, order):
+        if size * base >= 2**63:
+            codes, size = _renumbered(codes)
+        codes = [
+            code * base + part[:, offset : offset + code.shape[1]] for code, part in zip(codes, parts, strict=True)
+        ]
+        size *= base
+    return _renumbered(codes)[0]
+
+
+def _renumbered(codes: list[Grams]) -> tuple[list[Grams], int]:
+    distinct, numbers = np.unique(np.concatenate([code.ravel() for code in codes]), return_inverse=True)
+    ends = np.cumsum([code.size for code in codes])[:-1]
+    split = np.split(numbers, ends)
+    return [numbers.reshape(code.shape) for numbers, code in zip(split, codes, strict=True)], len(distinct)

@@ -1,0 +1,372 @@
+"""Laws of what is measured of texts: by hand, by brute force, under changes that must or must not matter."""
+
+import importlib.util
+import itertools
+import math
+import sys
+from collections import Counter
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from bench.quality import JUDGED, QualitySpec, gen_ppl, gen_ppl_mean, measure
+from bench.quality import copied as copied_module
+from bench.quality import mauve as mauve_module
+from bench.quality.copied import occurring
+from bench.quality.errors import jackknife, mean, pooled
+from bench.quality.mauve import FEWEST, mauve
+from bench.quality.ngrams import numbered
+from bench.quality.statistics import copied, distinct, divergence, longest_repeat, repeated, unigram_entropy
+
+needs_mauve = pytest.mark.skipif(importlib.util.find_spec("mauve") is None, reason="the mauve library is not there")
+
+
+def ids(*rows):
+    return np.array([[ord(c) - ord("a") for c in row] for row in rows])
+
+
+def draw(count, length, vocab=5, seed=0, tilt=0.0):
+    """Texts whose tokens are independent; those of each text lean to a side of its own by `tilt`."""
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((count, 1, vocab)) * tilt + rng.gumbel(size=(count, length, vocab))
+    return logits.argmax(-1)
+
+
+def substrings(text, order):
+    return [tuple(text[i : i + order]) for i in range(len(text) - order + 1)]
+
+
+# Each metric by hand.
+
+
+def test_entropy_is_that_of_each_text_alone():
+    found = unigram_entropy(ids("aabb", "aaaa", "abcd"))
+    each = [math.log(2), 0.0, math.log(4)]
+    assert found.value == pytest.approx(math.log(8) / 3)
+    assert found.standard_error == pytest.approx(np.std(each, ddof=1) / math.sqrt(3))
+    assert (found.monte_carlo_error, found.n) == (0.0, 3)
+
+
+def test_distinct_counts_over_all_texts_and_repetition_inside_each():
+    texts = ids("abab", "abcd")
+    for order, all_of_them, inside in ((1, 4 / 8, (2 / 4, 0)), (2, 4 / 6, (1 / 3, 0)), (3, 4 / 4, (0, 0))):
+        (grams,) = numbered(order, texts)
+        assert distinct(grams).value == pytest.approx(all_of_them)
+        assert repeated(grams).value == pytest.approx(np.mean(inside))
+
+
+def test_divergence_is_in_bits():
+    """p = (1/2, 1/2), q = (1, 0): (KL(p | m) + KL(q | m)) / 2 with m = (3/4, 1/4)."""
+    grams, others = numbered(1, ids("abab"), ids("aaaa", "aaaa"))
+    by_hand = (0.5 * math.log2(0.5 / 0.75) + 0.5 * math.log2(0.5 / 0.25) + math.log2(1 / 0.75)) / 2
+    assert divergence(grams, others).value == pytest.approx(by_hand)
+    assert divergence(others, grams).value == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("text", "longest"), [("a", 0), ("abc", 0), ("aba", 1), ("aaaa", 3), ("abcabc", 3), ("xabcyabcd", 3)]
+)
+def test_the_longest_repeat_may_overlap_itself(text, longest):
+    assert longest_repeat(ids(text)).value == longest
+
+
+def test_copies_are_counted_by_their_tokens():
+    train = ids("abcdefgh")[0].astype(np.uint8)
+    texts = ids("bcdex", "hgfed", "cdefg")
+    assert occurring(texts, train, 3, 1).tolist() == [[True, True, False], [False] * 3, [True] * 3]
+    assert copied(texts, train, 3, 1).value == pytest.approx((2 / 3 + 0 + 1) / 3)
+
+
+def test_copies_do_not_cross_the_ends_of_independent_sequences():
+    train = ids("abcdefgh")[0].astype(np.uint8)
+    texts = ids("cdef", "efgh")
+    assert occurring(texts, train, 2, 1).all()
+    assert occurring(texts, train, 2, 4).tolist() == [[True, False, True], [True] * 3]
+
+
+def test_training_as_long_as_a_substring_is_read_and_shorter_training_holds_none():
+    assert occurring(ids("abc"), ids("abc")[0], 3, 1).all()
+    assert not occurring(ids("abc"), ids("ab")[0], 3, 1).any()
+
+
+def test_generative_perplexity_of_the_corpus_and_of_the_texts():
+    nats, tokens = torch.tensor([2.0, 6.0], dtype=torch.float64), torch.tensor([1, 3])
+    assert gen_ppl(nats, tokens).value == pytest.approx(math.exp(2))
+    assert gen_ppl(nats, tokens).standard_error == pytest.approx(0)  # both texts agree
+    tokens = torch.tensor([2, 2])
+    assert gen_ppl(nats, tokens).value == pytest.approx(math.exp(2))
+    found = gen_ppl_mean(nats, tokens)
+    assert found.value == pytest.approx((math.exp(1) + math.exp(3)) / 2)
+    assert found.standard_error == pytest.approx((math.exp(3) - math.exp(1)) / 2)
+
+
+# Brute force.
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_agree_with_brute_force(seed):
+    vocab = 2 + seed
+    texts, others = draw(6, 17, vocab, seed), draw(9, 13, vocab, 50 + seed)
+    train = draw(1, 90, vocab, 100 + seed)[0].astype(np.uint8)
+    for order in range(1, 5):
+        grams, real = numbered(order, texts, others)
+        mine = [substrings(text, order) for text in texts.tolist()]
+        p, q = (Counter(itertools.chain(*rows)) for rows in (mine, [substrings(t, order) for t in others.tolist()]))
+        assert distinct(grams).value == pytest.approx(len(p) / p.total())
+        assert repeated(grams).value == pytest.approx(np.mean([1 - len(set(row)) / len(row) for row in mine]))
+        shares = [(p[gram] / p.total(), q[gram] / q.total()) for gram in p | q]
+        sides = [
+            sum(x * math.log2(2 * x / (x + y)) for x, y in pairs if x) for pairs in (shares, [s[::-1] for s in shares])
+        ]
+        assert divergence(grams, real).value == pytest.approx(sum(sides) / 2, abs=1e-12)
+        for stride in (1, 9):
+            rows = train.reshape(-1, stride if stride > 1 else len(train)).tolist()
+            known = {gram for row in rows for gram in substrings(row, order)}
+            assert occurring(texts, train, order, stride).tolist() == [[gram in known for gram in row] for row in mine]
+    longest = [
+        max((n for n in range(len(text)) if len(set(s := substrings(text, n))) < len(s)), default=0)
+        for text in texts.tolist()
+    ]
+    assert longest_repeat(texts).value == pytest.approx(np.mean(longest))
+
+
+def test_numbers_of_ngrams_are_exact_beyond_63_bits():
+    texts = np.random.default_rng(0).integers(0, 2, (5, 30)) * (2**31 - 1)
+    for order in (2, 3, 7):
+        (grams,) = numbered(order, texts)
+        expected = {gram for text in texts.tolist() for gram in substrings(text, order)}
+        assert len(np.unique(grams)) == grams.max() + 1 == len(expected)
+
+
+def test_substrings_that_share_a_hash_are_told_apart(monkeypatch):
+    """First weights of one make anagrams collide; among the texts they are drawn again, in training compared."""
+    drawn = copied_module._weights
+    monkeypatch.setattr(copied_module, "_weights", lambda attempt, n: drawn(attempt, n) ** np.uint64(attempt > 0))
+    train = ids("xxabcxx")[0].astype(np.uint8)
+    assert occurring(ids("cab"), train, 3, 1).tolist() == [[False]]  # one substring: no collision among the texts
+    assert occurring(ids("abc", "cab"), train, 3, 1).tolist() == [[True], [False]]
+
+
+def test_pieces_of_training_leave_no_seam(monkeypatch):
+    train = draw(1, 200, 30)[0].astype(np.uint8)
+    whole = occurring(train[None].astype(np.int64), train, 6, 1)
+    monkeypatch.setattr(copied_module, "PIECE", 7)
+    assert whole.all()
+    assert occurring(train[None].astype(np.int64), train, 6, 1).all()
+    expected = [start % 50 + 6 <= 50 for start in range(195)]
+    assert occurring(train[None], train, 6, 50)[0].tolist() == expected
+
+
+# What must and must not matter.
+
+
+def test_shuffling_inside_texts_keeps_unigrams_and_moves_bigrams():
+    rng = np.random.default_rng(0)
+    texts = np.cumsum(rng.integers(0, 2, (40, 60)), 1) % 6  # each token is the last one or the next
+    others = np.cumsum(rng.integers(0, 2, (40, 60)), 1) % 6
+    shuffled = rng.permuted(texts, axis=1)
+    assert unigram_entropy(shuffled) == unigram_entropy(texts)
+    before, after = ({n: numbered(n, x, others) for n in (1, 2)} for x in (texts, shuffled))
+    assert astuple(distinct(after[1][0])) == astuple(distinct(before[1][0]))
+    assert divergence(*after[1]).value == pytest.approx(divergence(*before[1]).value)
+    assert divergence(*after[2]).value > divergence(*before[2]).value + 0.2
+
+
+@pytest.mark.parametrize("order", range(1, 5))
+def test_a_text_is_not_divergent_from_itself_and_wholly_from_another_alphabet(order):
+    texts = draw(20, 30, 4)
+    assert divergence(*numbered(order, texts, texts)).value == 0
+    assert divergence(*numbered(order, texts, texts + 4)).value == pytest.approx(1)
+
+
+def test_more_texts_of_the_same_law_have_fewer_distinct_ngrams_and_diverge_less():
+    """Why all rows of a table are measured at the same n."""
+    texts, others = draw(400, 30), draw(400, 30, seed=1)
+    for some, many in itertools.pairwise([25, 100, 400]):
+        few, more = numbered(3, texts[:some], others), numbered(3, texts[:many], others)
+        assert distinct(few[0]).value > distinct(more[0]).value
+        assert divergence(*few).value > divergence(*more).value
+
+
+def test_constant_texts_show_in_every_column():
+    texts = torch.zeros(8, 32, dtype=torch.int64)
+    found = measure(texts, torch.from_numpy(draw(30, 32)), np.ones(100, np.uint8), QualitySpec(), 1)
+    assert set(found) <= set(JUDGED)
+    assert {name: found[name].value for name in ("unigram_entropy", "longest_repeat", "copied")} == {
+        "unigram_entropy": 0,
+        "longest_repeat": 31,
+        "copied": 0,
+    }
+    for n in range(1, 5):
+        assert found[f"distinct_{n}"].value == 1 / (8 * (33 - n))
+        assert found[f"rep_{n}"].value == 1 - 1 / (33 - n)
+        assert found[f"js_{n}"].value > 0.5 - 0.2 * (n == 1)
+    assert all(type(each.value) is float and each.n == 8 for each in found.values())
+
+
+# Errors.
+
+
+def test_the_error_of_a_mean_is_its_standard_error_and_one_text_has_none():
+    assert mean(np.array([1.0, 3.0])).standard_error == pytest.approx(1.0)
+    assert math.isnan(mean(np.array([1.0])).standard_error)
+    assert math.isnan(jackknife(lambda rows: 1.0, 1))
+    assert math.isnan(
+        measure(torch.zeros(1, 16).long(), torch.zeros(1, 16).long(), np.zeros(20, np.uint8), QualitySpec(), 1)[
+            "js_2"
+        ].standard_error
+    )
+
+
+@pytest.mark.parametrize("n", [2, 7, 20, 40, 47])
+def test_the_jackknife_of_a_mean_is_its_standard_error(n):
+    """Exactly, where each group is one text; over 2,000 redraws to 3 % where groups are larger or some stay in."""
+    values = np.random.default_rng(n).standard_normal((2000, n))
+    found = np.array([jackknife(lambda rows, x=x: float(x[rows].mean()), n) for x in values[: 1 if n <= 20 else None]])
+    if n <= 20:
+        assert found[0] == pytest.approx(values[0].std(ddof=1) / math.sqrt(n))
+    else:
+        assert math.sqrt((found**2).mean()) == pytest.approx(1 / math.sqrt(n), rel=0.03)
+
+
+@pytest.mark.parametrize("metric", ["js_1", "js_2"])
+@pytest.mark.parametrize("n", [40, 50])
+def test_jackknife_errors_are_the_spread_over_redrawn_texts(metric, n):
+    """Texts that lean to sides of their own, so that tokens are not independent; to 25 %: four errors of the spread of
+    150 redraws, which is known to 6 %."""
+    claimed, spread = claimed_and_seen(metric, n, draw(200, 24, 4, seed=10_000))
+    assert claimed == pytest.approx(spread, rel=0.25)
+
+
+@pytest.mark.parametrize("metric", ["distinct_2", "js_1", "js_2"])
+def test_jackknife_errors_of_pairs_are_no_smaller_than_the_spread(metric):
+    """Rare n-grams, and texts of the held-out law: the jackknife's variance may be twice the true one, not below it."""
+    claimed, spread = claimed_and_seen(metric, 40, draw(2000, 24, 6, seed=10_000, tilt=1.0))
+    assert 0.85 < claimed / spread < math.sqrt(2) * 1.25, (claimed, spread)
+
+
+def claimed_and_seen(metric, n, others):
+    """The jackknife error of a metric of n texts, and the spread of its value over 150 redraws of them."""
+
+    def estimated(seed):
+        vocab = 40 if metric.startswith("distinct") else 6  # of 6 tokens all bigrams would be seen each time
+        grams, real = numbered(int(metric[-1]), draw(n, 24, vocab, seed, tilt=1.0), others)
+        return distinct(grams) if metric.startswith("distinct") else divergence(grams, real)
+
+    found = [estimated(seed) for seed in range(150)]
+    claimed = math.sqrt(np.mean([each.standard_error**2 for each in found]))
+    return claimed, np.std([each.value for each in found], ddof=1)
+
+
+def test_the_error_of_generative_perplexity_is_its_spread_over_redraws():
+    rng = np.random.default_rng(0)
+    tokens = torch.from_numpy(rng.integers(10, 40, (400, 60)))
+    nats = torch.from_numpy(rng.normal(2.0, 0.3, (400, 60))) * tokens
+    for metric in (gen_ppl, gen_ppl_mean):
+        found = [metric(nats[i], tokens[i]) for i in range(400)]
+        claimed = math.sqrt(np.mean([each.standard_error**2 for each in found]))
+        assert claimed == pytest.approx(np.std([each.value for each in found]), rel=0.12)  # known to 3.5 %
+
+
+@pytest.mark.parametrize("n", [2, 21, 47, 1000])
+def test_the_jackknife_takes_the_number_of_texts_for_no_spread(n):
+    assert jackknife(lambda rows: float(len(rows)), n) == 0
+
+
+def test_pooled_gives_the_statistic_of_all_texts():
+    assert astuple(pooled(lambda rows: float(len(rows)), 5)) == (5.0, 0.0, 0.0, 5)
+
+
+# Refusals.
+
+
+def test_what_cannot_be_measured_is_refused_with_the_way_out():
+    texts, train = torch.zeros(2, 12).long(), np.zeros(50, np.uint8)
+    with pytest.raises(
+        ValueError, match=r"12 tokens hold no 16 in a row .* lower evaluation.quality.copied to at most 12"
+    ):
+        measure(texts, texts, train, QualitySpec(), 1)
+    assert QualitySpec(copied=12).why_not(12) is None
+    with pytest.raises(ValueError, match="3 tokens hold no 4-gram"):
+        measure(texts[:, :3], texts, train, QualitySpec(copied=2), 1)
+    with pytest.raises(ValueError, match="3 tokens hold no 4-gram"):
+        measure(texts, texts[:, :3], train, QualitySpec(copied=2), 1)
+
+
+def test_nats_that_give_no_perplexity_are_refused():
+    for metric in (gen_ppl, gen_ppl_mean):
+        with pytest.raises(ValueError, match="1 of 2 texts have no token"):
+            metric(torch.tensor([1.0, 0.0]), torch.tensor([3, 0]))
+        for wrong in (math.inf, math.nan, 1e5):
+            with pytest.raises(ArithmeticError, match="no perplexity"):
+                metric(torch.tensor([1.0, wrong]), torch.tensor([3, 3]))
+
+
+def test_mauve_needs_a_scorer():
+    with pytest.raises(ValidationError, match=r"give evaluation\.quality\.scorer"):
+        QualitySpec(mauve=True)
+    assert QualitySpec(mauve=True, scorer={"kind": "trained"}).mauve
+    assert QualitySpec().science() == {}
+
+
+# MAUVE.
+
+
+def features(count, seed, shift=0.0, width=8):
+    centres = np.random.default_rng(99).standard_normal((4, width)) * 3
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(centres[rng.integers(0, 4, count)] + rng.standard_normal((count, width)) + shift).float()
+
+
+@needs_mauve
+def test_mauve_is_near_one_for_one_law_and_near_zero_for_far_ones():
+    texts, held_out = features(300, 0), features(300, 1)
+    near, far = mauve(texts, held_out, 0), mauve(texts, held_out + torch.tensor([50.0, -50] * 4), 0)
+    assert near.value > 0.9
+    assert far.value < 0.05
+    assert (near.n, near) == (300, mauve(texts, held_out, 0))
+    assert mauve(texts, texts, 0).value == pytest.approx(1)
+    assert mauve(texts, held_out, 1).value != near.value
+
+
+@needs_mauve
+def test_the_jackknife_of_mauve_leaves_out_each_text_in_fixed_clusters():
+    library = mauve_module._library()
+    found = library.compute_mauve(p_features=features(120, 0, 0.5).numpy(), q_features=features(150, 1).numpy(), seed=3)
+    assert mauve_module._area(library, found.p_hist, found.q_hist) == pytest.approx(found.mauve)
+    labels = np.repeat(np.arange(len(found.p_hist)), np.rint(found.p_hist * 120).astype(int))
+
+    def statistic(rows):
+        kept = np.bincount(labels[rows], minlength=len(found.p_hist)) / len(rows)
+        return mauve_module._area(library, kept, found.q_hist)
+
+    claimed = mauve_module._jackknife(library, found.p_hist, found.q_hist, 120)
+    assert claimed == pytest.approx(jackknife(statistic, 120, groups=120))
+
+
+@needs_mauve
+def test_the_error_of_mauve_is_its_spread_over_redrawn_texts():
+    """To a factor 1.6: clusters move with the texts, which the jackknife in fixed clusters does not see."""
+    held_out = features(200, 1000, shift=0.5)
+    found = [mauve(features(200, seed), held_out, seed) for seed in range(30)]
+    spread = np.std([each.value for each in found], ddof=1)
+    claimed = math.sqrt(np.mean([each.standard_error**2 for each in found]))
+    assert 1 / 1.6 < claimed / spread < 1.6, (claimed, spread)
+
+
+def test_mauve_of_few_texts_or_of_broken_features_is_refused():
+    few, many = features(FEWEST - 1, 0), features(FEWEST, 1)
+    for pair in ((few, many), (many, few)):
+        with pytest.raises(ValueError, match=f"below {FEWEST} of each"):
+            mauve(*pair, 0)
+    with pytest.raises(ValueError, match="not all finite"):
+        mauve(many, many * math.nan, 0)
+
+
+def test_without_the_library_the_way_to_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mauve.compute_mauve", None)
+    with pytest.raises(ImportError, match=r'pip install "diffusion-bench\[quality\]"'):
+        mauve(features(FEWEST, 0), features(FEWEST, 1), 0)
