@@ -1,0 +1,241 @@
+"""Quality from a suite to its table: scorers of every kind, controls, trajectories, and what a failure costs."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import cell as record
+from bench import load
+from bench.cli import BAD_USE, DONE, FAILED, main
+from bench.plan import plan
+from bench.quality import JUDGED
+from bench.quality.controls import CONTROLS
+from bench.results import read
+from bench.run import folder_of
+from bench.suite import read as read_suite
+from bench.trajectory import decode
+from tests.stories import stories
+
+SUITE = """\
+question: Are the texts any good?
+data: {source: pydoc, length: 32, reserve: 0.2}
+network: {preset: micro, layers: 1, width: 16, heads: 2}
+budget: {steps: 4}
+training: {batch_size: 8, validations: 1, validation_sequences: 4, validation_draws: 2}
+arms:
+  - {label: AR, method: ar}
+  - {label: MDLM, method: mdlm}
+seeds: [0]
+evaluation:
+  bound: {draws: 2, replicates: 2, sequences: 8}
+  samples:
+    - {count: 12, calls: 4}
+    - {count: 6, calls: 8, temperature: 0.5, arms: [MDLM]}
+  quality: {scorer: SCORER}
+  trajectories: {count: 2, calls: 4}
+execution: {device: cpu}
+"""
+TRAINED = "{kind: trained, steps: 3}"
+
+
+ALONE = ("  - {label: AR, method: ar}\n", "")  # MDLM is the only arm
+
+
+def written(folder: Path, scorer: str = TRAINED, **changes: str) -> Path:
+    """The suite with another scorer, and with lines replaced."""
+    text = SUITE.replace("SCORER", scorer)
+    for old, new in changes.values() if changes else ():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "texts.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> Path:
+    """The folder of runs of the suite with a scorer of its own."""
+    folder = tmp_path_factory.mktemp("quality")
+    assert main(["run", str(written(folder)), "--runs", str(folder / "runs")]) == DONE
+    return folder / "runs"
+
+
+def test_every_way_and_every_control_has_every_metric_with_its_error_and_protocol(ran):
+    table = load(ran)
+    rows = table[table["stage"] == "quality"]
+    assert set(rows["status"]) == {"done"}
+    expected = set(JUDGED) - {"mauve", "sample_nats_per_token"}
+    ways = {"AR": {"left to right"}, "MDLM": {"ancestral, 4 calls", "ancestral, 8 calls, temperature 0.5"}}
+    for arm, of_arm in ways.items():
+        mine = rows[rows["arm"] == arm]
+        assert set(mine["way"]) == of_arm
+        for way in of_arm:
+            there = mine[mine["way"] == way]
+            assert set(there["metric"]) == expected
+            assert set(there["n"]) == {6 if "8 calls" in way else 12}
+            assert there["standard_error"].notna().all()
+    assert set(rows.loc[rows["role"] == "control", "arm"]) == set(CONTROLS)
+    for name in CONTROLS:
+        there = rows[rows["arm"] == name]
+        assert (set(there["metric"]), set(there["way"]), set(there["role"])) == (expected, {""}, {"control"})
+    scored = rows.loc[rows["metric"] == "gen_ppl", "protocol"]
+    assert scored.str.contains("perplexity under AR of this suite (3 steps, seed 1000003)", regex=False).all()
+    warm = rows[rows["way"] == "ancestral, 8 calls, temperature 0.5"].iloc[0]
+    assert (warm["policy"], warm["temperature"], warm["role"]) == ("ancestral", 0.5, "arm")
+    copied = rows[(rows["arm"] == "copied text") & (rows["metric"] == "copied")]
+    assert copied["value"].tolist() == [1.0]
+
+
+def test_the_scorer_is_trained_on_what_no_arm_sees_and_is_no_arm(ran):
+    planned = plan(read_suite(ran.parent / "texts.yaml"))
+    scorer, controls = planned.judges
+    arms = [cell for cell in planned.cells if cell.method == "ar"]
+    assert (scorer.role, controls.role, scorer.steps) == ("scorer", "control", 3)
+    assert scorer.id not in {cell.id for cell in planned.cells}
+    assert record.read_json(folder_of(ran, scorer) / "job.json")["part"] == "reserve"
+    seen = [record.read_json(folder_of(ran, cell) / "train" / "result.json")["epochs"] for cell in (scorer, *arms)]
+    assert seen[0] * 4 / 3 == pytest.approx(4 * seen[1], rel=1e-3)  # 0.2 of the text beside 0.8 of it, 3 steps beside 4
+    for report in ("table.md", "table.tex", "table.csv"):
+        assert "scorer" not in (ran / "reports" / "texts" / report).read_text()
+
+
+def test_trajectories_lead_from_the_first_call_to_the_text(ran):
+    kept = read(ran, "texts").trajectories
+    assert [(each["arm"], each["network_calls"]) for each in kept] == [("AR", 32), ("MDLM", 4)]
+    for each in kept:
+        assert len(each["texts"]) == 2
+        frames = torch.stack([decode(text) for text in each["texts"]])
+        assert frames.shape == (2, each["network_calls"] + 1, 32)
+        assert (frames[:, 0] == 27).all()
+        assert (frames[:, -1] < 27).all()
+        assert len(each["symbols"]) == 27
+    assert (frames[:, 1:] == frames[:, :-1]).logical_or(frames[:, :-1] == 27).all()
+
+
+def test_the_same_suite_does_nothing_again_and_other_quality_neither_trains_nor_draws(ran, capsys):
+    path = ran.parent / "texts.yaml"
+    before = {file: file.stat().st_mtime_ns for file in ran.glob("cells/*/*/result.json")}
+    other = ran.parent / "other"
+    other.mkdir(exist_ok=True)
+    suite = written(other, TRAINED.replace("}", "}, copied: 8"))
+    assert main(["run", str(suite), "--runs", str(ran)]) == DONE
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    new = {file.parent.name.split("-")[0] for file in ran.glob("cells/*/*/result.json") if file not in before}
+    assert new == {"quality", "controls"}
+    assert main(["run", str(path), "--runs", str(ran)]) == DONE
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    return stories(tmp_path / "stories")
+
+
+def test_an_outside_scorer_scores_texts_and_says_its_name(model, tmp_path):
+    suite = written(tmp_path, "{kind: huggingface, model: stories}", arms=ALONE)
+    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    table = load(tmp_path / "runs")
+    assert "scorer" not in set(table["role"])
+    found = table[table["metric"] == "gen_ppl"].set_index(["arm", "way"])
+    assert found["protocol"].str.contains("stories (local folder)", regex=False).all()
+    values = found["value"]
+    assert values["data", ""] < values["shuffled text", ""]
+    assert values["data", ""] < values["MDLM", "ancestral, 4 calls"]
+
+
+def test_a_scorer_whose_weights_are_cut_off_loses_nothing_and_can_be_put_right(model, tmp_path, capsys):
+    suite, runs = written(tmp_path, "{kind: huggingface, model: stories}", arms=ALONE), tmp_path / "runs"
+    whole = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert main(["run", str(suite), "--runs", str(runs)]) == FAILED
+    table = load(runs)
+    states = table.groupby("stage")["status"].agg(set).to_dict()
+    assert states["quality"] == {"failed"}
+    assert all(states[stage] == {"done"} for stage in ("train", "bound", "samples", "trajectories"))
+    reasons = table.loc[table["stage"] == "quality", "reason"]
+    assert reasons.str.contains("stories").all()
+    page = (runs / "reports" / "texts" / "index.html").read_text()
+    assert "Incomplete" in page
+    texts = {file: file.read_bytes() for file in runs.glob("cells/*/samples-*/result.json")}
+    assert len(texts) == 2
+    (model / "model.safetensors").write_bytes(whole)
+    assert main(["run", str(suite), "--runs", str(runs)]) == DONE  # other weights are another scorer
+    assert {file: file.read_bytes() for file in texts} == texts
+    table = load(runs)
+    assert set(table["status"]) == {"done"}
+
+
+def test_a_scorer_that_goes_away_after_planning_is_a_failure_with_its_reason(model, tmp_path, capsys):
+    suite, runs = written(tmp_path, "{kind: huggingface, model: stories}", arms=ALONE), tmp_path / "runs"
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "vocab_size": 300}))
+    assert main(["run", str(suite), "--runs", str(runs)]) == FAILED
+    table = load(runs)
+    assert set(table.loc[table["stage"] == "quality", "status"]) == {"failed"}
+    assert table.loc[table["stage"] == "samples", "status"].eq("done").all()
+
+
+@pytest.mark.parametrize(
+    ("scorer", "changes", "place", "words"),
+    [
+        (
+            "{kind: huggingface, model: nowhere}",
+            {},
+            "15:",
+            r"there is no folder \S+nowhere; for a model of the Hugging",
+        ),
+        ("{kind: cell, path: nowhere}", {}, "15:", r"nowhere is no cell \(it holds no job.json\)"),
+        ("{kind: trained}", {"a": (", reserve: 0.2", "")}, "15:", "needs data that no arm sees; give data.reserve"),
+        ("{kind: trained, seed: 0}", {}, "15:", "the scorer's seed 0 is one of the arms'"),
+        ("{kind: trainde}", {}, "15:", "evaluation.quality.scorer.kind is 'trainde'; did you mean \"trained\"?"),
+        ("{kind: trained, step: 3}", {}, "15:", 'unknown key "step"; did you mean "steps"?'),
+        ("null, mauve: true", {}, "15:", "mauve compares features of a scorer, and there is none"),
+        (TRAINED, {"a": ("length: 32", "length: 12")}, "15:", "hold no 16 in a row that could be copied; lower"),
+        (TRAINED, {"a": ("{count: 2, calls: 4}", "{count: 2, calls: 4, length: 64}")}, "16:", "cannot be kept call by"),
+        (TRAINED, {"a": ("{count: 2, calls: 4}", "{count: 2, calls: 4, arms: [MDLN]}")}, "16:", 'did you mean "MDLM"'),
+    ],
+)
+def test_what_cannot_be_measured_is_told_at_planning_with_its_place(scorer, changes, place, words, tmp_path, capsys):
+    suite = written(tmp_path, scorer, **changes)
+    assert main(["plan", str(suite), "--runs", str(tmp_path / "runs")]) == BAD_USE
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1, told
+    assert told[0].startswith(f"{suite}:{place}")
+    assert re.search(words, told[0]), told[0]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_quality_needs_samples(tmp_path, capsys):
+    suite = written(tmp_path)
+    lines = suite.read_text().splitlines(keepends=True)
+    suite.write_text(
+        "".join(line for line in lines if "samples:" not in line and "count: 12" not in line and "0.5" not in line)
+    )
+    assert main(["plan", str(suite)]) == BAD_USE
+    assert "quality is measured of samples, and there are none" in capsys.readouterr().err
+
+
+def test_a_synthetic_source_says_how_likely_texts_and_controls_are(tmp_path):
+    suite = written(
+        tmp_path,
+        "null, copied: 6",
+        arms=ALONE,
+        data=("{source: pydoc, length: 32, reserve: 0.2}", "{source: markov, length: 12, train: 400, reserve: 0.2}"),
+    )
+    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    table = load(tmp_path / "runs")
+    nats = table[(table["metric"] == "sample_nats_per_token") & (table["stage"] == "quality")].set_index("arm")["value"]
+    assert set(nats.index) == {"MDLM", *CONTROLS}
+    assert nats["data"] < nats["shuffled text"]
+
+
+def test_a_cell_of_another_suite_may_score(ran, tmp_path):
+    planned = plan(read_suite(ran.parent / "texts.yaml"))
+    shutil.copytree(folder_of(ran, planned.cells[0]), tmp_path / "judge")
+    suite = written(tmp_path, "{kind: cell, path: judge}", arms=ALONE)
+    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    table = load(tmp_path / "runs")
+    assert table.loc[table["metric"] == "gen_ppl", "protocol"].str.contains("cell judge").all()
