@@ -38,29 +38,28 @@ from methods.method import Method
 
 
 def costs(suite: Suite, cell: Cell) -> dict[str, float]:
-    """The FLOPs of each stage of a cell, by its name; those of training include its validations.
+    """The FLOPs of each stage of a cell, by its folder; those of training include its validations.
 
-    A scorer that comes from outside has none that could be told beforehand: quality counts as 0.
+    A scorer has none that could be told for all: quality and controls count as 0.
     """
+    priced = dict.fromkeys((stage.folder for stage in cell.stages), 0.0)
     if cell.role == "control":
-        return {"controls": 0.0}
+        return priced
     spec, there = suite.spec, suite.facts.sequences
     price = Price(build(cell.method, suite.facts.vocab_size, **cell.options), spec.network.shape(), spec.data.length)
     training, bound = spec.training, spec.evaluation.bound
-    validation = price.bound(min(training.validation_sequences, there["valid"]), training.validation_draws)
-    steps = cell.steps * price.step(training.batch_size, spec.execution.accumulate)
-    found = {
-        "train": steps + min(cell.steps, training.validations) * validation,
-        "bound": price.bound(min(bound.sequences or math.inf, there[bound.split]), bound.draws, bound.replicates),
-    }
-    if cell.role == "scorer":
-        return found
-    ways = {"samples": spec.evaluation.samplers(cell.arm), "trajectories": spec.evaluation.watched(cell.arm)}
-    for stage, drawn in ways.items():
-        if drawn:
-            priced = (price.samples(each.count, each.calls) * windows(each, spec.data.length) for each in drawn)
-            found[stage] = float(sum(priced))
-    return found | ({"quality": 0.0} if spec.evaluation.quality else {})
+    for stage in cell.stages:
+        if stage.name == "train":
+            validation = price.bound(min(training.validation_sequences, there["valid"]), training.validation_draws)
+            steps = cell.steps * price.step(training.batch_size, spec.execution.accumulate)
+            priced[stage.folder] = steps + min(cell.steps, training.validations) * validation
+        elif stage.name == "bound":
+            sequences = min(bound.sequences or math.inf, there[bound.split])
+            priced[stage.folder] = price.bound(sequences, bound.draws, bound.replicates)
+        elif stage.name in ("samples", "trajectories"):
+            way = SamplesSpec.model_validate(stage.block)
+            priced[stage.folder] = price.samples(way.count, way.calls) * windows(way, spec.data.length)
+    return priced
 
 
 def windows(samples: SamplesSpec, window: int) -> int:

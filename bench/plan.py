@@ -11,7 +11,7 @@ from bench.quality.spec import QualitySpec
 from bench.scorers import Trained
 from bench.spec import ArmSpec, Budget
 from bench.suite import Suite
-from methods import PLUGINS, describe
+from methods import PLUGINS, build, describe
 
 Role = Literal["arm", "scorer", "control"]
 
@@ -117,7 +117,7 @@ def _judged_by(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...]) -> 
 def _cell(suite: Suite, arm: ArmSpec, seed: int, judges: tuple[Cell, ...]) -> Cell:
     steps, tokens, science = _science(suite, arm, seed, suite.spec.budget, {})
     id = digest(science)
-    stages = _stages(suite, arm.label, id, judges)
+    stages = _stages(suite, arm, id, judges)
     return Cell(id, arm.label, arm.method, arm.options, seed, steps, tokens, stages, science)
 
 
@@ -149,12 +149,13 @@ def _science(
     return steps, steps * tokens_per_step, science
 
 
-def _stages(suite: Suite, arm: str, id: str, judges: tuple[Cell, ...]) -> tuple[Stage, ...]:
+def _stages(suite: Suite, arm: ArmSpec, id: str, judges: tuple[Cell, ...]) -> tuple[Stage, ...]:
     """What is done to a cell: whatever judges its texts comes last, so that its failure costs nothing."""
     evaluation, quality = suite.spec.evaluation, suite.spec.evaluation.quality
     blocks: list[tuple[str, Block]] = [("bound", evaluation.bound)]
-    blocks += [("samples", block) for block in evaluation.samplers(arm)]
-    blocks += [("trajectories", block) for block in evaluation.watched(arm)]
+    causal = build(arm.method, suite.facts.vocab_size, **arm.options).needs.causal
+    for name, ways in (("samples", evaluation.samplers(arm.label)), ("trajectories", evaluation.watched(arm.label))):
+        blocks += [(name, way.for_causal() if causal else way) for way in ways]
     later = {
         stage.id: stage for stage in (_later(name, id, b.science(), b.model_dump(mode="json")) for name, b in blocks)
     }

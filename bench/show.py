@@ -17,7 +17,7 @@ from bench.run import folder_of
 if TYPE_CHECKING:
     from bench.results import Record
 
-Costs = dict[str, float]  # FLOPs of a cell's stages
+Costs = dict[str, float]  # FLOPs of a cell's stages, by their folders
 
 SUSTAINED = {  # FLOPs a second over a whole run: an assumption, for a first idea of how long it takes
     "cuda": (100e12, "100 TFLOP/s, one GPU in bfloat16"),
@@ -87,7 +87,7 @@ def _states(folder: Path, cell: Cell) -> str:
 
 def _missing(folder: Path, cell: Cell, cost: Costs) -> float:
     """The FLOPs of the stages that have no result."""
-    return sum(cost[stage.name] for stage in cell.stages if record.status(folder, stage.folder)[0] != "done")
+    return sum(cost[stage.folder] for stage in cell.stages if record.status(folder, stage.folder)[0] != "done")
 
 
 def _state(folder: Path, stage: str) -> str:

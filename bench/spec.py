@@ -134,6 +134,10 @@ class SamplesSpec(Block):
         """Whether an arm is sampled so."""
         return self.arms is None or arm in self.arms
 
+    def for_causal(self) -> "SamplesSpec":
+        """The same for a method that makes one call a token however many are asked for, so that it is drawn once."""
+        return self.model_copy(update={"calls": SamplesSpec.model_fields["calls"].default})
+
     def family(self, causal: bool = False) -> str:
         """How, in words, but for the number of calls and the temperature, over which curves are drawn."""
         cuts = {"top_k": self.top_k, "top_p": self.top_p, "tokens": self.length, "stride": self.stride}

@@ -7,18 +7,21 @@ from rich.text import Text
 
 from bench.results import Record
 from reports.formats import format_latex, format_markdown, list_numbers, show
+from reports.frontiers import plot_frontiers
 from reports.learned import plot_learned
 from reports.page import render
 from reports.plots import plot_curves
+from reports.quality import build_quality
 from reports.samplers import build_samplers
 from reports.tables import build_main
+from reports.trajectories import plot_unmasked
 
 
 def report(record: Record, folder: Path) -> None:
     """Writes every report, prints the table and names the page: what `bench run` and `bench report` call."""
     index = write(record, folder)[-1]
     console = Console()
-    for table in filter(None, (build_main(record), build_samplers(record))):
+    for table in filter(None, (build_main(record), build_samplers(record), build_quality(record))):
         show(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
@@ -33,10 +36,14 @@ def write(record: Record, folder: Path) -> list[Path]:
         "table.csv": list_numbers(table).to_csv(index=False, lineterminator="\n"),
         "tidy.csv": record.table.to_csv(index=False, lineterminator="\n"),
     }
-    samplers = build_samplers(record)
-    if samplers:
-        texts["samplers.md"], texts["samplers.tex"] = format_markdown(samplers), format_latex(samplers)
-    figures = plot_curves(record, folder) + plot_learned(record, folder)
+    others = {"samplers": build_samplers(record), "quality": build_quality(record)}
+    for name, other in others.items():
+        if other:
+            texts[f"{name}.md"], texts[f"{name}.tex"] = format_markdown(other), format_latex(other)
+    if whole := build_quality(record, whole=True):
+        texts["quality.csv"] = list_numbers(whole).to_csv(index=False, lineterminator="\n")
+    plots = (plot_curves, plot_learned, plot_frontiers, plot_unmasked)
+    figures = [path for plot in plots for path in plot(record, folder)]
     texts["index.html"] = render(
         record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
     )

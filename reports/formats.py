@@ -18,7 +18,8 @@ from reports.tables import LETTERS, Cell, Estimate, Row, Table
 WORDS = ("Method", "Status")  # the columns that hold words
 REASON = 48  # characters of the status column in the terminal, where longer reasons take several lines
 RAISED = str.maketrans(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
-MATH = {"†": r"\dagger", "±": r"\pm", "↓": r"\downarrow", "×": r"\times"}
+MATH = {"†": r"\dagger", "‡": r"\ddagger", "±": r"\pm", "×": r"\times"}
+MATH |= {"↓": r"\downarrow", "↑": r"\uparrow", "≈": r"\approx"}
 LATEX = {sign: f"${command}$" for sign, command in MATH.items()} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
 LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "|": r"\textbar{}"}
 LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "—": "---"}
@@ -43,7 +44,7 @@ def align(cells: Sequence[Cell], bold: str = "") -> list[str]:
 
 def list_heads(table: Table) -> list[tuple[str, str]]:
     """Title and unit of every column; the status is a column only where some arm is not done."""
-    status = [("Status", "")] * any(row.reason for row in table.rows)
+    status = [("Status", "")] * any(row.reason for row in table.rows + table.references)
     return [("Method", ""), *((column.title, column.unit) for column in table.columns), *status]
 
 
@@ -209,7 +210,7 @@ def list_numbers(table: Table) -> pd.DataFrame:
     records = []
     for row in table.rows + table.references:
         for column, cell in zip(table.columns, row.cells, strict=True):
-            if row.method or cell.estimate:
+            if row.method or row.reason or cell.estimate:
                 number = asdict(cell.estimate or Estimate(math.nan))
                 words = {"status": row.status, "reason": row.reason}
                 records.append({"arm": row.label, "method": row.method, "metric": column.metric} | number | words)

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.results import Record
+from reports.cells import split_arms
 from reports.learned import explain
 from reports.plots import INK, look
+from reports.quality import build_quality
 from reports.samplers import build_samplers
 from reports.tables import (
     LETTERS,
@@ -23,14 +25,22 @@ from reports.tables import (
     build,
     build_main,
     is_tied,
-    split_arms,
     write_compact,
     write_error,
     write_plain,
 )
+from reports.trajectories import list_finals, list_players
 
 SHOWN = 4  # samples of each arm on the page
 FIGURE_SPACE = "\u2007"  # as wide as a digit
+FIGURES = {  # what each figure shows
+    "curves": "Learning curves",
+    "learned": "What was learned for each token",
+    "frontier_calls": "Quality and entropy against network calls",
+    "frontier_seconds": "Quality and entropy against seconds",
+    "frontier_temperature": "Quality against entropy over temperatures",
+    "unmasked": "Tokens changed in each network call",
+}
 
 
 def write_seeds(number: Estimate) -> tuple[str, str]:
@@ -211,27 +221,38 @@ def inline(svg: str, label: str) -> Markup:
     return Markup('<svg role="img" aria-label="{}" ').format(label) + Markup(drawing.removeprefix("<svg "))
 
 
-def list_samples(record: Record) -> list[tuple[Markup, list[str], int]]:
-    """Name, first texts and number of texts of every arm that has samples."""
+def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
+    """The first text of every arm that has samples beside its name, then the second of each, and so on."""
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
-    samples = record.samples.items()
-    return [(format_label(arm, methods.get(arm, "")), texts[:SHOWN], len(texts)) for arm, texts in samples]
+    names = {arm: format_label(arm, methods.get(arm, "")) for arm in record.samples}
+    turns = zip_longest(*(texts[:SHOWN] for texts in record.samples.values()), fillvalue="")
+    return [list(zip(names.values(), texts, strict=True)) for texts in turns]
+
+
+def show_figures(figures: dict[str, str], arms: str) -> dict[str, Markup]:
+    """Every figure with a name for those who do not see it; "" for one that was not made."""
+    labels = {name: f"{title} of {arms or 'no arm'}" for name, title in FIGURES.items()}
+    return {name: inline(figures[name], label) if name in figures else Markup("") for name, label in labels.items()}
 
 
 def render(record: Record, figures: dict[str, str]) -> str:
     """The page as HTML that needs no other file, with the SVG of each figure by its name."""
     loader = PackageLoader("reports")
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    main = build_main(record)
+    main, quality, qualities = build_main(record), build_quality(record), build_quality(record, whole=True)
     return jinja.get_template("page.html.j2").render(
         record=record,
         warning=main.warning,
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
-        curves=inline(figures["curves"], f"Learning curves of {', '.join(split_arms(record)) or 'no arm'}"),
-        learned=inline(figures["learned"], "What was learned for each token") if "learned" in figures else "",
+        figures=show_figures(figures, ", ".join(split_arms(record))),
         meaning=explain(record),
         samples=list_samples(record),
+        quality=format_html(quality) if quality else "",
+        qualities=format_html(qualities) if qualities else "",
+        frontiers=[(name, title) for name, title in FIGURES.items() if name.startswith("frontier")],
+        players=list_players(record),
+        finals=list_finals(record),
         samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
         fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
         breakdown=format_html(build(record, BREAKDOWN, "Where each arm spends its nats")),

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from bench.results import Record
-from reports.tables import find_references, find_score, pool, split_arms
+from reports.cells import split_arms
+from reports.tables import find_references, find_score, pool
 
 INK, FAINT = "#1d2026", "#808080"  # no black: SVG leaves black out, and the page could not turn it
 SETTINGS: dict[Any, Any] = {

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from bench.results import Record
+from reports.cells import choose_arms
 from reports.tables import Column, Estimate, Table, build, has_samplers, write_error
 
 
@@ -24,7 +25,8 @@ def build_samplers(record: Record) -> Table | None:
     """Calls, seconds and, where its law is known, what the source says of the texts; None without several ways."""
     if not has_samplers(record):
         return None
-    drawn = record.table[record.table["stage"] == "samples"]
+    rows = choose_arms(record)
+    drawn = rows[rows["stage"] == "samples"]
     ways = replace(record, table=drawn.assign(arm=drawn["arm"] + ": " + drawn["protocol"]))
     told = set(drawn.loc[drawn["value"].notna() & (drawn["value"] != 0), "metric"])
     table = build(ways, [column for column in COLUMNS if column.metric in told], f"{record.suite}: how texts are drawn")

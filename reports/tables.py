@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from bench.results import Record
+from reports.cells import choose_arms, describe, find_problems, list_others, split_arms, warn
 
-STAGES = ("train", "bound", "samples")
 SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
 LETTERS = "abcdefghijklmnoprstuvwxyz"
 NONE = "—"
@@ -132,13 +132,9 @@ def main_columns(record: Record) -> tuple[Column, ...]:
 
 def has_samplers(record: Record) -> bool:
     """Whether some arm is sampled in several ways, which have a table of their own."""
-    drawn = record.table[record.table["stage"] == "samples"]
+    rows = choose_arms(record)
+    drawn = rows[rows["stage"] == "samples"]
     return bool((drawn.groupby(["arm", "seed"])["protocol"].nunique() > 1).any())
-
-
-def split_arms(record: Record) -> dict[str, pd.DataFrame]:
-    """The rows of each arm by its label, in the order of the suite."""
-    return {str(label): rows for label, rows in record.table.groupby("arm", sort=False)}
 
 
 def pool(rows: pd.DataFrame, planned: int = 0) -> Estimate | None:
@@ -175,37 +171,15 @@ def measure(rows: pd.DataFrame, column: Column) -> Estimate | None:
     return pool(there, planned=rows["seed"].nunique())
 
 
-def find_problems(rows: pd.DataFrame) -> pd.DataFrame:
-    """The first stage that is not done of each cell of an arm, a failure before what is stale."""
-    broken = rows[rows["status"] != "done"]
-    ranked = broken.assign(is_stale=broken["status"] == "stale", order=broken["stage"].map(STAGES.index))
-    return ranked.sort_values(["seed", "is_stale", "order"]).drop_duplicates("seed")
-
-
-def describe(problem: pd.Series) -> str:
-    """A problem in words: "failed: out of memory (train, seed 0)"."""
-    reason = " ".join(str(problem["reason"]).split()) or "no result yet"
-    return f"{problem['status']}: {reason} ({problem['stage']}, seed {problem['seed']})"
-
-
-def warn(record: Record) -> str:
-    """What is wrong with the record as a sentence, "" when it is complete."""
-    if record.state == "complete":
-        return ""
-    states = [status for rows in split_arms(record).values() for status in find_problems(rows)["status"]]
-    total = len(record.table.drop_duplicates(["arm", "seed"]))
-    counts = "".join(f", {states.count(status)} {status}" for status in dict.fromkeys(states))
-    return f"Incomplete: {total - len(states)} of {total} cells are done{counts}."
+def combine(one: Estimate, other: Estimate) -> float:
+    """The standard error of a difference, over seeds and over documents; unknown errors count as zero."""
+    spreads = [(number.error, number.sampling if number.seeds > 1 else 0.0) for number in (one, other)]
+    return math.hypot(*(error for pair in spreads for error in pair if error > 0))
 
 
 def is_tied(one: Estimate, other: Estimate) -> bool:
-    """True when two values differ by at most 1.96 combined standard errors, over seeds and over documents.
-
-    Unknown errors count as zero.
-    """
-    spreads = [(number.error, number.sampling if number.seeds > 1 else 0.0) for number in (one, other)]
-    errors = [error for pair in spreads for error in pair if error > 0]
-    return abs(one.value - other.value) <= 1.96 * math.hypot(*errors)
+    """True when two values differ by at most 1.96 combined standard errors."""
+    return abs(one.value - other.value) <= 1.96 * combine(one, other)
 
 
 def letter_of(note: str, letters: dict[str, str]) -> str:
@@ -306,4 +280,4 @@ def build_main(record: Record) -> Table:
     notes = list(record.data.get("notes", []))
     if len(record.environment) > 1:
         notes.append(f"The cells ran in {len(record.environment)} environments: seconds compare only within one.")
-    return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes)))
+    return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes), *list_others(record)))

@@ -133,4 +133,24 @@ def test_every_stage_of_a_cell_costs_what_is_counted_when_it_is_done(tiny, tmp_p
         "bound": counted(lambda: bound(model, data.sequences("test"), asked.draws, asked.replicates, 0, 64)),
         "samples": counted(lambda: sample(model, 2, data.facts.length, 4, 0)),
     }
-    assert costs(suite, cell) == found
+    assert {stage.name: costs(suite, cell)[stage.folder] for stage in cell.stages} == found
+
+
+def test_each_way_of_drawing_has_its_own_price_and_what_judges_texts_counts_as_nothing(tiny):
+    text = tiny.read_text().replace(
+        "samples: {count: 2, calls: 4}",
+        """samples:
+    - {count: 2, calls: 4, arms: [MDLM]}
+    - {count: 6, calls: 8, arms: [MDLM]}
+  trajectories: {count: 1, calls: 4}
+  quality: {copied: 4}""",
+    )
+    tiny.write_text(text)
+    suite = read(tiny)
+    planned = plan(suite)
+    mdlm = planned.cells[1]
+    found = [(stage.name, costs(suite, mdlm)[stage.folder]) for stage in mdlm.stages]
+    one = dict(found)["trajectories"]
+    assert [cost for name, cost in found if name == "samples"] == [2 * one, 12 * one]
+    assert [cost for name, cost in found if name == "quality"] == [0.0, 0.0]
+    assert set(costs(suite, planned.judges[0]).values()) == {0.0}

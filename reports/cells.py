@@ -1,0 +1,56 @@
+"""The cells of a record: which of them are arms, and what is wrong with those that are not done."""
+
+import pandas as pd
+
+from bench.results import Record
+
+
+def choose_arms(record: Record) -> pd.DataFrame:
+    """The rows of the arms, without those of controls and of the suite's own scorer."""
+    return record.table[record.table["role"] == "arm"]
+
+
+def split_arms(record: Record) -> dict[str, pd.DataFrame]:
+    """The rows of each arm by its label, in the order of the suite."""
+    return {str(label): rows for label, rows in choose_arms(record).groupby("arm", sort=False)}
+
+
+def split_cells(record: Record) -> list[tuple[str, str, pd.DataFrame]]:
+    """Role, name and rows of each arm, of the scorer, and of all controls together, which are one cell."""
+    table = record.table
+    named = table.assign(arm=table["arm"].where(table["role"] == "arm", table["role"]))
+    return [(str(role), str(name), rows) for (role, name), rows in named.groupby(["role", "arm"], sort=False)]
+
+
+def find_problems(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first stage that is not done of each cell of an arm, a failure before what is stale."""
+    broken = rows[rows["status"] != "done"]
+    ranked = broken.assign(is_stale=broken["status"] == "stale")  # the stages stand in their order
+    return ranked.sort_values(["seed", "is_stale"], kind="stable").drop_duplicates("seed")
+
+
+def describe(problem: pd.Series) -> str:
+    """A problem in words: "failed: out of memory (train, seed 0)"."""
+    reason = " ".join(str(problem["reason"]).split()) or "no result yet"
+    return f"{problem['status']}: {reason} ({problem['stage']}, seed {problem['seed']})"
+
+
+def warn(record: Record) -> str:
+    """What is wrong with the record as a sentence, "" when it is complete."""
+    if record.state == "complete":
+        return ""
+    cells = [rows for _, _, rows in split_cells(record)]
+    states = [status for rows in cells for status in find_problems(rows)["status"]]
+    total = sum(rows["seed"].nunique() for rows in cells)
+    counts = "".join(f", {states.count(status)} {status}" for status in dict.fromkeys(states))
+    return f"Incomplete: {total - len(states)} of {total} cells are done{counts}."
+
+
+def list_others(record: Record) -> list[tuple[str, str]]:
+    """What is wrong with the cells that are no arms, as footnotes."""
+    others = [(role, rows) for role, _, rows in split_cells(record) if role != "arm"]
+    return [
+        ("", f"The {role}'s cell: {describe(row)}.")
+        for role, rows in others
+        for _, row in find_problems(rows).iterrows()
+    ]

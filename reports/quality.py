@@ -1,0 +1,235 @@
+"""The table of sample quality: a row for each arm and way of drawing; below, held-out text and what games a metric.
+
+No metric stands alone. A control is text that no network wrote: held-out text, the row "data", or an adversary that is
+made to win one metric. A column that an adversary wins is marked, and the last column says on the whole table how
+unlike held-out text a row is.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.quality.controls import DATA
+from bench.quality.order import JUDGED
+from bench.results import Record
+from reports.cells import choose_arms, warn
+from reports.samplers import write_whole
+from reports.tables import (
+    MEANINGS,
+    NONE,
+    Cell,
+    Column,
+    Estimate,
+    Table,
+    combine,
+    is_tied,
+    make_row,
+    measure,
+    write_column,
+    write_compact,
+    write_error,
+)
+
+STAGES = ("quality", "samples")
+SIGN = "‡"
+ARROWS = {"lower": "↓", "higher": "↑", "nearer": "≈"}
+GRAMS = {n: f"n = {n}" for n in range(1, 5)}
+METRICS = (
+    Column("quality", "gen_ppl", "Generative perplexity", "corpus", write_error),
+    Column("quality", "gen_ppl_mean", "Generative perplexity", "mean of texts", write_error),
+    Column("quality", "sample_nats_per_token", "-log p by the source", "nats per token", write_error),
+    Column("quality", "unigram_entropy", "Unigram entropy", "nats", write_error),
+    *(Column("quality", f"distinct_{n}", "Distinct n-grams", GRAMS[n], write_error) for n in GRAMS),
+    *(Column("quality", f"rep_{n}", "Repeated n-grams", GRAMS[n], write_error) for n in GRAMS),
+    Column("quality", "longest_repeat", "Longest repeat", "tokens", write_error),
+    *(Column("quality", f"js_{n}", "JS divergence, bits", GRAMS[n], write_error) for n in GRAMS),
+    Column("quality", "mauve", "MAUVE", "", write_error),
+    Column("quality", "copied", "Copied", "share", write_error),
+    Column("samples", "network_calls", "Network", "calls", write_whole, is_marked=False),
+    Column("samples", "seconds_per_sequence", "Seconds", "a text", write_error, is_marked=False),
+    Column("samples", "tokens_per_second", "Tokens", "a second", write_compact, is_marked=False),
+)
+SHORT = {
+    *("gen_ppl", "sample_nats_per_token", "unigram_entropy", "rep_4", "js_2", "js_4"),
+    *("mauve", "copied", "network_calls"),
+}
+UNLIKE = Column("quality", "unlike_data", "Unlike data", "columns", write_whole, is_marked=False)
+NOTES = {
+    "bold": "Bold: the best arm of a judged column: ↓ the lowest, ↑ the highest, ≈ the nearest to the row data",
+    "~": "within 1.96 combined standard errors of the best arm, which is bold; unpaired",
+    "unlike": "Unlike data: in how many of the judged columns, all of those in quality.csv, a row differs from held-out"
+    " text by more than 1.96 combined standard errors (1 / n for the error where no two texts differ); and the column"
+    " in which it does so by the most of them",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of all rows by metric: first the arms in each of their ways, then the controls."""
+
+    arms: dict[str, pd.DataFrame]  # label -> rows of the tidy table
+    controls: dict[str, pd.DataFrame]
+    numbers: dict[str, dict[str, Estimate]]  # metric -> label -> number, where it was measured
+
+    @property
+    def groups(self) -> dict[str, pd.DataFrame]:
+        return self.arms | self.controls
+
+
+def find(rows: pd.DataFrame, metric: str) -> Estimate | None:
+    """The number of a row, from the first stage that has it."""
+    found = (measure(rows, Column(stage, metric, "", "", write_error)) for stage in STAGES)
+    return next((number for number in found if number), None)
+
+
+def split_ways(record: Record) -> dict[str, pd.DataFrame]:
+    """The rows on texts of each arm and way whose quality is measured, by "arm: way", in the order of the suite."""
+    drawn = choose_arms(record)
+    drawn = drawn[drawn["stage"].isin(["samples", "quality"])]
+    ways = {(arm, way): rows for (arm, way), rows in drawn.groupby(["arm", "way"], sort=False)}
+    return {
+        f"{arm}: {way}" if way else str(arm): rows
+        for (arm, way), rows in ways.items()
+        if (rows["stage"] == "quality").any()
+    }
+
+
+def split_controls(record: Record) -> dict[str, pd.DataFrame]:
+    """The rows of each control by its name."""
+    controls = record.table[record.table["role"] == "control"]
+    return {str(name): rows for name, rows in controls.groupby("arm", sort=False)}
+
+
+def read_quality(record: Record) -> Measured:
+    """All that is measured of texts."""
+    arms, controls = split_ways(record), split_controls(record)
+    numbers: dict[str, dict[str, Estimate]] = {}
+    for column in METRICS:
+        for label, rows in (arms | controls).items():
+            if number := find(rows, column.metric):
+                numbers.setdefault(column.metric, {})[label] = number
+    return Measured(arms, controls, numbers)
+
+
+def lose(metric: str, numbers: dict[str, Estimate]) -> dict[str, Estimate]:
+    """How bad each number is, lower is better; nothing where no way of judging is known, or the row data is missing."""
+    better, data = JUDGED.get(metric), numbers.get(DATA)
+    if better is None or (better == "nearer" and data is None):
+        return {}
+    target = data.value if data else 0.0
+    worth = {"lower": lambda value: value, "higher": lambda value: -value, "nearer": lambda value: abs(value - target)}
+    return {label: replace(number, value=worth[better](number.value)) for label, number in numbers.items()}
+
+
+def find_winners(metric: str, measured: Measured) -> list[str]:
+    """The adversaries that are better in a column than every arm."""
+    losses = lose(metric, measured.numbers[metric])
+    arms = [loss.value for label, loss in losses.items() if label in measured.arms]
+    adversaries = {label: loss.value for label, loss in losses.items() if label in measured.controls and label != DATA}
+    return [label for label, loss in adversaries.items() if arms and loss < min(arms)]
+
+
+def crown(cells: dict[str, Cell], metric: str, measured: Measured) -> dict[str, Cell]:
+    """The cells of a judged column with its best arm in bold and ~ at the arms that tie with it."""
+    losses = {label: loss for label, loss in lose(metric, measured.numbers[metric]).items() if label in measured.arms}
+    crowned = dict(cells)
+    for label, loss in losses.items():
+        best = min(losses.values(), key=lambda other: other.value)
+        is_best = loss.value == best.value
+        tie = "~" * (is_tied(loss, best) and not is_best)
+        crowned[label] = replace(cells[label], best=is_best, marks=tie + cells[label].marks)
+    return crowned
+
+
+def head(column: Column, measured: Measured) -> Column:
+    """The column with which way it is judged, the sign of an adversary's win, and where MAUVE's features come from."""
+    metric = column.metric
+    unit = f"{column.unit} {ARROWS[JUDGED[metric]]}".strip() if metric in JUDGED else column.unit
+    if metric == "mauve":
+        protocols = {number.protocol for number in measured.numbers[metric].values()}
+        sources = {
+            found.group(1) for protocol in protocols if (found := re.search(r"features of (.+?) beside", protocol))
+        }
+        unit = f"{' or '.join(sorted(sources))} {unit}".strip()
+    return replace(column, unit=unit + SIGN * bool(find_winners(metric, measured)))
+
+
+def write_numbers(column: Column, measured: Measured, letters: dict[str, str]) -> dict[str, Cell]:
+    """The cells of a column by the label of their row."""
+    numbers = [measured.numbers[column.metric].get(label) for label in measured.groups]
+    cells = dict(zip(measured.groups, write_column(column, numbers, letters), strict=True))
+    return crown(cells, column.metric, measured)
+
+
+def tell_apart(one: Estimate, other: Estimate) -> float:
+    """How many combined standard errors lie between two numbers; 1 / n for the error where neither has shown any."""
+    error = combine(one, other) or 1 / max(1, one.documents, other.documents)
+    return abs(one.value - other.value) / error
+
+
+def compare(label: str, measured: Measured) -> Cell:
+    """In how many of the judged columns a row is unlike held-out text, and the one in which it is by the most."""
+    judged = {m: n for m, n in measured.numbers.items() if m in JUDGED and label in n and DATA in n}
+    if not judged or label == DATA:
+        return Cell("" if label == DATA else NONE)
+    distances = {metric: tell_apart(numbers[label], numbers[DATA]) for metric, numbers in judged.items()}
+    unlike = [metric for metric, distance in distances.items() if distance > 1.96]
+    worst = f": {max(distances, key=lambda metric: distances[metric]).replace('_', ' ')}" if unlike else ""
+    return Cell(f"{len(unlike)} of {len(judged)}{worst}", estimate=Estimate(len(unlike)))
+
+
+def count_texts(measured: Measured) -> str:
+    """How many texts the numbers of each row are from."""
+    counts: dict[str, list[str]] = {}
+    for label in measured.groups:
+        there = [numbers[label] for numbers in measured.numbers.values() if label in numbers]
+        if number := max(there, key=lambda number: number.documents, default=None):
+            seeds = f" of each of {number.seeds} seeds" * (number.seeds > 1)
+            counts.setdefault(f"{number.documents}{seeds}", []).append(label)
+    if len(counts) == 1:
+        return f"Each row: {next(iter(counts))} texts."
+    said = [f"{count} ({', '.join(labels)})" for count, labels in counts.items()]
+    return f"Texts: {'; '.join(said)}." * bool(said)
+
+
+def explain(columns: Sequence[Column], measured: Measured, cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """The footnotes: what is bold, tied, won by an adversary and unlike data, how many texts, and the protocol."""
+    metrics = [column.metric for column in columns if column.metric in measured.numbers]
+    won: dict[str, list[str]] = {}
+    for metric in metrics:
+        won.setdefault(" and ".join(f"the {name}" for name in find_winners(metric, measured)), []).append(metric)
+    said = [f"{', '.join(of).replace('_', ' ')} by {winners}" for winners, of in won.items() if winners]
+    notes = [("", NOTES["bold"])] * any(cell.best for cell in cells)
+    notes += [("~", NOTES["~"])] * any("~" in cell.marks for cell in cells)
+    notes += [("±", MEANINGS["±"])] * any(cell.error for cell in cells)
+    notes += [(SIGN, f"won by an adversary, and alone says nothing: {'; '.join(said)}")] * bool(said)
+    notes += [("", NOTES["unlike"])] * (columns[-1] is UNLIKE) + [("", count_texts(measured))]
+    marked = [column.metric for column in columns if column.is_marked and column.metric in metrics]
+    protocols = [{number.protocol for number in measured.numbers[metric].values()} for metric in marked]
+    one = dict.fromkeys(next(iter(found)) for found in protocols if len(found) == 1)
+    return [note for note in notes if note[1]] + [("", f"Protocol: {protocol}.") for protocol in one if protocol]
+
+
+def build_quality(record: Record, whole: bool = False) -> Table | None:
+    """Quality of the texts of every arm, way and control in the columns that were measured; None where none was to be.
+
+    Every one of them if `whole`, else those that fit on a screen.
+    """
+    measured = read_quality(record)
+    if not measured.groups:
+        return None
+    there = [column for column in METRICS if column.metric in measured.numbers]
+    columns = there if whole else [column for column in there if column.metric in SHORT]
+    letters: dict[str, str] = {}
+    written = [write_numbers(column, measured, letters) for column in columns]
+    written.append({label: compare(label, measured) for label in measured.groups})
+    heads = [*(head(column, measured) for column in columns), UNLIKE]
+    arms, controls = (
+        tuple(make_row(label, rows, tuple(cells[label] for cells in written)) for label, rows in part.items())
+        for part in (measured.arms, measured.controls)
+    )
+    notes = explain(heads, measured, [cell for row in arms + controls for cell in row.cells])
+    notes += [(letter, note) for note, letter in letters.items()]
+    return Table(f"{record.suite}: quality of the texts", warn(record), tuple(heads), arms, controls, tuple(notes))
