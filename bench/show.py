@@ -1,6 +1,7 @@
 """Plans and their states on the terminal."""
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,9 +81,18 @@ def _table(plan: Plan, runs: Path, priced: dict[str, Costs]) -> Table:
 
 def _states(folder: Path, cell: Cell) -> str:
     """The states of a cell's stages; one word where all are the same."""
-    states = {stage.name: _state(folder, stage.folder) for stage in cell.stages}
-    alike = len(set(states.values())) == 1
-    return next(iter(states.values())) if alike else ", ".join(f"{name} {state}" for name, state in states.items())
+    states: dict[str, list[str]] = {}
+    for stage in cell.stages:
+        states.setdefault(stage.name, []).append(_state(folder, stage.folder))
+    every = {state for of_name in states.values() for state in of_name}
+    return every.pop() if len(every) == 1 else ", ".join(f"{name} {_joined(each)}" for name, each in states.items())
+
+
+def _joined(states: list[str]) -> str:
+    """The state of all stages of a name, or of how many of them each is."""
+    count = Counter(states)
+    parts = (f"{number} of {len(states)} {state}" for state, number in count.items())
+    return states[0] if len(count) == 1 else " and ".join(parts)
 
 
 def _missing(folder: Path, cell: Cell, cost: Costs) -> float:

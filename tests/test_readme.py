@@ -11,6 +11,8 @@ import pytest
 
 from bench.cli import BAD_USE, DONE, FAILED, INCOMPLETE, INTERRUPTED, main
 from bench.policies import POLICIES
+from bench.quality import CONTROLS, JUDGED, QualitySpec
+from bench.scorers import SCORERS
 from methods import METHODS, SCHEDULES, parameters
 from tests.conftest import ROOT
 
@@ -83,6 +85,33 @@ def test_every_policy_and_setting_has_its_row(name):
         assert f"`{setting}`" in row
     assert ("changed" in row) == (POLICIES[name].fidelity == "changed")
     assert ("exact" in row) == (POLICIES[name].fidelity == "exact")
+
+
+QUALITY = (ROOT / "bench" / "quality" / "README.md").read_text()
+
+
+def test_every_metric_scorer_and_control_of_quality_is_explained():
+    rows = [line for line in QUALITY.splitlines() if line.startswith("|")]
+    for metric in JUDGED:
+        name = re.sub(r"_[1-4]$", "_1", metric)
+        (row,) = (row for row in rows if row.startswith(f"| `{name}`"))
+        assert row.endswith({"lower": "| lower |", "higher": "| higher |", "nearer": "| as data |"}[JUDGED[metric]])
+    for kind, scorer in SCORERS.items():
+        (row,) = (row for row in rows if row.startswith(f"| `{kind}` |"))
+        assert all(f"`{setting}`" in row for setting in scorer.model_fields.keys() - {"kind"})
+    assert all(f"**{control}**" in QUALITY for control in CONTROLS)
+    (block,) = re.findall(r"```yaml\n(.*?)```", QUALITY, re.DOTALL)
+    assert all(f"{setting}:" in block for setting in QualitySpec.model_fields.keys() - {"seed"})
+
+
+def test_the_suite_block_of_quality_can_be_planned(tmp_path, capsys):
+    (block,) = re.findall(r"```yaml\n(.*?)```", QUALITY, re.DOTALL)
+    suite = (ROOT / "suites" / "smoke.yaml").read_text()
+    kept = [line for line in suite.split("evaluation:")[0].splitlines() if not line.startswith("data:")]
+    path = tmp_path / "suite.yaml"
+    path.write_text("\n".join([*kept, block]))
+    assert main(["plan", str(path), "--runs", str(tmp_path / "runs")]) == DONE
+    assert "scorer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -19,7 +19,6 @@ from methods.absorbing import Md4, Mdlm
 from methods.autoregressive import Autoregressive
 from methods.method import Method
 from methods.schedules import Cosine
-from methods.sedd import SeddAbsorb
 from tests.test_network import random_model
 from tests.test_sample import Before
 

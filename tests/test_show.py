@@ -42,10 +42,10 @@ def test_the_full_comparison_is_costed_on_a_fresh_clone(shown):
     assert "The text is not here yet: bench run fetches it, 31 MB, from http://mattmahoney.net/dc/text8.zip" in lines
     for cell in cells:
         cost = costs(read(FAMILIES), cell)
-        training, evaluation = short(cost["train"]), short(cost["bound"] + cost["samples"])
+        training, evaluation = short(cost["train"]), short(sum(cost.values()) - cost["train"])
         pattern = rf"{cell.arm} +{cell.method} +0 +{cell.id} +to run +{training} +{evaluation}"
         assert sum(bool(re.fullmatch(pattern, line)) for line in lines) == 1, pattern
-    assert lines[-2].startswith("12 cells, 157,286,400,000 training tokens, ")
+    assert lines[-2].startswith("13 cells, 157,286,400,000 training tokens, ")
 
 
 def test_the_full_comparison_gives_every_arm_the_same_tokens():
@@ -84,7 +84,7 @@ def test_what_is_there_is_not_counted_as_left(tiny, tmp_path, shown):
         record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, {"value": 1.0})
     lines = shown(tiny)
     assert re.search(r"train cached, bound cached,", "\n".join(lines))
-    left = total - costs(suite, first)["train"] - costs(suite, first)["bound"]
+    left = total - sum(costs(suite, first)[stage.folder] for stage in first.stages[:2])
     assert lines[-1].startswith(f"left to run: {short(left)} FLOPs, about 1 min at a sustained 0.05 TFLOP/s")
     for cell in (first, second):
         for stage in cell.stages:
@@ -92,6 +92,15 @@ def test_what_is_there_is_not_counted_as_left(tiny, tmp_path, shown):
     lines = shown(tiny)
     assert lines[-1] == "nothing is left to run"
     assert sum(" cached " in line for line in lines) == 2
+
+
+def test_ways_of_drawing_that_are_there_in_part_are_counted(tiny, tmp_path, shown):
+    block = "samples: [{count: 2, calls: 4}, {count: 3, calls: 4}, {count: 4, calls: 4}]"
+    tiny.write_text(tiny.read_text().replace("samples: {count: 2, calls: 4}", block))
+    first = plan(read(tiny)).cells[0]
+    for stage in first.stages[:3]:
+        record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, {"value": 1.0})
+    assert "train cached, bound cached, samples 1 of 3" in "\n".join(shown(tiny))
 
 
 def test_cells_of_equal_science_are_paid_once(tiny, shown):
