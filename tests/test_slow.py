@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 def bits(table):
     """Bits per character of each arm on the test split."""
-    return table[(table["metric"] == "bits_per_char")].set_index("arm")
+    return table[(table["metric"] == "bits_per_char") & (table["role"] == "arm")].set_index("arm")
 
 
 def test_the_quickstart_ranks_its_arms_below_the_unigram_entropy(tmp_path):
@@ -44,6 +44,11 @@ def test_the_loss_holds_less_than_a_quarter_of_the_full_logits():
 
 
 PROOFS = (  # what catches soonest first
+    "quality",
+    "controls",
+    "appraise",
+    "scorers",
+    "reserve",
     "reference",
     "reference_mixing",
     "reference_sedd",
@@ -157,6 +162,16 @@ FAULTS = [  # file, what stands there, what is planted in its place
     ("bench/sample.py", "self.truncation.apply(tokens - total) + total", "self.truncation.apply(tokens - total)"),
     ("bench/sample.py", "drawn.ids.roll(-stride, 1)", "drawn.ids"),
     ("bench/causal.py", "/ self.temperature", "* self.temperature"),
+    ("bench/sample.py", "ids.device) >= place", "ids.device) > place"),
+    ("bench/data/dataset.py", '"reserve" if name == "train" else name', "name"),
+    ("bench/quality/perplexity.py", "math.exp(found.value)", "found.value"),
+    ("bench/quality/statistics.py", "both = (p + q) / 2", "both = (p + 3 * q) / 4"),
+    ("bench/quality/errors.py", "(n - size) / size", "size / (n - size)"),
+    ("bench/quality/controls.py", 'split = "test" if spec', 'split = "valid" if spec'),
+    ("bench/quality/controls.py", "permuted(real.numpy(), axis=1)", "permuted(real.numpy(), axis=0)"),
+    ("bench/quality/appraise.py", "real.features, self.spec.seed", "own.features, self.spec.seed"),
+    ("bench/scorers/scorer.py", "yield start, end, done", "yield start, end, start"),
+    ("bench/scorers/cell.py", "[:, done - start :]", "[:, :]"),
     ("bench/network.py", "cosine[first:length]", "cosine[0 : length - first]"),
 ]
 
