@@ -1,4 +1,4 @@
-"""Texts beside held-out text, by a scorer that is made up: what is handed to which metric, and what the protocol says."""
+"""Texts beside held-out text, by a made-up scorer: what is handed to which metric, and what the protocol says."""
 
 import math
 
@@ -23,8 +23,10 @@ class MadeUp:
 
     def score(self, texts, ids):
         assert [len(text) for text in texts] == [ids.shape[1]] * len(ids)
-        nats = torch.tensor([sum(math.log(2 + "abcd".index(letter)) for letter in text) for text in texts])
-        return Scored(nats.double(), torch.full((len(ids),), ids.shape[1]), ids.float())
+        nats = torch.tensor(
+            [sum(math.log(2 + "abcd".index(letter)) for letter in text) for text in texts], dtype=torch.float64
+        )
+        return Scored(nats, torch.full((len(ids),), ids.shape[1]), ids.float())
 
 
 @pytest.fixture
