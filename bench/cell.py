@@ -8,6 +8,7 @@ failure leaves `failure.json` with its reason, and a lock tells who is at work.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -25,6 +26,12 @@ class Busy(RuntimeError):
 
 class BrokenRecord(ValueError):
     """A file of a record that cannot be read."""
+
+
+def digest(science: dict[str, Any]) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of canonical JSON: the id of a cell or a stage."""
+    canonical = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def write_json(path: Path, content: Any) -> None:

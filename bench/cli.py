@@ -97,6 +97,11 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of results (default: runs)")
 
 
+def _add_scale(parser: argparse.ArgumentParser) -> None:
+    help = "the suite at one of its named scales, such as quick (default: as it is written)"
+    parser.add_argument("--scale", metavar="NAME", help=help)
+
+
 def _add_methods(kinds: Any) -> None:
     """The commands on methods."""
     listing = _add(kinds, "methods", "list the registered methods, or show one with its options", commands.list_methods)
@@ -116,6 +121,7 @@ def _add_methods(kinds: Any) -> None:
     proving = _add(kinds, "certify", "prove that the bounds of methods are bounds, without training", commands.certify)
     proving.add_argument("methods", nargs="*", help="registered methods, with their defaults (default: all)")
     proving.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
+    _add_scale(proving)
     proving.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(default: float32)")
     proving.add_argument("--write", action="store_true", help="keep the certificates, for reports to print <=")
     _add_runs(proving)
@@ -128,15 +134,19 @@ def _add_suites(kinds: Any) -> None:
     def add(name: str, command: Command, help: str) -> argparse.ArgumentParser:
         added = _add(kinds, name, help, command)
         added.add_argument("suite", type=Path, help="suite file, such as suites/quickstart.yaml")
+        _add_scale(added)
         _add_runs(added)
         return added
 
-    _add_plugin(add("plan", commands.plan, "show what a suite would run, and write nothing"))
+    planning = add("plan", commands.plan, "show what a suite would run, and write nothing")
+    planning.add_argument("--json", action="store_true", help="print all of it as JSON")
+    _add_plugin(planning)
     running = add("run", commands.run, "run what is missing of a suite, then write its report")
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     _add_plugin(running)
     add("status", commands.status, "show how far each cell of a suite is")
     add("report", commands.report, "write the table, the plots and the page from what is recorded")
+    _add(kinds, "schema", "print the JSON Schema of suite files, for editors", commands.schema)
     looking = _add(kinds, "ui", "open MLflow's page on the recorded runs", commands.ui)
     _add_runs(looking)
     looking.add_argument("--port", type=int, default=5000)

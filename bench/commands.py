@@ -1,6 +1,7 @@
 """What the commands of `bench` do; each returns an exit code and imports what it needs by itself."""
 
 import argparse
+import json
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -54,7 +55,7 @@ def certify(chosen: argparse.Namespace) -> int:
     from bench.suite import read
     from methods import METHODS, known
 
-    arms = [(arm.method, arm.options) for arm in read(chosen.suite).spec.arms] if chosen.suite else []
+    arms = [(arm.method, arm.options) for arm in read(chosen.suite, chosen.scale).spec.arms] if chosen.suite else []
     arms += [(known(name, METHODS, "method"), {}) for name in chosen.methods]
     fine = show(arms or [(name, {}) for name in METHODS], chosen.precision, chosen.runs if chosen.write else None)
     return DONE if fine else FAILED
@@ -86,11 +87,24 @@ def show_method(chosen: argparse.Namespace) -> int:
 
 def plan(chosen: argparse.Namespace) -> int:
     """`bench plan SUITE`"""
+    from bench.matrix import as_json, matrix
     from bench.plan import plan as make
     from bench.show import show_plan
     from bench.suite import read
 
-    show_plan(make(read(chosen.suite)), chosen.runs)
+    found = matrix(make(read(chosen.suite, chosen.scale)), chosen.runs)
+    if chosen.json:
+        print(json.dumps(as_json(found), indent=1, ensure_ascii=False))
+    else:
+        show_plan(found)
+    return DONE
+
+
+def schema(chosen: argparse.Namespace) -> int:
+    """`bench schema`"""
+    from bench.schema import schema as make
+
+    print(json.dumps(make(), indent=1, ensure_ascii=False))
     return DONE
 
 
@@ -104,7 +118,7 @@ def run(chosen: argparse.Namespace) -> int:
     from bench.suite import read, with_data
     from bench.tracking import store
 
-    suite, runs = read(chosen.suite), chosen.runs
+    suite, runs = read(chosen.suite, chosen.scale), chosen.runs
     try:
         settle(suite.spec.execution)
     except (RuntimeError, ImportError) as error:
@@ -131,7 +145,7 @@ def status(chosen: argparse.Namespace) -> int:
     from bench import results
     from bench.show import show_status
 
-    record = results.read(chosen.runs, chosen.suite.stem)
+    record = results.read(chosen.runs, _name(chosen))
     _warn_of_changes(record, chosen.suite)
     show_status(record)
     return _code(record)
@@ -141,7 +155,7 @@ def report(chosen: argparse.Namespace) -> int:
     """`bench report SUITE`"""
     from bench import results
 
-    record = results.read(chosen.runs, chosen.suite.stem)
+    record = results.read(chosen.runs, _name(chosen))
     _warn_of_changes(record, chosen.suite)
     _report(record, chosen.runs)
     return _code(record)
@@ -182,9 +196,20 @@ def _report(record: "Record", runs: Path) -> None:
         found.load()(record, runs / "reports" / record.suite)
 
 
+def _name(chosen: argparse.Namespace) -> str:
+    """What the record of a suite is called, whose file may be gone."""
+    from bench.document import load, record_name
+
+    if not chosen.suite.is_file():
+        return record_name(chosen.suite, chosen.scale)
+    return load(chosen.suite).at(chosen.scale).name
+
+
 def _warn_of_changes(record: "Record", suite: Path) -> None:
-    """Says so when the file is no longer the suite that was run."""
-    if suite.is_file() and suite.read_text(encoding="utf-8") != record.source:
+    """Says so when the file, or one that it extends, is no longer the suite that was run."""
+    from bench.document import load
+
+    if suite.is_file() and load(suite).source != record.source:
         print(
             f"{suite} changed since it was run; this is what was run. Run it again to bring both together",
             file=sys.stderr,

@@ -27,13 +27,13 @@ from dataclasses import dataclass
 import torch
 
 from bench.bound import END_DRAWS
+from bench.built import built
 from bench.network import Shape, TimeEmbedding
 from bench.plan import Cell
 from bench.rng import Stream
 from bench.spec import SamplesSpec
 from bench.suite import Suite
 from bench.train import SELF_CONDITIONED
-from methods import build
 from methods.method import Method
 
 
@@ -46,8 +46,8 @@ def costs(suite: Suite, cell: Cell) -> dict[str, float]:
     if cell.role == "control":
         return priced
     spec, there = suite.spec, suite.facts.sequences
-    price = Price(build(cell.method, suite.facts.vocab_size, **cell.options), spec.network.shape(), spec.data.length)
-    training, bound = spec.training, spec.evaluation.bound
+    price = Price(built(cell.method, suite.facts.vocab_size, cell.options), cell.network.shape(), spec.data.length)
+    training, bound = cell.training, spec.evaluation.bound
     for stage in cell.stages:
         if stage.name == "train":
             validation = price.bound(min(training.validation_sequences, there["valid"]), training.validation_draws)
@@ -132,9 +132,12 @@ def clock(shape: Shape) -> int:
 def goes_back(method: Method) -> bool:
     """Whether `couple` goes back through the network by itself, for gradients that the step's own way back lacks.
 
-    It is asked with scores that stand for those of a network. That way makes no gradients of weights: it costs one
-    product for each of the way forward, and two where both factors depend on the input, as in attention.
+    A method of its own `couple` is asked with scores that stand for those of a network. That way makes no gradients of
+    weights: it costs one product for each of the way forward, and two where both factors depend on the input, as in
+    attention.
     """
+    if type(method).couple is Method.couple:
+        return False
     x = torch.zeros(method.draws, 1, dtype=torch.long)
     t = torch.full((len(x),), 0.5, dtype=torch.float64)
     z = method.corrupt(x, t, Stream(0))

@@ -1,19 +1,20 @@
 """From a suite to its cells: which trainings and which stages on top of them, under ids made from their science."""
 
-import hashlib
-import json
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from bench.block import Block
+from bench.built import built, described
+from bench.cell import digest
 from bench.network import Shape
 from bench.quality.spec import QualitySpec
-from bench.scorers import Trained
-from bench.spec import ArmSpec, Budget
-from bench.suite import Suite
-from methods import PLUGINS, build, describe
+from bench.scorers import Trained, TrainedCell
+from bench.spec import ArmSpec, Budget, NetworkSpec, Training
+from bench.suite import Suite, SuiteError
+from methods import PLUGINS
 
 Role = Literal["arm", "scorer", "control"]
+Judging = tuple[dict[str, Any], dict[str, Any]]  # science and settings of the stages that measure quality
 
 FORMAT = 1  # raised when equal words come to mean other science
 
@@ -45,7 +46,10 @@ class Cell:
     tokens: int
     stages: tuple[Stage, ...]
     science: dict[str, Any]
+    network: NetworkSpec
+    training: Training
     role: Role = "arm"
+    base: str | None = None  # the label of the arm against which its deltas are taken; not hashed
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,22 @@ class Plan:
 def plan(suite: Suite) -> Plan:
     """The cells of a suite; a pure function of it. Two labels with the same science get the same id."""
     judges = plan_judges(suite)
-    arms = tuple(_cell(suite, arm, seed, judges) for arm in suite.spec.arms for seed in suite.spec.seeds)
+    judging = _judging(suite, judges)
+    arms = tuple(_cell(suite, arm, seed, judging) for arm in suite.spec.arms for seed in suite.spec.seeds)
+    _check_scorer(suite, arms)
     return Plan(suite, arms, judges)
+
+
+def _check_scorer(suite: Suite, arms: tuple[Cell, ...]) -> None:
+    """Raises SuiteError where an arm would be judged by itself or by another one."""
+    quality = suite.spec.evaluation.quality
+    if quality is None or not isinstance(quality.scorer, TrainedCell):
+        return
+    id = quality.scorer.identity(suite.base)["cell"]
+    judged = next((cell for cell in arms if cell.id == id), None)
+    if judged is not None:
+        why = f"evaluation.quality.scorer: cell {id} is arm {judged.arm} with seed {judged.seed} of this very suite"
+        raise SuiteError(f"{suite.name}: {why}; name a scorer that is no arm")
 
 
 def plan_judges(suite: Suite) -> tuple[Cell, ...]:
@@ -76,34 +94,39 @@ def plan_judges(suite: Suite) -> tuple[Cell, ...]:
         return ()
     scorer = _scorer(suite, quality.scorer) if isinstance(quality.scorer, Trained) else None
     judges = () if scorer is None else (scorer,)
-    return (*judges, _controls(suite, quality, judges))
+    length = suite.spec.data.length
+    shapes = dict.fromkeys((each.count, each.length or length) for each in suite.spec.evaluation.samples)
+    return (*judges, *(_controls(suite, quality, judges, *shape) for shape in shapes))
 
 
 def _scorer(suite: Suite, spec: Trained) -> Cell:
     """An autoregressive cell on what the data reserve for it; it is evaluated as the arms are."""
-    budget = suite.spec.budget if spec.steps is None else Budget(steps=spec.steps)
-    arm, role = ArmSpec(label="scorer", method="ar"), {"part": "reserve"}
-    steps, tokens, science = _science(suite, arm, spec.seed, budget, role)
+    budget = None if spec.steps is None else Budget(steps=spec.steps)
+    arm, role = ArmSpec(label="scorer", method="ar", budget=budget), {"part": "reserve"}
+    steps, tokens, science = _science(suite, arm, spec.seed, role)
     id, bound = digest(science), suite.spec.evaluation.bound
     stages = (Stage("train", id, {}), _later("bound", id, bound.science(), bound.model_dump(mode="json")))
-    return Cell(id, arm.label, arm.method, {}, spec.seed, steps, tokens, stages, science, "scorer")
+    own = (suite.spec.network, suite.spec.training)
+    return Cell(id, arm.label, arm.method, {}, spec.seed, steps, tokens, stages, science, *own, "scorer")
 
 
-def _controls(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...]) -> Cell:
-    """As many texts as the arms write at most, of the length of training."""
-    count = max(each.count for each in suite.spec.evaluation.samples)
-    science = {"data": _data(suite), "quality": appraisal(suite, quality, judges), "count": count}
+def _controls(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...], count: int, length: int) -> Cell:
+    """As many texts as arms write, and as long: most metrics depend on both."""
+    shape = {"count": count, "length": length}
+    science = {"data": _data(suite), "quality": appraisal(suite, quality, judges), **shape}
     id = digest(science)
-    block = {"count": count, **_judged_by(suite, quality, judges)}
+    block = {**shape, **_judged_by(suite, quality, judges)}
     stage = Stage("controls", id, block)
-    return Cell(id, "controls", "", {}, quality.seed, 0, 0, (stage,), science, "control")
+    own = (suite.spec.network, suite.spec.training)
+    return Cell(id, "controls", "", {}, quality.seed, 0, 0, (stage,), science, *own, "control")
 
 
 def appraisal(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...]) -> dict[str, Any]:
     """All that the numbers of quality depend on beside the texts and the data."""
     science = quality.science()
     if quality.scorer is not None:
-        science["scorer"] = {**quality.scorer.identity(suite.base), **{cell.role: cell.id for cell in judges}}
+        trained = [cell.id for cell in judges if cell.role == "scorer"]
+        science["scorer"] = quality.scorer.identity(suite.base) | ({"cells": trained} if trained else {})
     return science
 
 
@@ -114,11 +137,18 @@ def _judged_by(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...]) -> 
     return {"quality": quality.model_dump(mode="json"), "scorer": scorer, "steps": steps}
 
 
-def _cell(suite: Suite, arm: ArmSpec, seed: int, judges: tuple[Cell, ...]) -> Cell:
-    steps, tokens, science = _science(suite, arm, seed, suite.spec.budget, {})
+def _judging(suite: Suite, judges: tuple[Cell, ...]) -> Judging | None:
+    """The science and the settings of every stage that measures quality."""
+    quality = suite.spec.evaluation.quality
+    return None if quality is None else (appraisal(suite, quality, judges), _judged_by(suite, quality, judges))
+
+
+def _cell(suite: Suite, arm: ArmSpec, seed: int, judging: Judging | None) -> Cell:
+    steps, tokens, science = _science(suite, arm, seed, {})
     id = digest(science)
-    stages = _stages(suite, arm, id, judges)
-    return Cell(id, arm.label, arm.method, arm.options, seed, steps, tokens, stages, science)
+    stages = _stages(suite, arm, id, judging)
+    own = (suite.spec.network_of(arm), suite.spec.training_of(arm))
+    return Cell(id, arm.label, arm.method, arm.options, seed, steps, tokens, stages, science, *own, base=arm.base)
 
 
 def _data(suite: Suite) -> dict[str, Any]:
@@ -126,20 +156,18 @@ def _data(suite: Suite) -> dict[str, Any]:
     return {"source": data.source, "length": data.length, "fingerprint": suite.facts.fingerprint}
 
 
-def _science(
-    suite: Suite, arm: ArmSpec, seed: int, budget: Budget, part: dict[str, str]
-) -> tuple[int, int, dict[str, Any]]:
+def _science(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str]) -> tuple[int, int, dict[str, Any]]:
     """Steps, tokens, and all that a training is; `part` says which of the data where that is not all."""
-    spec = suite.spec
-    tokens_per_step = spec.training.batch_size * spec.data.length
-    steps = budget.in_steps(tokens_per_step)
+    training = suite.spec.training_of(arm)
+    tokens_per_step = training.batch_size * suite.spec.data.length
+    steps = suite.spec.budget_of(arm).in_steps(tokens_per_step)
     science = {
         "format": FORMAT,
         "method": arm.method,
-        "options": describe(arm.method, arm.options),
+        "options": described(arm.method, arm.options),
         "data": {**_data(suite), **part},
-        "network": departures(spec.network.shape()),
-        "training": spec.training.science(),
+        "network": departures(suite.spec.network_of(arm).shape()),
+        "training": training.science(),
         "steps": steps,
         "seed": seed,
     }
@@ -149,19 +177,19 @@ def _science(
     return steps, steps * tokens_per_step, science
 
 
-def _stages(suite: Suite, arm: ArmSpec, id: str, judges: tuple[Cell, ...]) -> tuple[Stage, ...]:
+def _stages(suite: Suite, arm: ArmSpec, id: str, judging: Judging | None) -> tuple[Stage, ...]:
     """What is done to a cell: whatever judges its texts comes last, so that its failure costs nothing."""
-    evaluation, quality = suite.spec.evaluation, suite.spec.evaluation.quality
+    evaluation = suite.spec.evaluation
     blocks: list[tuple[str, Block]] = [("bound", evaluation.bound)]
-    causal = build(arm.method, suite.facts.vocab_size, **arm.options).needs.causal
+    causal = built(arm.method, suite.facts.vocab_size, arm.options).needs.causal
     for name, ways in (("samples", evaluation.samplers(arm.label)), ("trajectories", evaluation.watched(arm.label))):
         blocks += [(name, way.for_causal() if causal else way) for way in ways]
     later = {
         stage.id: stage for stage in (_later(name, id, b.science(), b.model_dump(mode="json")) for name, b in blocks)
     }
     judged: list[Stage] = []
-    if quality is not None:
-        science, how = appraisal(suite, quality, judges), _judged_by(suite, quality, judges)
+    if judging is not None:
+        science, how = judging
         for stage in [stage for stage in later.values() if stage.name == "samples"]:
             block = {"samples": stage.folder, "way": stage.block, **how}
             judged.append(_later("quality", stage.id, science, block))
@@ -176,9 +204,3 @@ def _later(name: str, after: str, science: dict[str, Any], block: dict[str, Any]
 def departures(shape: Shape) -> dict[str, Any]:
     """The sizes that have no default or differ from it."""
     return {each.name: getattr(shape, each.name) for each in fields(shape) if getattr(shape, each.name) != each.default}
-
-
-def digest(science: dict[str, Any]) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of canonical JSON."""
-    canonical = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -14,6 +14,8 @@ import pandas as pd
 from bench import cell as record
 from bench.certify.certificates import Subject, holds
 from bench.code import code_fingerprint, with_stage, written_in
+from bench.pairs import COLUMNS as PAIRED
+from bench.pairs import pair
 from bench.quality.spec import ORDERS
 from bench.spec import SamplesSpec
 from methods import METHODS
@@ -77,6 +79,7 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "way": "",  # how texts were drawn, in words
     "policy": "",  # the same without the number of calls and the temperature
     "temperature": float("nan"),
+    "texts": "",  # how many and of how many tokens they were asked for: "100 x 128"
 }
 
 LISTED = 256  # the largest vocabulary whose tokens have rows of their own in the tidy table
@@ -91,12 +94,13 @@ class Record:
     question: str
     source: str  # the suite's YAML
     table: pd.DataFrame
-    samples: dict[str, list[str]]  # arm -> texts of its first seed
+    samples: dict[str, list[str]]  # arm -> texts of its first seed and way; then the controls
     data: dict[str, Any]  # the facts of the data
     environment: list[dict[str, str]]  # the distinct ones of all cells
     state: str  # "complete" or "incomplete"
     trajectories: list[dict[str, Any]] = field(default_factory=list)  # texts with all that each call was shown
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
+    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
 
 
 class NoRecord(ValueError):
@@ -121,6 +125,7 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     learned: list[dict[str, Any]] = []
     environments: list[dict[str, str]] = []
     trajectories: list[dict[str, Any]] = []
+    compared: dict[str, list[str]] = {}
     for cell in (cell for cell in plan["cells"] if only in (None, cell["id"])):
         for stage in cell["stages"]:
             result = record.read_json(runs / "cells" / cell["id"] / stage["folder"] / "result.json")
@@ -130,6 +135,8 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
                 environments.append(ran)
             if result and stage["name"] == "samples":
                 samples.setdefault(cell["arm"], result["texts"])
+            if result and stage["name"] == "controls":
+                compared |= {name: found["texts"] for name, found in result["controls"].items()} | compared
             if result and stage["name"] == "trajectories":
                 _keep(trajectories, _trajectory(cell, result))
             if result and stage["name"] == "train":
@@ -137,8 +144,9 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     table = pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
     state = "complete" if table["status"].isin(["done", "stale"]).all() else "incomplete"
     found = pd.DataFrame(learned, columns=LEARNED)
+    samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
-    return Record(*said, trajectories, found)
+    return Record(*said, trajectories, found, *([pair(runs, plan)] if only is None else []))
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
@@ -150,11 +158,11 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
         "cell": cell["id"],
         "seed": cell["seed"],
         "data": plan["facts"]["source"],
-        "network": plan["network"],
+        "network": cell.get("network", plan["network"]),
         "stage": "quality" if stage["name"] == "controls" else stage["name"],
         "tokens": cell["tokens"],
         "role": cell.get("role", "arm"),
-        **_how(stage, result),
+        **_how(cell, stage, plan["facts"]["length"]),
     }
     if result is None:
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
@@ -175,15 +183,18 @@ def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
     return [{**common, "unit": UNITS.get(row["metric"], ""), **row} for row in rows]
 
 
-def _how(stage: Any, result: Any) -> dict[str, Any]:
+def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
     """How texts were drawn, or are to be drawn, in words, where a stage is about texts."""
     block = {"samples": stage["block"], "trajectories": stage["block"], "quality": stage["block"].get("way")}
+    if stage["name"] == "controls":
+        return {"texts": f"{stage['block']['count']} x {stage['block']['length']}"}
     asked = block.get(stage["name"])
     if asked is None:
         return {}
     spec = SamplesSpec.model_validate(asked)
-    told = {"how": spec.label(), "family": spec.family(), "temperature": spec.temperature, **(result or {})}
+    told = spec.told(cell["method"] in METHODS and METHODS[cell["method"]].needs.causal)
     words = {"way": told["how"], "policy": told["family"], "temperature": told["temperature"]}
+    words["texts"] = f"{spec.count} x {spec.length or length}"
     return words | ({"protocol": told["how"]} if stage["name"] == "samples" else {})
 
 
@@ -196,7 +207,7 @@ def _keep(trajectories: list[dict[str, Any]], new: dict[str, Any]) -> None:
 def _trajectory(cell: Any, result: Any) -> dict[str, Any]:
     """What a report needs to show how texts of an arm came about."""
     told = {"way": result["how"], "policy": result["family"]}
-    kept = {name: result[name] for name in ("grid", "network_calls", "symbols", "texts")}
+    kept = {name: result[name] for name in ("grid", "network_calls", "symbols", "texts", "finals")}
     return {"arm": cell["arm"], "method": cell["method"], "seed": cell["seed"], **told, **kept}
 
 

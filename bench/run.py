@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from methods import PLUGINS
 
 log = logging.getLogger(__name__)
 
+STAGES = ("train", "bound", "samples", "trajectories", "quality", "controls")  # in the order in which they are done
 BUSY, INTERRUPTED = 75, 130  # exit codes of a worker
 
 
@@ -28,7 +29,7 @@ def submit(runs: Path, plan: Plan) -> None:
     """Writes down what the suite asks for, so that status and reports know what belongs to it."""
     suite = plan.suite
     assert suite.facts.are_read, f"the data of suite {suite.name} were not read"
-    for cell in plan.all:
+    for cell in merged(plan.all):
         record.write_json(folder_of(runs, cell) / "job.json", job(plan, cell))
     content = {
         "suite": suite.name,
@@ -39,6 +40,17 @@ def submit(runs: Path, plan: Plan) -> None:
         "cells": [_told(cell) for cell in plan.all],
     }
     record.write_json(runs / "suites" / f"{suite.name}.json", content)
+
+
+def merged(cells: tuple[Cell, ...]) -> list[Cell]:
+    """Each cell once, with all stages that arms of the same science ask of it."""
+    whole: dict[str, Cell] = {}
+    for cell in cells:
+        before = whole.get(cell.id)
+        stages = {stage.id: stage for known in (before, cell) if known for stage in known.stages}
+        ordered = sorted(stages.values(), key=lambda stage: STAGES.index(stage.name))
+        whole[cell.id] = replace(before or cell, stages=tuple(ordered))
+    return list(whole.values())
 
 
 def job(plan: Plan, cell: Cell) -> dict[str, Any]:
@@ -53,7 +65,7 @@ def job(plan: Plan, cell: Cell) -> dict[str, Any]:
         "options": cell.options,
         "vocab_size": facts.vocab_size,
         "network": cell.science.get("network", {}),
-        "training": spec.training.model_dump(mode="json"),
+        "training": cell.training.model_dump(mode="json"),
         "steps": cell.steps,
         "seed": cell.seed,
         "data": spec.data.model_dump(mode="json"),
@@ -68,7 +80,9 @@ def job(plan: Plan, cell: Cell) -> dict[str, Any]:
 
 def _told(cell: Cell) -> dict[str, Any]:
     files = list(written_in(cell.method)) if cell.method else []
-    return {**asdict(cell), "written_in": files, "stages": [_stage(stage) for stage in cell.stages]}
+    plain = {name: value for name, value in vars(cell).items() if name not in ("network", "training")}
+    own = {"network": cell.network.label, "training": cell.training.model_dump(mode="json")}
+    return {**plain, **own, "written_in": files, "stages": [_stage(stage) for stage in cell.stages]}
 
 
 def _stage(stage: Any) -> dict[str, Any]:
@@ -83,11 +97,11 @@ def run(runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], N
     """
     with record.at_work(runs):
         submit(runs, plan)
-        seen: set[str] = set()
+        whole, seen = {cell.id: cell for cell in merged(plan.all)}, set[str]()
         for cell in plan.all:
             folder = folder_of(runs, cell)
-            if cell.id not in seen and is_due(folder, cell, retry_failed):
-                _start(folder, cell)
+            if cell.id not in seen and is_due(folder, whole[cell.id], retry_failed):
+                _start(folder, whole[cell.id])
             seen.add(cell.id)
             finished(cell)
 

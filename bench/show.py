@@ -2,42 +2,31 @@
 
 import math
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import cell as record
-from bench.flops import costs
-from bench.plan import Cell, Plan
-from bench.run import folder_of
+from bench.matrix import Line, Matrix
+from bench.plan import Plan
 
 if TYPE_CHECKING:
     from bench.results import Record
 
-Costs = dict[str, float]  # FLOPs of a cell's stages, by their folders
 
-SUSTAINED = {  # FLOPs a second over a whole run: an assumption, for a first idea of how long it takes
-    "cuda": (100e12, "100 TFLOP/s, one GPU in bfloat16"),
-    "cpu": (0.05e12, "0.05 TFLOP/s, two CPU cores"),
-}
-
-
-def show_plan(plan: Plan, runs: Path) -> None:
+def show_plan(found: Matrix) -> None:
     """Prints every cell with what is there of it already and what it costs, then how long the rest takes."""
     console = Console(highlight=False)
-    cells = {cell.id: cell for cell in plan.all}.values()  # equal science runs once
-    priced = {cell.id: costs(plan.suite, cell) for cell in cells}
-    tokens, total = sum(cell.tokens for cell in cells), sum(sum(cost.values()) for cost in priced.values())
-    left = sum(_missing(folder_of(runs, cell), cell, priced[cell.id]) for cell in cells)
-    for line in _words(plan):
+    for line in _words(found.plan):
         console.print(Text(line))
-    console.print(_table(plan, runs, priced))
-    console.print(f"{len(cells)} cells, {tokens:,} training tokens, {_short(total)} FLOPs")
-    console.print(_time(left, plan.suite.spec.execution.device) if left else "nothing is left to run")
+    console.print(_table(found))
+    for reason in dict.fromkeys(reason for line in found.lines for reason in line.reasons):
+        console.print(Text(f"failed: {reason}"))
+    for each in found.refused:
+        console.print(Text(f"refused: {each.label} ({each.method}): {each.reason}"))
+    console.print(f"{len(found.distinct)} cells, {found.tokens:,} training tokens, {_short(found.flops)} FLOPs")
+    console.print(_time(found) if found.left else "nothing is left to run")
 
 
 def show_status(found: "Record") -> None:
@@ -53,37 +42,44 @@ def show_status(found: "Record") -> None:
 
 def _words(plan: Plan) -> list[str]:
     """The suite's question, its data and its budget."""
-    suite, facts, first = plan.suite, plan.suite.facts, plan.cells[0]
+    suite, facts, spec = plan.suite, plan.suite.facts, plan.suite.spec
     holds = ", ".join(f"{count:,} {split}" for split, count in facts.sequences.items())
-    batch = suite.spec.training.batch_size
+    batch, steps = spec.training.batch_size, spec.budget.in_steps(spec.training.batch_size * facts.length)
+    own = ", but for arms with budgets of their own" if len({cell.tokens for cell in plan.cells}) > 1 else ""
+    tokens = f"{steps * batch * facts.length:,} tokens"
     return [
-        f"{suite.name}: {suite.spec.question}",
+        f"{suite.name}: {spec.question}",
         f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: {holds}",
         *(() if facts.are_read else facts.notes[-1:]),
-        f"Each cell is trained for {first.steps:,} steps of {batch:,} sequences: {first.tokens:,} tokens.",
+        f"Each cell is trained for {steps:,} steps of {batch:,} sequences: {tokens}{own}.",
     ]
 
 
-def _table(plan: Plan, runs: Path, priced: dict[str, Costs]) -> Table:
-    """A row for each arm and seed: its cell, what is there of it, and its FLOPs."""
+def _table(found: Matrix) -> Table:
+    """A row for each arm and seed: its cell, what is there of it, and its FLOPs; and for what is refused."""
+    uneven = len({line.cell.tokens for line in found.lines if line.cell.role == "arm"}) > 1
     table = Table("arm", "method", "seed", box=None, header_style="bold", pad_edge=False)
     table.add_column("cell", min_width=12)
     table.add_column("stages")
+    if uneven:
+        table.add_column("tokens", justify="right")
     for name in ("training", "evaluation"):
         table.add_column(f"{name}\nFLOPs", justify="right", min_width=len(name))
-    for cell in plan.all:
-        training = priced[cell.id].get("train", 0.0)
-        flops = (_short(training), _short(sum(priced[cell.id].values()) - training))
-        words = (cell.arm, cell.method, cell.seed, cell.id, _states(folder_of(runs, cell), cell), *flops)
-        table.add_row(*(Text(str(word)) for word in words))
+    for line in found.lines:
+        cell, tokens = line.cell, [f"{line.cell.tokens:,}"] if uneven else []
+        flops = (_short(line.training), _short(line.evaluation))
+        words = (cell.arm, cell.method, str(cell.seed), cell.id, _states(line), *tokens, *flops)
+        table.add_row(*(Text(word) for word in words))
+    for each in found.refused:
+        table.add_row(*(Text(word) for word in (each.label, each.method, "", "", "refused")))
     return table
 
 
-def _states(folder: Path, cell: Cell) -> str:
+def _states(line: Line) -> str:
     """The states of a cell's stages; one word where all are the same."""
     states: dict[str, list[str]] = {}
-    for stage in cell.stages:
-        states.setdefault(stage.name, []).append(_state(folder, stage.folder))
+    for step in line.steps:
+        states.setdefault(step.name, []).append(step.state)
     every = {state for of_name in states.values() for state in of_name}
     return every.pop() if len(every) == 1 else ", ".join(f"{name} {_joined(each)}" for name, each in states.items())
 
@@ -95,24 +91,13 @@ def _joined(states: list[str]) -> str:
     return states[0] if len(count) == 1 else " and ".join(parts)
 
 
-def _missing(folder: Path, cell: Cell, cost: Costs) -> float:
-    """The FLOPs of the stages that have no result."""
-    return sum(cost[stage.folder] for stage in cell.stages if record.status(folder, stage.folder)[0] != "done")
-
-
-def _state(folder: Path, stage: str) -> str:
-    state, _ = record.status(folder, stage)
-    return {"done": "cached", "missing": "to run"}.get(state, state)
-
-
 def _short(flops: float) -> str:
     return f"{flops:.2e}".replace("e+", "e")
 
 
-def _time(flops: float, device: str) -> str:
+def _time(found: Matrix) -> str:
     """How long that takes on the device that the suite asks for, in plain words."""
-    kind = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
-    speed, words = SUSTAINED[kind]
-    minutes = flops / speed / 60
+    speed, words = found.speed
+    minutes = found.left / speed / 60
     long = f"{float(f'{minutes / 60:.2g}'):,.0f} hours" if minutes >= 120 else f"{max(1, math.ceil(minutes))} min"
-    return f"left to run: {_short(flops)} FLOPs, about {long} at a sustained {words}"
+    return f"left to run: {_short(found.left)} FLOPs, about {long} at a sustained {words}"

@@ -97,6 +97,10 @@ class ArmSpec(Block):
     label: str = Field(min_length=1)
     method: str
     options: dict[Any, Any] = Field(default_factory=dict)  # checked by the registry
+    base: str | None = None  # the label of the arm against which its deltas are taken
+    network: NetworkSpec | None = None  # in these three an arm says what differs from the suite's; null: nothing
+    budget: Budget | None = None
+    training: Training | None = None
 
 
 class BoundSpec(Block):
@@ -145,6 +149,10 @@ class SamplesSpec(Block):
         policy = "left to right" if causal else self.policy.label()
         return ", ".join([policy, *said, *(["greedy last guess"] if self.greedy_last else [])])
 
+    def told(self, causal: bool) -> dict[str, Any]:
+        """How, for tables and curves."""
+        return {"how": self.label(causal), "family": self.family(causal), "temperature": self.temperature}
+
     def label(self, causal: bool = False) -> str:
         """How, in words: policy, what cuts off the law, calls and temperature."""
         calls = [] if causal else [f"{self.calls} calls"]
@@ -161,13 +169,18 @@ def listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+Ways = Annotated[
+    tuple[SamplesSpec, ...], BeforeValidator(listed, json_schema_input_type=SamplesSpec | list[SamplesSpec] | None)
+]
+
+
 class Evaluation(Block):
     """What is measured on a trained cell; each part is cached by itself."""
 
     bound: BoundSpec = BoundSpec()
-    samples: Annotated[tuple[SamplesSpec, ...], BeforeValidator(listed)] = ()  # one block, or a list of them
+    samples: Ways = ()  # one block, or a list of them
     quality: QualitySpec | None = None  # of all samples; null: it is not measured
-    trajectories: Annotated[tuple[SamplesSpec, ...], BeforeValidator(listed)] = ()  # whose every call is kept
+    trajectories: Ways = ()  # whose every call is kept
 
     def samplers(self, arm: str) -> list[SamplesSpec]:
         """The ways in which an arm is sampled."""
@@ -219,7 +232,18 @@ class SuiteSpec(Block):
     @field_validator("execution")
     @classmethod
     def parts_are_whole(cls, execution: Execution, info: ValidationInfo) -> Execution:
-        training = info.data.get("training")
-        if training and training.batch_size % execution.accumulate:
-            raise ValueError(f"accumulate {execution.accumulate} does not divide batch_size {training.batch_size}")
+        own = [arm.training for arm in info.data.get("arms", ())]
+        for training in filter(None, (info.data.get("training"), *own)):
+            if training.batch_size % execution.accumulate:
+                raise ValueError(f"accumulate {execution.accumulate} does not divide batch_size {training.batch_size}")
         return execution
+
+    def network_of(self, arm: ArmSpec) -> NetworkSpec:
+        """The arm's own, or the suite's; so the two below."""
+        return arm.network or self.network
+
+    def budget_of(self, arm: ArmSpec) -> Budget:
+        return arm.budget or self.budget
+
+    def training_of(self, arm: ArmSpec) -> Training:
+        return arm.training or self.training

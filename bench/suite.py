@@ -1,65 +1,89 @@
 """Suite files: strict YAML 1.2 whose every fault is reported at once, with file:line:column."""
 
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import TypeAdapter, ValidationError
 
-from bench.data import SOURCES, DataError, DataSpec, Facts, facts, foresee
-from bench.policies import POLICIES
-from bench.sample import why_not
-from bench.scorers import SCORERS, ScorerError, Trained
-from bench.spec import SuiteSpec
-from methods import OptionError, build, check
+from bench.built import built, described, undrawn
+from bench.data import DataError, DataSpec, Facts, facts, foresee
+from bench.document import Document, Fault, Map, Place, Seq, Spot, SuiteError, load, nearest, plain
+from bench.expand import expand
+from bench.faults import unknown_keys, validate
+from bench.language import SuiteFile
+from bench.scorers import ScorerError, Trained
+from bench.sense import with_inherited
+from bench.spec import SamplesSpec, SuiteSpec
+from bench.variations import Refused
+from methods import OptionError
 
-TAGGED: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {  # blocks of several kinds, and what tells them apart
-    "data": ("source", SOURCES),
-    "policy": ("name", POLICIES),
-    "scorer": ("kind", SCORERS),
-}
-
-Place = tuple[str | int, ...]  # keys and indices that lead to a node of the file
-
-
-class SuiteError(ValueError):
-    """A suite that cannot be run; the message has one line for each fault."""
+__all__ = ["Suite", "SuiteError", "read", "with_data"]
 
 
 @dataclass(frozen=True)
 class Suite:
     """A suite that was checked against the registry and against its data."""
 
-    name: str  # the file's name without its ending
+    name: str  # the file's name without its ending, and its scale
     spec: SuiteSpec
     facts: Facts  # some are open while a text is still to be fetched; no id depends on those
     base: Path  # the suite's folder, from which its data paths start
-    source: str  # the text of the file
+    source: str  # the text of the file, and of those that it extends
+    refused: tuple[Refused, ...] = ()  # what its ablations exclude
 
 
-def read(path: Path) -> Suite:
-    """The suite in `path`, checked without fetching anything; raises SuiteError with all its faults."""
-    text = _text(path)
-    document = _parse(path, text)
+def read(path: Path, scale: str | None = None) -> Suite:
+    """The suite in `path`, at one of its scales, checked without fetching anything.
+
+    Raises SuiteError with all its faults.
+    """
+    document = load(path)
     meant: set[Place] = set()
-    faults = _unknown_keys(document, SuiteSpec, (), meant)
-    spec = _validate(document, faults, meant)
-    described = _data_facts(document, path.parent, faults)
-    _check_arms(document, described.vocab_size if described else 2, faults)
-    if spec and described and not faults:
+    told = _strange(document, meant)
+    chosen = document.at(scale)
+    expanded, refused, found = expand(chosen)
+    told += chosen.tell(found)
+    written = replace(expanded, content=_whole_arms(expanded.content))
+    faults: list[Fault] = []
+    spec = validate(SuiteSpec, written.content, (), faults, meant)
+    known = _data_facts(written.content, path.parent, faults)
+    _check_arms(written, known.vocab_size if known else 2, faults)
+    if spec and known and not faults:
         for field in ("samples", "trajectories"):
-            _check_samples(spec, field, described.vocab_size, faults)
-        _check_quality(spec, path.parent.resolve(), faults)
-    if faults or spec is None or described is None:
-        lines = sorted({(*_position(document, place), message) for place, message in faults})
-        raise SuiteError("\n".join(f"{path}:{line}:{column}: {message}" for line, column, message in lines))
-    return Suite(path.stem, spec, described, path.parent.resolve(), text)
+            _check_samples(spec, field, known.vocab_size, faults)
+        _check_quality(spec, known, path.parent.resolve(), faults)
+    written.raise_for(told + written.tell(faults))
+    assert spec is not None
+    assert known is not None
+    return Suite(chosen.name, spec, known, path.parent.resolve(), document.source, refused)
+
+
+def _strange(document: Document, meant: set[Place]) -> list[tuple[Spot, str]]:
+    """Unknown keys, also those of scales that are not asked for, and scales that are no mappings."""
+    scales = document.content.get("scales")
+    blocks = scales if isinstance(scales, Map) else {}
+    faults: list[Fault] = (
+        [] if scales is None or isinstance(scales, Map) else [(("scales",), "scales: give named blocks")]
+    )
+    for name, block in blocks.items():
+        if not isinstance(block, Map | None):
+            faults.append((("scales", name), f"scales.{name}: give a mapping of what differs at this scale"))
+        for key in {"extends", "scales"} & set(block if isinstance(block, Map) else ()):
+            faults.append((("scales", name, key), f"{key} stands at the top of a suite, not in a scale"))
+    told = document.tell([*faults, *unknown_keys(document.content, SuiteFile, (), meant)])
+    for scaled in (document.at(name) for name, block in blocks.items() if isinstance(block, Map)):
+        told += scaled.tell(unknown_keys(scaled.content, SuiteFile, (), meant))
+    return told
+
+
+def _whole_arms(content: Map) -> Map:
+    """The suite with its arms' own blocks laid on those of the suite."""
+    arms, whole = content.get("arms"), content.copy()
+    if isinstance(arms, Seq):
+        made = [with_inherited(arm, content) if isinstance(arm, Map) else arm for arm in arms]
+        whole.put("arms", Seq(made, arms.spots), content.spots.get("arms"))
+    return whole
 
 
 def with_data(suite: Suite) -> Suite:
@@ -67,117 +91,9 @@ def with_data(suite: Suite) -> Suite:
     return suite if suite.facts.are_read else replace(suite, facts=facts(suite.spec.data, suite.base))
 
 
-def _text(path: Path) -> str:
+def _data_facts(content: Map, base: Path, faults: list[Fault]) -> Facts | None:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SuiteError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise SuiteError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from None
-
-
-def _parse(path: Path, text: str) -> CommentedMap:
-    try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = " ".join(str(error.problem or error.context or error).split())
-        raise SuiteError(f"{path}{where}: not valid YAML: {problem}") from None
-    except YAMLError as error:
-        raise SuiteError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, CommentedMap):
-        raise SuiteError(f"{path}:1:1: a suite is a mapping with the keys {', '.join(SuiteSpec.model_fields)}")
-    return document
-
-
-def _position(node: Any, place: Place) -> tuple[int, int]:
-    """Line and column, from 1, of the deepest node on the way to `place`: of the key where it is one of a mapping."""
-    line, column = 0, 0
-    for step in place:
-        if not _has(node, step):
-            continue  # a step that only the validator knows, such as the tag of a union
-        with suppress(KeyError):  # a key that came by a merge (<<) has no place of its own: that of its mapping stands
-            line, column = node.lc.key(step) if isinstance(node, CommentedMap) else node.lc.item(step)
-        node = node[step]
-    return line + 1, column + 1
-
-
-def _has(node: Any, step: str | int) -> bool:
-    if isinstance(node, CommentedSeq):
-        return isinstance(step, int) and step < len(node)
-    return isinstance(node, CommentedMap) and step in node
-
-
-def _unknown_keys(node: Any, model: type[BaseModel], place: Place, meant: set[Place]) -> list[tuple[Place, str]]:
-    """A fault for each key that `model` does not know; `meant` collects the keys that they probably stand for."""
-    if not isinstance(node, CommentedMap):
-        return []
-    faults: list[tuple[Place, str]] = []
-    fields = model.model_fields
-    for key, value in node.items():
-        if key not in fields:
-            near = get_close_matches(str(key), fields, n=1)
-            meant.update((*place, name) for name in near)
-            hint = f'; did you mean "{near[0]}"?' if near else ";"
-            faults.append(((*place, key), f'unknown key "{key}"{hint} known: {", ".join(fields)}'))
-            continue
-        for where, part, inner in _inner_blocks(key, value, fields[key].annotation):
-            faults += _unknown_keys(part, inner, (*place, *where), meant)
-    return faults
-
-
-def _inner_blocks(key: str, value: Any, annotation: Any) -> list[tuple[Place, Any, type[BaseModel]]]:
-    """The blocks inside a field: itself, the items of a list, or the source that a data block names."""
-    if key in TAGGED:
-        tag, known = TAGGED[key]
-        kind = known.get(value.get(tag)) if isinstance(value, CommentedMap) else None
-        return [((key,), value, kind)] if kind else []
-    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-    blocks = [kind for kind in kinds if issubclass(kind, BaseModel)]
-    if not blocks:
-        return []
-    if isinstance(value, CommentedSeq):
-        return [((key, index), item, blocks[0]) for index, item in enumerate(value)]
-    return [((key,), value, blocks[0])]
-
-
-def _validate(document: CommentedMap, faults: list[tuple[Place, str]], meant: set[Place]) -> SuiteSpec | None:
-    try:
-        return SuiteSpec.model_validate(_plain(document))
-    except ValidationError as error:
-        for detail in error.errors():
-            misspelt = detail["type"] == "missing" and detail["loc"] in meant
-            if detail["type"] != "extra_forbidden" and not misspelt:  # both were told with the nearest key
-                faults.append((detail["loc"], _told(document, detail)))
-        return None
-
-
-def _told(document: CommentedMap, detail: Any) -> str:
-    """One fault in words: the field, its value, and what it should be."""
-    node: Any = document
-    names: list[str] = []
-    for step in detail["loc"]:
-        if _has(node, step):
-            node, names = node[step], [*names, str(step)]
-        elif detail["type"] == "missing":
-            names.append(str(step))
-    name = ".".join(names) or "the suite"
-    if detail["type"] == "missing":
-        return f"{name} is missing"
-    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        tag, known = TAGGED[names[-1]]
-        said = node.get(tag) if isinstance(node, CommentedMap) else node
-        near = get_close_matches(str(said), known, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else ";"
-        return f"{name}.{tag} is {said!r}{hint} known: {', '.join(known)}"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{name}: {message}" if detail["type"] == "value_error" else f"{name} is {detail['input']!r}: {message}"
-
-
-def _data_facts(document: CommentedMap, base: Path, faults: list[tuple[Place, str]]) -> Facts | None:
-    try:
-        return foresee(TypeAdapter(DataSpec).validate_python(_plain(document.get("data"))), base)
+        return foresee(TypeAdapter(DataSpec).validate_python(plain(content.get("data"))), base)
     except ValidationError:
         return None  # told by the validation of the whole
     except DataError as error:
@@ -185,34 +101,40 @@ def _data_facts(document: CommentedMap, base: Path, faults: list[tuple[Place, st
         return None
 
 
-def _check_arms(document: CommentedMap, vocab_size: int, faults: list[tuple[Place, str]]) -> None:
-    """Unknown methods and options, and labels that stand twice."""
-    arms = document.get("arms")
-    first: dict[Any, int] = {}
-    for index, arm in enumerate(arms if isinstance(arms, CommentedSeq) else []):
-        if not isinstance(arm, CommentedMap):
-            continue
+def _check_arms(document: Document, vocab_size: int, faults: list[Fault]) -> None:
+    """Unknown methods and options, labels that stand twice, and bases that are no arms."""
+    listed = document.content.get("arms")
+    arms = [(("arms", index), arm) for index, arm in enumerate(listed if isinstance(listed, Seq) else [])]
+    arms = [(place, arm) for place, arm in arms if isinstance(arm, Map)]
+    first: dict[str, Place] = {}
+    for place, arm in arms:
         label = arm.get("label")
-        if isinstance(label, str) and first.setdefault(label, index) != index:
-            line = _position(document, ("arms", first[label], "label"))[0]
-            faults.append((("arms", index, "label"), f'label "{label}" stands twice; the first is in line {line}'))
-        faults += [(("arms", index, *place), message) for place, message in _arm_faults(arm, vocab_size)]
+        if isinstance(label, str) and first.setdefault(label, place) != place:
+            spot = document.spot((*first[label], "label"))
+            faults.append(((*place, "label"), f'label "{label}" stands twice; the first is in line {spot.line}'))
+        faults += [((*place, *where), message) for where, message in _arm_faults(arm, vocab_size)]
+    for place, arm in arms:
+        base = arm.get("base")
+        if isinstance(base, str) and first.get(base, place) == place:
+            others = [label for label in first if label != arm.get("label")]
+            faults.append(((*place, "base"), nearest(f'there is no other arm "{base}"', base, others)))
 
 
-def _arm_faults(arm: CommentedMap, vocab_size: int) -> list[tuple[Place, str]]:
-    name, options = arm.get("method"), arm.get("options", {})
-    if not isinstance(name, str) or not isinstance(options, CommentedMap | dict):
+def _arm_faults(arm: Map, vocab_size: int) -> list[Fault]:
+    name, options = arm.get("method"), arm.get("options", Map())
+    if not isinstance(name, str) or not isinstance(options, Map):
         return []  # told by the validation of the whole
     try:
-        build(name, vocab_size, **check(name, _plain(options)))
+        described(name, plain(options))
+        built(name, vocab_size, plain(options))
     except OptionError as error:
         return [(("options", *error.path) if error.path else ("method",), str(error))]
     return []
 
 
-def _check_samples(spec: SuiteSpec, field: str, vocab_size: int, faults: list[tuple[Place, str]]) -> None:
+def _check_samples(spec: SuiteSpec, field: str, vocab_size: int, faults: list[Fault]) -> None:
     """Ways of sampling that an arm's method cannot follow, and arms that do not exist."""
-    labels = [arm.label for arm in spec.arms]
+    labels, known = [arm.label for arm in spec.arms], dict[tuple[str, str], SamplesSpec]()
     for number, samples in enumerate(getattr(spec.evaluation, field)):
         here: Place = ("evaluation", field, number)
         for label in set(samples.arms or ()) - set(labels):
@@ -226,23 +148,27 @@ def _check_samples(spec: SuiteSpec, field: str, vocab_size: int, faults: list[tu
         if field == "trajectories" and length > spec.data.length:
             faults.append(((*here, "length"), f"{why}, cannot be kept call by call: they are drawn window by window"))
         for arm in [arm for arm in spec.arms if samples.is_for(arm.label)]:
-            method = build(arm.method, vocab_size, **arm.options)
-            reason = why_not(method, samples.how(), min(length, spec.data.length))
+            method = built(arm.method, vocab_size, arm.options)
+            reason = undrawn(method, samples.how(), min(length, spec.data.length))
             if reason is not None:
                 told = f'{samples.label()}: method "{arm.method}" {reason}; `arms: [...]` names those that it is for'
                 faults.append(((*here, "policy"), f"arm {arm.label}: {told}"))
+            way = samples.for_causal() if method.needs.causal else samples
+            name = way.label(method.needs.causal)
+            if known.setdefault((arm.label, name), way).science() != way.science():
+                why = f"arm {arm.label} is drawn twice by {name}, once {way.count} texts"
+                faults.append(((*here, "count"), f"{why}; ways of an arm have to differ in more than their number"))
 
 
-def _check_quality(spec: SuiteSpec, base: Path, faults: list[tuple[Place, str]]) -> None:
-    """Texts that are too short to be measured so, and a scorer that cannot be had or would be an arm."""
+def _check_quality(spec: SuiteSpec, facts: Facts, base: Path, faults: list[Fault]) -> None:
+    """Texts that cannot be measured so, and a scorer that cannot be had or would be an arm."""
     quality = spec.evaluation.quality
     if quality is None:
         return
     here: Place = ("evaluation", "quality")
-    lengths = {samples.length or spec.data.length for samples in spec.evaluation.samples} | {spec.data.length}
-    reason = quality.why_not(min(lengths))
-    if reason is not None:
-        faults.append((here, reason))
+    shapes = [(samples.count, samples.length or facts.length) for samples in spec.evaluation.samples]
+    reasons = (quality.why_not(*shape, facts.vocab_size, facts.tokens) for shape in shapes)
+    faults += [(here, reason) for reason in dict.fromkeys(reasons) if reason is not None]
     scorer = quality.scorer
     if isinstance(scorer, Trained) and not spec.data.reserve:
         why = "a scorer that the suite trains needs data that no arm sees"
@@ -255,15 +181,3 @@ def _check_quality(spec: SuiteSpec, base: Path, faults: list[tuple[Place, str]])
             scorer.identity(base)
     except ScorerError as error:
         faults.append(((*here, "scorer", error.field), str(error)))
-
-
-def _plain(node: Any) -> Any:
-    """Python's own lists and mappings instead of those that remember their lines."""
-    if isinstance(node, CommentedMap | dict):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq | list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):  # scalars of the round-trip loader are subclasses
-        if isinstance(node, kind):
-            return kind(node)
-    return node

@@ -11,6 +11,9 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from bench.data import Dataset
+from bench.learned import make_visible
+
 
 class Trajectory(TypedDict):
     """One text from its first frame to its last; runs and changes are flat lists of pairs."""
@@ -53,6 +56,19 @@ def decode(trajectory: Trajectory) -> Tensor:
         pairs = torch.tensor(change, dtype=torch.long).reshape(-1, 2)
         frames.append(frames[-1].index_copy(0, pairs[:, 0], pairs[:, 1]))
     return torch.stack(frames)
+
+
+def show_tokens(data: Dataset) -> list[str]:
+    """What each token looks like by itself: signs that do not show, and bytes of a longer character, are spelled out;
+    a line ends behind its sign."""
+    return [_shown(data.decode(torch.tensor([id])), id) for id in range(data.facts.vocab_size)]
+
+
+def _shown(text: str, id: int) -> str:
+    if "\N{REPLACEMENT CHARACTER}" in text:
+        return f"\\x{id:02x}"
+    signs = {" ": " ", "\n": "↵\n", "\t": "⇥"}
+    return "".join(signs.get(sign) or make_visible(sign) for sign in text)
 
 
 def changed(trajectory: Trajectory) -> list[int]:

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from bench.rng import seed_for
 from bench.sample import Samples, sample, sample_long
 from bench.spec import BoundSpec, Budget, Execution, SamplesSpec, Training
 from bench.train import Interrupted, Trainer
-from bench.trajectory import encode
+from bench.trajectory import encode, show_tokens
 from methods import PLUGINS, build, plug
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Worker:
         self.appraisers: list[tuple[dict[str, Any], Appraiser]] = []  # by what they were asked for
 
     def run(self) -> int:
-        """Does every stage that has no result.
+        """Does every stage that has no result; one that fails stops only those that need it.
 
         Returns the exit code: 0, 3 after a failure, 75 when another process holds the cell, 130 when stopped.
         """
@@ -70,23 +71,36 @@ class Worker:
             return BUSY
 
     def _do_stages(self) -> int:
+        failed: set[str] = set()
         for stage in self.job["stages"]:
             folder = self.cell / stage["folder"]
-            if record.read_json(folder / "result.json") is not None:
+            if record.read_json(folder / "result.json") is not None or stage["block"].get("samples") in failed:
                 continue
+            if self.stopped:
+                return INTERRUPTED
             try:
-                self._plug()
-                folder.mkdir(parents=True, exist_ok=True)
-                result = getattr(self, stage["name"])(folder, stage["block"])
-                made = self._environment(stage["name"])
-                record.succeed(folder, {"environment": made, "block": stage["block"], **result})
+                self._do(stage, folder)
             except Interrupted:
                 return INTERRUPTED
             except Exception as error:
                 log.error("%s of %s failed: %s", stage["name"], self.cell.name, error)
                 record.fail(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
-                return FAILED
-        return 0
+                failed.add(stage["folder"])
+                if stage["name"] == "train":
+                    break
+        return FAILED if failed else 0
+
+    def _do(self, stage: dict[str, Any], folder: Path) -> None:
+        self._plug()
+        folder.mkdir(parents=True, exist_ok=True)
+        result = getattr(self, stage["name"])(folder, stage["block"])
+        made = self._environment(stage["name"])
+        record.succeed(folder, {"environment": made, "block": stage["block"], **result})
+
+    def _check(self, *shown: Any) -> None:
+        """Raises Interrupted when the worker was asked to stop."""
+        if self.stopped:
+            raise Interrupted
 
     def _plug(self) -> None:
         """Registers the plug-in that the method comes from; raises ValueError when it changed since it was planned."""
@@ -149,8 +163,7 @@ class Worker:
 
             def reach(done: int) -> None:
                 bar.reach(done)
-                if self.stopped:
-                    raise Interrupted
+                self._check()
 
             parts = bound(model, x, spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach)
         np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
@@ -168,10 +181,10 @@ class Worker:
         """Texts drawn from the averaged weights."""
         spec, data, model = SamplesSpec(**block), self.data, self._trained()
         began = time.monotonic()
-        drawn = draw_samples(model, spec, data.facts.length, seed_for(self.job["seed"], "samples"))
+        drawn = draw_samples(model, spec, data.facts.length, seed_for(self.job["seed"], "samples"), self._check)
         seconds = time.monotonic() - began
         return {
-            **_told(spec, model),
+            **spec.told(model.method.needs.causal),
             "texts": [data.decode(row) for row in drawn.ids],
             "ids": drawn.ids.tolist(),
             "network_calls": drawn.network_calls,
@@ -185,6 +198,11 @@ class Worker:
         """Texts with what every network call was shown."""
         spec, data, model = SamplesSpec(**block), self.data, self._trained()
         frames: list[Tensor] = []
+
+        def keep(shown: Tensor) -> None:
+            self._check()
+            frames.append(shown.cpu())
+
         seed = seed_for(self.job["seed"], "trajectories")
         drawn = sample(
             model,
@@ -193,14 +211,15 @@ class Worker:
             spec.calls,
             seed,
             how=spec.how(),
-            watch=lambda shown: frames.append(shown.cpu()),
+            watch=keep,
         )
         return {
-            **_told(spec, model),
+            **spec.told(model.method.needs.causal),
             "grid": getattr(spec.policy, "grid", ""),
             "network_calls": drawn.network_calls,
-            "symbols": [data.decode(torch.tensor([id])) for id in range(data.facts.vocab_size)],
+            "symbols": show_tokens(data),
             "texts": encode([*frames, drawn.ids]),
+            "finals": [data.decode(row) for row in drawn.ids],
         }
 
     def quality(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
@@ -208,12 +227,13 @@ class Worker:
         drawn = record.read_json(self.cell / block["samples"] / "result.json")
         if drawn is None:
             raise FileNotFoundError(f"{self.cell / block['samples']} holds no texts to measure; run the suite again")
-        told = {name: drawn[name] for name in ("how", "family", "temperature")}
+        causal = build(self.job["method"], self.job["vocab_size"], **self.job["options"]).needs.causal
+        told = SamplesSpec.model_validate(block["way"]).told(causal)
         return {**told, **self._appraiser(block).appraise(torch.tensor(drawn["ids"]))}
 
     def controls(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Held-out text and adversaries, measured as the texts of the arms are."""
-        return {"controls": self._appraiser(block).controls(block["count"])}
+        return {"controls": self._appraiser(block).controls(block["count"], block["length"])}
 
     def _appraiser(self, block: dict[str, Any]) -> Appraiser:
         """The one for a stage's scorer and settings, made once for all ways of sampling."""
@@ -222,7 +242,7 @@ class Worker:
             if known == asked:
                 return made
         base, cells = Path(self.job["base"]), self.cell.parent
-        made = Appraiser.of(block, self.data, base, cells, self.device)
+        made = Appraiser.of(block, self.data, base, cells, self.device, self._check)
         self.appraisers.append((asked, made))
         return made
 
@@ -281,17 +301,14 @@ def stop_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _told(spec: SamplesSpec, model: Model) -> dict[str, Any]:
-    """How texts were drawn, for the tables and the curves."""
-    causal = model.method.needs.causal
-    return {"how": spec.label(causal), "family": spec.family(causal), "temperature": spec.temperature}
-
-
-def draw_samples(model: Model, spec: SamplesSpec, window: int, seed: int) -> Samples:
-    """Texts as the suite asks for them; `window` is the length of training."""
+def draw_samples(
+    model: Model, spec: SamplesSpec, window: int, seed: int, watch: Callable[[Tensor], None] | None = None
+) -> Samples:
+    """Texts as the suite asks for them; `window` is the length of training. `watch` is called at each network call of
+    texts that are no longer than that."""
     length = spec.length or window
     if length <= window:
-        return sample(model, spec.count, length, spec.calls, seed, how=spec.how())
+        return sample(model, spec.count, length, spec.calls, seed, how=spec.how(), watch=watch)
     return sample_long(model, spec.count, window, length, spec.stride or max(1, window // 2), seed, spec.how())
 
 

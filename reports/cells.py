@@ -50,7 +50,7 @@ def list_others(record: Record) -> list[tuple[str, str]]:
     """What is wrong with the cells that are no arms, as footnotes."""
     others = [(role, rows) for role, _, rows in split_cells(record) if role != "arm"]
     return [
-        ("", f"The {role}'s cell: {describe(row)}.")
+        ("", f"The cell of the {'control texts' if role == 'control' else role}: {describe(row)}.")
         for role, rows in others
         for _, row in find_problems(rows).iterrows()
     ]

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 from bench.quality.controls import DATA
 from bench.results import Record
 from reports.plots import FAINT, INK, look, save
-from reports.quality import find, split_controls, split_ways
+from reports.quality import find, split_controls, split_shapes, split_ways
 
 HEIGHTS = {  # what the upper panel shows: the first of these that was measured
     "gen_ppl": "generative perplexity",
@@ -198,7 +198,11 @@ def choose_lines(points: pd.DataFrame, along: str, same: list[str]) -> pd.DataFr
 
 
 def trace_frontiers(record: Record) -> dict[str, pd.DataFrame]:
-    """The points of each figure by its name, the row data last; only figures of which some line has two points."""
+    """The points of each figure by its name, the row data last; only figures of which some line has two points.
+
+    Where texts differ in number or length, those that the most ways have.
+    """
+    record = max(split_shapes(record).values(), key=lambda part: len(split_ways(part)))
     height = choose_height(record)
     points, data = find_points(split_ways(record), height), find_points(split_controls(record), height)
     data = data[data["arm"] == DATA].assign(line=DATA)

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from bench.results import Record
 from reports.cells import split_arms
+from reports.deltas import build_deltas
 from reports.learned import explain
 from reports.plots import INK, look
-from reports.quality import build_quality
+from reports.quality import build_qualities
 from reports.samplers import build_samplers
 from reports.tables import (
     LETTERS,
@@ -35,6 +36,7 @@ SHOWN = 4  # samples of each arm on the page
 FIGURE_SPACE = "\u2007"  # as wide as a digit
 FIGURES = {  # what each figure shows
     "curves": "Learning curves",
+    "forest": "Differences from the base",
     "learned": "What was learned for each token",
     "frontier_calls": "Quality and entropy against network calls",
     "frontier_seconds": "Quality and entropy against seconds",
@@ -222,9 +224,15 @@ def inline(svg: str, label: str) -> Markup:
 
 
 def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
-    """The first text of every arm that has samples beside its name, then the second of each, and so on."""
+    """The first text of every arm that has samples beside its name and way, then the second of each, and so on; texts
+    of controls come last."""
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
-    names = {arm: format_label(arm, methods.get(arm, "")) for arm in record.samples}
+    ways = record.table[record.table["stage"] == "samples"].groupby("arm", sort=False)["way"].first()
+    way = Markup(' <span class="way">{}</span>')
+    names = {
+        arm: format_label(arm, methods.get(arm, "")) + (way.format(ways[arm]) if ways.get(arm) else "")
+        for arm in record.samples
+    }
     turns = zip_longest(*(texts[:SHOWN] for texts in record.samples.values()), fillvalue="")
     return [list(zip(names.values(), texts, strict=True)) for texts in turns]
 
@@ -239,17 +247,18 @@ def render(record: Record, figures: dict[str, str]) -> str:
     """The page as HTML that needs no other file, with the SVG of each figure by its name."""
     loader = PackageLoader("reports")
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    main, quality, qualities = build_main(record), build_quality(record), build_quality(record, whole=True)
+    main, quality, whole = build_main(record), build_qualities(record), build_qualities(record, whole=True)
     return jinja.get_template("page.html.j2").render(
         record=record,
         warning=main.warning,
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
+        deltas=format_html(deltas) if (deltas := build_deltas(record)) else "",
         figures=show_figures(figures, ", ".join(split_arms(record))),
         meaning=explain(record),
         samples=list_samples(record),
-        quality=format_html(quality) if quality else "",
-        qualities=format_html(qualities) if qualities else "",
+        quality=Markup().join(map(format_html, quality)),
+        qualities=Markup().join(map(format_html, whole)),
         frontiers=[(name, title) for name, title in FIGURES.items() if name.startswith("frontier")],
         players=list_players(record),
         finals=list_finals(record),

@@ -84,6 +84,16 @@ def find(rows: pd.DataFrame, metric: str) -> Estimate | None:
     return next((number for number in found if number), None)
 
 
+def split_shapes(record: Record) -> dict[str, Record]:
+    """The record with texts of one number and length alone, by these: no others can be compared with them."""
+    texts = record.table.loc[record.table["stage"].isin(STAGES), "texts"]
+    shapes = [str(shape) for shape in dict.fromkeys(texts) if shape]
+    if len(shapes) < 2:
+        return dict.fromkeys(shapes or [""], record)
+    tables = {shape: record.table[record.table["texts"].isin(["", shape])] for shape in shapes}
+    return {shape: replace(record, table=table) for shape, table in tables.items()}
+
+
 def split_ways(record: Record) -> dict[str, pd.DataFrame]:
     """The rows on texts of each arm and way whose quality is measured, by "arm: way", in the order of the suite."""
     drawn = choose_arms(record)
@@ -170,8 +180,10 @@ def tell_apart(one: Estimate, other: Estimate) -> float:
 
 
 def compare(label: str, measured: Measured) -> Cell:
-    """In how many of the judged columns a row is unlike held-out text, and the one in which it is by the most."""
-    judged = {m: n for m, n in measured.numbers.items() if m in JUDGED and label in n and DATA in n}
+    """In how many of the judged columns a row is unlike held-out text, and the one in which it is by the most; one text
+    alone shows no error and says nothing."""
+    there = {m: n for m, n in measured.numbers.items() if m in JUDGED and label in n and DATA in n}
+    judged = {m: n for m, n in there.items() if min(n[label].documents, n[DATA].documents) > 1}
     if not judged or label == DATA:
         return Cell("" if label == DATA else NONE)
     distances = {metric: tell_apart(numbers[label], numbers[DATA]) for metric, numbers in judged.items()}
@@ -184,7 +196,9 @@ def count_texts(measured: Measured) -> str:
     """How many texts the numbers of each row are from."""
     counts: dict[str, list[str]] = {}
     for label in measured.groups:
-        there = [numbers[label] for numbers in measured.numbers.values() if label in numbers]
+        there = [
+            numbers[label] for metric, numbers in measured.numbers.items() if metric in JUDGED and label in numbers
+        ]
         if number := max(there, key=lambda number: number.documents, default=None):
             seeds = f" of each of {number.seeds} seeds" * (number.seeds > 1)
             counts.setdefault(f"{number.documents}{seeds}", []).append(label)
@@ -205,11 +219,22 @@ def explain(columns: Sequence[Column], measured: Measured, cells: Sequence[Cell]
     notes += [("~", NOTES["~"])] * any("~" in cell.marks for cell in cells)
     notes += [("±", MEANINGS["±"])] * any(cell.error for cell in cells)
     notes += [(SIGN, f"won by an adversary, and alone says nothing: {'; '.join(said)}")] * bool(said)
-    notes += [("", NOTES["unlike"])] * (columns[-1] is UNLIKE) + [("", count_texts(measured))]
+    notes += [("", NOTES["unlike"])] * (UNLIKE in columns) + [("", count_texts(measured))]
     marked = [column.metric for column in columns if column.is_marked and column.metric in metrics]
     protocols = [{number.protocol for number in measured.numbers[metric].values()} for metric in marked]
     one = dict.fromkeys(next(iter(found)) for found in protocols if len(found) == 1)
     return [note for note in notes if note[1]] + [("", f"Protocol: {protocol}.") for protocol in one if protocol]
+
+
+def build_qualities(record: Record, whole: bool = False) -> list[Table]:
+    """A table for each number and length of texts: most metrics depend on both."""
+    parts = split_shapes(record)
+    made = {shape: build_quality(part, whole) for shape, part in parts.items()}
+    tables = {shape: table for shape, table in made.items() if table}
+    if len(parts) == 1:
+        return list(tables.values())
+    words = "{}, {} texts of {} tokens"
+    return [replace(t, caption=words.format(t.caption, *shape.split(" x "))) for shape, t in tables.items()]
 
 
 def build_quality(record: Record, whole: bool = False) -> Table | None:
@@ -223,9 +248,9 @@ def build_quality(record: Record, whole: bool = False) -> Table | None:
     there = [column for column in METRICS if column.metric in measured.numbers]
     columns = there if whole else [column for column in there if column.metric in SHORT]
     letters: dict[str, str] = {}
-    written = [write_numbers(column, measured, letters) for column in columns]
-    written.append({label: compare(label, measured) for label in measured.groups})
-    heads = [*(head(column, measured) for column in columns), UNLIKE]
+    written = [{label: compare(label, measured) for label in measured.groups}]
+    written += [write_numbers(column, measured, letters) for column in columns]
+    heads = [UNLIKE, *(head(column, measured) for column in columns)]
     arms, controls = (
         tuple(make_row(label, rows, tuple(cells[label] for cells in written)) for label, rows in part.items())
         for part in (measured.arms, measured.controls)

@@ -27,7 +27,8 @@ def build_samplers(record: Record) -> Table | None:
         return None
     rows = choose_arms(record)
     drawn = rows[rows["stage"] == "samples"]
-    ways = replace(record, table=drawn.assign(arm=drawn["arm"] + ": " + drawn["protocol"]))
+    state = "complete" if drawn["status"].isin(["done", "stale"]).all() else record.state
+    ways = replace(record, table=drawn.assign(arm=drawn["arm"] + ": " + drawn["protocol"]), state=state)
     told = set(drawn.loc[drawn["value"].notna() & (drawn["value"] != 0), "metric"])
     table = build(ways, [column for column in COLUMNS if column.metric in told], f"{record.suite}: how texts are drawn")
     entropy, length = record.data.get("entropy_nats"), record.data.get("length")

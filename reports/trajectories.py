@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.results import Record
-from bench.trajectory import changed, decode
+from bench.trajectory import changed
 from reports.frontiers import DASHES
 from reports.plots import FAINT, look, save
 
@@ -22,12 +22,6 @@ COLUMNS = ["arm", "method", "way", "grid", "text", "call", "changed"]
 def name(trajectory: dict[str, Any]) -> str:
     """The arm and the way of drawing."""
     return f"{trajectory['arm']}: {trajectory['way']}" if trajectory["way"] else str(trajectory["arm"])
-
-
-def write_final(trajectory: dict[str, Any]) -> list[str]:
-    """The finished texts, for readers whose browser runs no script."""
-    symbols = [*trajectory["symbols"], MASK]
-    return ["".join(symbols[token] for token in decode(text)[-1].tolist()) for text in trajectory["texts"]]
 
 
 def choose_symbols(trajectory: dict[str, Any]) -> dict[int, str]:
@@ -52,8 +46,8 @@ def list_players(record: Record) -> list[dict[str, Any]]:
 
 
 def list_finals(record: Record) -> list[tuple[str, list[str]]]:
-    """The name and the finished texts of each trajectory."""
-    return [(name(trajectory), write_final(trajectory)) for trajectory in record.trajectories]
+    """The name and the finished texts of each trajectory, for readers whose browser runs no script."""
+    return [(name(trajectory), trajectory["finals"]) for trajectory in record.trajectories]
 
 
 def count_changes(record: Record) -> pd.DataFrame:

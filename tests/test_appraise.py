@@ -64,8 +64,8 @@ def test_without_a_scorer_nothing_is_said_of_one(data):
 
 def test_controls_are_measured_as_texts_are_and_keep_their_first_texts(data):
     appraiser = Appraiser(QualitySpec(), data, MadeUp())
-    found = appraiser.controls(50)
-    made = controls(data, QualitySpec(), 50)
+    found = appraiser.controls(50, 16)
+    made = controls(data, QualitySpec(), 50, 16)
     assert tuple(found) == CONTROLS
     for name, each in found.items():
         assert each["texts"] == [data.decode(row) for row in made[name][:SHOWN]]
@@ -79,3 +79,14 @@ def test_no_more_held_out_text_is_read_than_said(tmp_path):
     appraiser = Appraiser(QualitySpec(copied=2), data, None)
     assert len(appraiser.held_out) == HELD_OUT
     assert f"divergence from {HELD_OUT} sequences" in appraiser.protocol(data.sequences("test"))
+
+
+def test_the_work_ends_between_batches_when_it_is_asked_to(data):
+    class Asked(Exception):
+        pass
+
+    def asked():
+        raise Asked
+
+    with pytest.raises(Asked):
+        Appraiser(QualitySpec(), data, MadeUp(), asked).appraise(data.sequences("test"))

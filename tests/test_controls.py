@@ -46,7 +46,7 @@ def training_rows(data):
 
 @pytest.mark.parametrize("reference", ["valid", "test"])
 def test_real_text_is_of_the_split_that_divergences_are_not_from(data, reference):
-    made = controls(data, QualitySpec(reference=reference), 50)
+    made = controls(data, QualitySpec(reference=reference), 50, L)
     assert tuple(made) == CONTROLS
     assert all(ids.shape == (50, L) and ids.dtype == torch.int64 for ids in made.values())
     other = "test" if reference == "valid" else "valid"
@@ -56,7 +56,7 @@ def test_real_text_is_of_the_split_that_divergences_are_not_from(data, reference
 
 
 def test_shuffled_text_keeps_each_texts_tokens(data):
-    made = controls(data, QualitySpec(), 50)
+    made = controls(data, QualitySpec(), 50, L)
     assert (made[SHUFFLED].sort(-1).values == made[DATA].sort(-1).values).all()
     assert (made[SHUFFLED] != made[DATA]).any(-1).all()
     assert rows(made[SHUFFLED].T) != rows(made[DATA].T)  # no order is shared by all texts
@@ -64,7 +64,7 @@ def test_shuffled_text_keeps_each_texts_tokens(data):
 
 def test_copied_text_is_copied_and_ngrams_are_of_training(data):
     spec = QualitySpec(copied=20)
-    made = controls(data, spec, 60)
+    made = controls(data, spec, 60, L)
     found = {
         name: measure(ids, data.sequences("valid"), data.splits["train"], spec, data.stride)
         for name, ids in made.items()
@@ -84,7 +84,7 @@ def test_copied_text_is_copied_and_ngrams_are_of_training(data):
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_ngram_texts_have_only_ngrams_of_training(data, order):
     """None crosses the end of a sequence: it would be no n-gram of the rows."""
-    made = controls(data, QualitySpec(ngram=order), 200)[NGRAMS]
+    made = controls(data, QualitySpec(ngram=order), 200, L)[NGRAMS]
     known = ngrams(training_rows(data), order)
     assert set(ngrams(made.tolist(), order)) <= set(known)
     assert not set(ngrams(made.tolist(), order + 4)) <= set(ngrams(training_rows(data), order + 4))
@@ -130,18 +130,31 @@ def test_sequences_shorter_than_an_ngram_are_known_by_their_starts():
 
 
 def test_controls_are_the_same_for_the_same_seed_alone(data):
-    made, again, other = (controls(data, QualitySpec(seed=seed), 20) for seed in (0, 0, 1))
+    made, again, other = (controls(data, QualitySpec(seed=seed), 20, L) for seed in (0, 0, 1))
     for name in CONTROLS:
         assert torch.equal(made[name], again[name])
         assert not torch.equal(made[name], other[name])
 
 
 def test_a_split_gives_the_sequences_that_it_has(data):
-    made = controls(data, QualitySpec(), 100_000 // L)
+    made = controls(data, QualitySpec(), 100_000 // L, L)
     for name, split in ((DATA, "test"), (SHUFFLED, "test"), (COPIED, "train")):
         assert len(made[name]) == min(100_000 // L, data.facts.sequences[split])
     assert rows(made[DATA]) == rows(data.sequences("test"))
     assert len(made[NGRAMS]) == 100_000 // L
+
+
+@pytest.mark.parametrize("length", [L // 2, 2 * L + 3])
+def test_controls_are_as_long_as_the_texts_and_do_not_overlap(data, length):
+    made = controls(data, QualitySpec(), 9, length)
+    assert all(ids.shape == (9, length) for ids in made.values())
+    text = data.splits["test"].tolist()
+    spacing = length if data.stride == 1 else -(-length // L) * L
+    starts = range(0, len(text) - length + 1, spacing)
+    assert rows(made[DATA]) <= {tuple(text[start : start + length]) for start in starts}
+    assert len(rows(made[DATA])) == 9
+    with pytest.raises(ValueError, match=r"the test split holds no text of 999,999 tokens .* draw shorter texts"):
+        controls(data, QualitySpec(), 9, 999_999)
 
 
 def test_orders_beyond_63_bits_are_refused():

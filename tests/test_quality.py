@@ -289,7 +289,7 @@ def test_what_cannot_be_measured_is_refused_with_the_way_out():
         ValueError, match=r"12 tokens hold no 16 in a row .* lower evaluation.quality.copied to at most 12"
     ):
         measure(texts, texts, train, QualitySpec(), 1)
-    assert QualitySpec(copied=12).why_not(12) is None
+    assert QualitySpec(copied=12).too_short(12) is None
     with pytest.raises(ValueError, match="3 tokens hold no 4-gram"):
         measure(texts[:, :3], texts, train, QualitySpec(copied=2), 1)
     with pytest.raises(ValueError, match="3 tokens hold no 4-gram"):
@@ -370,3 +370,21 @@ def test_without_the_library_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mauve.compute_mauve", None)
     with pytest.raises(ImportError, match=r'pip install "diffusion-bench\[quality\]"'):
         mauve(features(FEWEST, 0), features(FEWEST, 1), 0)
+
+
+def test_what_cannot_be_measured_is_known_from_the_sizes():
+    many = {"train": 100_000, "valid": 12_000, "test": 14_000}
+    mauve = QualitySpec.model_validate({"mauve": True, "scorer": {"kind": "trained"}})
+    assert mauve.why_not(100, 100, 27, many) is None
+    for spec, sizes, words in (
+        (
+            mauve,
+            (99, 100, 27),
+            "99 texts of 100 tokens beside 120 that are held out are too few for mauve, which needs",
+        ),
+        (mauve, (100, 130, 27), "100 texts of 130 tokens beside 92 that are held out are too few"),
+        (QualitySpec(), (1, 12_001, 27), "a split holds no text of 12001 tokens to compare with; draw shorter texts"),
+        (QualitySpec(ngram=5), (9, 100, 50_257), "ngram 5 over 50,257 tokens does not fit in 63 bits; lower ngram"),
+        (QualitySpec(), (9, 12, 27), "hold no 16 in a row"),
+    ):
+        assert words in (spec.why_not(*sizes, many) or "")

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -17,7 +18,11 @@ from bench.quality.controls import CONTROLS
 from bench.results import read
 from bench.run import folder_of
 from bench.suite import read as read_suite
+from bench.train import Interrupted
 from bench.trajectory import decode
+from bench.worker import FAILED as WORKER_FAILED
+from bench.worker import INTERRUPTED as WORKER_INTERRUPTED
+from bench.worker import Worker
 from tests.stories import stories
 
 SUITE = """\
@@ -82,19 +87,24 @@ def test_every_way_and_every_control_has_every_metric_with_its_error_and_protoco
     for name in CONTROLS:
         there = rows[rows["arm"] == name]
         assert (set(there["metric"]), set(there["way"]), set(there["role"])) == (expected, {""}, {"control"})
+        assert set(zip(there["texts"], there["n"], strict=True)) == {("12 x 32", 12), ("6 x 32", 6)}
     scored = rows.loc[rows["metric"] == "gen_ppl", "protocol"]
     assert scored.str.contains("perplexity under AR of this suite (3 steps, seed 1000003)", regex=False).all()
     warm = rows[rows["way"] == "ancestral, 8 calls, temperature 0.5"].iloc[0]
     assert (warm["policy"], warm["temperature"], warm["role"]) == ("ancestral", 0.5, "arm")
     copied = rows[(rows["arm"] == "copied text") & (rows["metric"] == "copied")]
-    assert copied["value"].tolist() == [1.0]
+    assert copied["value"].tolist() == [1.0, 1.0]
 
 
 def test_the_scorer_is_trained_on_what_no_arm_sees_and_is_no_arm(ran):
     planned = plan(read_suite(ran.parent / "texts.yaml"))
-    scorer, controls = planned.judges
+    scorer, *controls = planned.judges
     arms = [cell for cell in planned.cells if cell.method == "ar"]
-    assert (scorer.role, controls.role, scorer.steps) == ("scorer", "control", 3)
+    assert (scorer.role, scorer.steps) == ("scorer", 3)
+    assert [(cell.role, cell.stages[0].block["count"], cell.stages[0].block["length"]) for cell in controls] == [
+        ("control", 12, 32),
+        ("control", 6, 32),
+    ]
     assert scorer.id not in {cell.id for cell in planned.cells}
     assert record.read_json(folder_of(ran, scorer) / "job.json")["part"] == "reserve"
     seen = [record.read_json(folder_of(ran, cell) / "train" / "result.json")["epochs"] for cell in (scorer, *arms)]
@@ -139,7 +149,7 @@ def test_an_outside_scorer_scores_texts_and_says_its_name(model, tmp_path):
     assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
     table = load(tmp_path / "runs")
     assert "scorer" not in set(table["role"])
-    found = table[table["metric"] == "gen_ppl"].set_index(["arm", "way"])
+    found = table[(table["metric"] == "gen_ppl") & (table["texts"] == "12 x 32")].set_index(["arm", "way"])
     assert found["protocol"].str.contains("stories (local folder)", regex=False).all()
     values = found["value"]
     assert values["data", ""] < values["shuffled text", ""]
@@ -193,6 +203,19 @@ def test_a_scorer_that_goes_away_after_planning_is_a_failure_with_its_reason(mod
         ("{kind: trainde}", {}, "15:", "evaluation.quality.scorer.kind is 'trainde'; did you mean \"trained\"?"),
         ("{kind: trained, step: 3}", {}, "15:", 'unknown key "step"; did you mean "steps"?'),
         ("null, mauve: true", {}, "15:", "mauve compares features of a scorer, and there is none"),
+        (
+            TRAINED,
+            {"a": ("{count: 6, calls: 8, temperature: 0.5, arms: [MDLM]}", "{count: 6, calls: 4, arms: [MDLM]}")},
+            "14:",
+            "arm MDLM is drawn twice by ancestral, 4 calls, once 6 texts; ways of an arm have to differ in more than",
+        ),
+        (
+            "{kind: trained}, mauve: true",
+            {"a": ("    - {count: 6, calls: 8, temperature: 0.5, arms: [MDLM]}\n", "")},
+            "14:",
+            "12 texts of 32 tokens beside 482 that are held out are too few for mauve, which needs 100 of each",
+        ),
+        ("{kind: trained}, ngram: 40", {}, "15:", "ngram 40 over 27 tokens does not fit in 63 bits; lower ngram"),
         (TRAINED, {"a": ("length: 32", "length: 12")}, "15:", "hold no 16 in a row that could be copied; lower"),
         (TRAINED, {"a": ("{count: 2, calls: 4}", "{count: 2, calls: 4, length: 64}")}, "16:", "cannot be kept call by"),
         (TRAINED, {"a": ("{count: 2, calls: 4}", "{count: 2, calls: 4, arms: [MDLN]}")}, "16:", 'did you mean "MDLM"'),
@@ -227,14 +250,88 @@ def test_a_synthetic_source_says_how_likely_texts_and_controls_are(tmp_path):
     )
     assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
     table = load(tmp_path / "runs")
-    nats = table[(table["metric"] == "sample_nats_per_token") & (table["stage"] == "quality")].set_index("arm")["value"]
+    rows = table[(table["metric"] == "sample_nats_per_token") & (table["stage"] == "quality")]
+    nats = rows[rows["texts"] == "12 x 12"].set_index("arm")["value"]
     assert set(nats.index) == {"MDLM", *CONTROLS}
     assert nats["data"] < nats["shuffled text"]
 
 
+def test_texts_are_compared_with_controls_of_their_number_and_length_alone(ran):
+    page = (ran / "reports" / "texts" / "quality.md").read_text()
+    assert re.findall(r"quality of the texts, (\d+) texts of (\d+) tokens", page) == [("12", "32"), ("6", "32")]
+    first, second = page.split("quality of the texts, 6 texts")
+    assert "8 calls" in second
+    assert "8 calls" not in first
+    assert all(f"| {name} " in part for part in (first, second) for name in CONTROLS)
+    numbers = pd.read_csv(ran / "reports" / "texts" / "quality.csv")
+    assert numbers["table"].nunique() == 2
+
+
+def test_an_arm_is_not_its_own_judge(ran, capsys):
+    planned = plan(read_suite(ran.parent / "texts.yaml"))
+    id = planned.cells[0].id
+    suite = ran.parent / "own.yaml"
+    suite.write_text(SUITE.replace("SCORER", f"{{kind: cell, path: runs/cells/{id}}}"))
+    assert main(["plan", str(suite), "--runs", str(ran)]) == BAD_USE
+    assert (
+        f"cell {id} is arm AR with seed 0 of this very suite; name a scorer that is no arm" in capsys.readouterr().err
+    )
+
+
+def test_two_arms_of_one_science_have_all_that_either_asks_for(tmp_path):
+    suite = written(
+        tmp_path,
+        "null",
+        arms=("  - {label: AR, method: ar}\n", "  - {label: Twin, method: mdlm}\n"),
+        ways=("arms: [MDLM]", "arms: [Twin]"),
+    )
+    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    table = load(tmp_path / "runs")
+    assert set(table["status"]) == {"done"}
+    ways = table[table["stage"] == "quality"].groupby("arm")["way"].agg(set).to_dict()
+    assert ways["Twin"] - ways["MDLM"] == {"ancestral, 8 calls, temperature 0.5"}
+
+
+def test_a_stage_that_fails_stops_only_what_needs_it(ran, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(ran, runs)
+    planned = plan(read_suite(ran.parent / "texts.yaml"))
+    folder = folder_of(runs, planned.cells[1])
+    job = record.read_json(folder / "job.json")
+    broken, *others = [stage["folder"] for stage in job["stages"] if stage["name"] == "quality"]
+    for stage in job["stages"]:
+        if stage["name"] == "quality":
+            (folder / stage["folder"] / "result.json").unlink()
+        if stage["folder"] == broken:
+            stage["block"]["quality"]["copied"] = 99
+    record.write_json(folder / "job.json", job)
+    worker = Worker(folder)
+    assert worker.run() == WORKER_FAILED
+    assert record.status(folder, broken)[0] == "failed"
+    assert [record.status(folder, other)[0] for other in others] == ["done"]
+
+
+def test_a_worker_that_is_asked_to_stop_starts_no_other_stage(ran, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(ran, runs)
+    planned = plan(read_suite(ran.parent / "texts.yaml"))
+    folder = folder_of(runs, planned.cells[1])
+    later = [stage.folder for stage in planned.cells[1].stages if stage.name in ("samples", "quality")]
+    for name in later:
+        (folder / name / "result.json").unlink()
+    worker = Worker(folder)
+    seen = []
+    worker._do = lambda stage, folder: seen.append(stage) or worker._stop(0, None)  # type: ignore[method-assign]
+    assert worker.run() == WORKER_INTERRUPTED
+    assert len(seen) == 1
+    worker.stopped = True
+    with pytest.raises(Interrupted):
+        worker.samples(folder / later[0], seen[0]["block"])
+
+
 def test_a_cell_of_another_suite_may_score(ran, tmp_path):
     planned = plan(read_suite(ran.parent / "texts.yaml"))
-    shutil.copytree(folder_of(ran, planned.cells[0]), tmp_path / "judge")
+    shutil.copytree(folder_of(ran, planned.judges[0]), tmp_path / "judge")
     suite = written(tmp_path, "{kind: cell, path: judge}", arms=ALONE)
     assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
     table = load(tmp_path / "runs")

@@ -273,5 +273,7 @@ def test_a_failed_cell_that_is_no_arm_is_still_told(role: str) -> None:
     other = [{**COLUMNS, "arm": "x", "role": role, "stage": "train", "status": "failed", "reason": "out of memory"}]
     broken = make_record(make_arm("AR", 2.7, "exact"), other, state="incomplete")
     assert warn(broken) == "Incomplete: 1 of 2 cells are done, 1 failed."
-    assert ("", f"The {role}'s cell: failed: out of memory (train, seed 0).") in build_main(broken).footnotes
+    whose = {"control": "control texts", "scorer": "scorer"}[role]
+    told = f"The cell of the {whose}: failed: out of memory (train, seed 0)."
+    assert ("", told) in build_main(broken).footnotes
     assert [row.label for row in build_main(broken).rows] == ["AR"]

@@ -308,7 +308,13 @@ def test_the_identity_is_what_numbers_depend_on(gpt2, runs, tmp_path):
     assert of_hub == {"kind": "huggingface", "model": "gpt2", "revision": "v1", "context": None}
     assert Trained(seed=5).identity(tmp_path) == {"kind": "trained", "steps": None, "seed": 5}
     cell = cell_of(runs, "ar")
-    assert TrainedCell(path=f"cells/{cell.name}").identity(runs) == {"kind": "cell", "cell": cell.name}
+    found = TrainedCell(path=f"cells/{cell.name}").identity(runs)
+    assert found["cell"] == cell.name
+    shutil.copytree(cell, runs / "judge")
+    assert TrainedCell(path="judge").identity(runs) == found  # whatever its folder is called
+    state = torch.load(runs / "judge" / "train" / "checkpoint.pt")
+    torch.save({**state, "average": {}}, runs / "judge" / "train" / "checkpoint.pt")
+    assert TrainedCell(path="judge").identity(runs)["weights"] != found["weights"]
 
 
 def test_folders_that_cannot_score_are_known_before_anything_runs(runs, tmp_path):

@@ -95,7 +95,7 @@ def test_what_is_there_is_not_counted_as_left(tiny, tmp_path, shown):
 
 
 def test_ways_of_drawing_that_are_there_in_part_are_counted(tiny, tmp_path, shown):
-    block = "samples: [{count: 2, calls: 4}, {count: 3, calls: 4}, {count: 4, calls: 4}]"
+    block = "samples: [{calls: 4}, {calls: 4, temperature: 0.9}, {calls: 4, temperature: 0.8}]"
     tiny.write_text(tiny.read_text().replace("samples: {count: 2, calls: 4}", block))
     first = plan(read(tiny)).cells[0]
     for stage in first.stages[:3]:
@@ -114,6 +114,6 @@ def test_cells_of_equal_science_are_paid_once(tiny, shown):
     [("auto", False, "0.05 TFLOP/s"), ("auto", True, "100 TFLOP/s"), ("cpu", True, "0.05 "), ("cuda", False, "100 ")],
 )
 def test_how_long_it_takes_is_that_of_the_device_that_is_asked_for(device, has_gpu, speed, tiny, shown, monkeypatch):
-    monkeypatch.setattr("bench.show.torch.cuda.is_available", lambda: has_gpu)
+    monkeypatch.setattr("bench.matrix.torch.cuda.is_available", lambda: has_gpu)
     tiny.write_text(tiny.read_text().replace("device: cpu", f"device: {device}"))
     assert f"at a sustained {speed}" in shown(tiny)[-1]

@@ -11,11 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 import reports
+from bench.data import DataSpec, load
 from bench.results import Record
-from bench.trajectory import changed, decode, encode
+from bench.trajectory import changed, decode, encode, show_tokens
 from reports.trajectories import list_players, plot_unmasked
 from tests.test_reports import make_arm, make_record
 
@@ -32,7 +34,8 @@ def make_frames(count: int = 2, length: int = 7, calls: int = 5) -> list[Tensor]
 def make_trajectory(frames: list[Tensor] | None = None, arm: str = "MDLM", way: str = "ancestral, 5 calls") -> Any:
     frames = frames or make_frames()
     said = {"arm": arm, "method": "mdlm", "way": way, "policy": "ancestral", "grid": "uniform"}
-    return said | {"network_calls": len(frames) - 1, "symbols": LETTERS, "texts": encode(frames)}
+    finals = ["".join([*LETTERS, *"89"][token] for token in row) for row in frames[-1].tolist()]
+    return said | {"network_calls": len(frames) - 1, "symbols": LETTERS, "texts": encode(frames), "finals": finals}
 
 
 def make_watched(*trajectories: Any) -> Record:
@@ -203,3 +206,13 @@ def test_the_player_steps_through_the_calls_in_a_browser(tmp_path: Path) -> None
     assert other[0] == start[0]
     assert way == ["before the first of 1 calls, 2 masked", "░░", ["masked"] * 2, "0"]
     assert played == ["call 1 of 1, 2 tokens changed, 0 masked", "a</script>", [" age0", " age0"], "1"]
+
+
+def test_tokens_that_do_not_show_are_spelled_out(tmp_path) -> None:
+    (tmp_path / "t.txt").write_text("a b\tc\n\x06é" * 300)
+    block = {"source": "text-file", "path": "t.txt", "length": 8}
+    specs = (TypeAdapter(DataSpec).validate_python(block | {"level": level}) for level in ("char", "byte"))
+    chars, bytes_ = (load(spec, tmp_path, tmp_path / str(number)) for number, spec in enumerate(specs))
+    assert show_tokens(chars) == ["\\x06", "⇥", "↵\n", " ", "a", "b", "c", "é"]
+    shown = show_tokens(bytes_)
+    assert (shown[0x20], shown[0x0A], shown[0xC3], shown[0x61]) == (" ", "↵\n", "\\xc3", "a")

@@ -1,5 +1,6 @@
 """What the stages `quality` and `controls` find: texts beside held-out text, by every metric, under one protocol."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,36 @@ from bench.scorers.choose import open_scorer
 from bench.scorers.scorer import Scored, Scorer
 
 HELD_OUT = 2048  # sequences at most that divergences are taken from
+AT_ONCE = 64  # texts that are scored between two looks whether to stop
 SHOWN = 4  # texts of each control that are kept
 
 
 class Appraiser:
     """Measures texts of one dataset; the scorer is loaded once."""
 
-    def __init__(self, spec: QualitySpec, data: Dataset, scorer: Scorer | None):
-        self.spec, self.data, self.scorer = spec, data, scorer
+    def __init__(
+        self, spec: QualitySpec, data: Dataset, scorer: Scorer | None, check: Callable[[], None] = lambda: None
+    ):
+        """`check` is called between batches and may raise what ends the work."""
+        self.spec, self.data, self.scorer, self.check = spec, data, scorer, check
         self.held_out = data.sequences(spec.reference)[:HELD_OUT]
 
     @classmethod
-    def of(cls, block: dict[str, Any], data: Dataset, base: Path, cells: Path, device: torch.device) -> "Appraiser":
+    def of(
+        cls,
+        block: dict[str, Any],
+        data: Dataset,
+        base: Path,
+        cells: Path,
+        device: torch.device,
+        check: Callable[[], None],
+    ) -> "Appraiser":
         """As a stage's block says; `cells` is the folder of all cells. Raises ScorerError."""
         spec = QualitySpec.model_validate(block["quality"])
         if spec.scorer is None:
-            return cls(spec, data, None)
+            return cls(spec, data, None, check)
         trained = cells / block["scorer"] if block["scorer"] else None
-        return cls(spec, data, open_scorer(spec.scorer, base, data, device, block["steps"], trained))
+        return cls(spec, data, open_scorer(spec.scorer, base, data, device, block["steps"], trained), check)
 
     def appraise(self, ids: Tensor) -> dict[str, Any]:
         """The measures and the protocol of texts [n, L]; raises ScorerError, ValueError where they cannot be taken."""
@@ -60,13 +73,18 @@ class Appraiser:
         return found
 
     def _score(self, scorer: Scorer, ids: Tensor) -> Scored:
-        return scorer.score([self.data.decode(row) for row in ids], ids)
+        parts: list[Scored] = []
+        for batch in ids.split(AT_ONCE):
+            self.check()
+            parts.append(scorer.score([self.data.decode(row) for row in batch], batch))
+        columns = zip(*((part.nats, part.tokens, part.features) for part in parts), strict=True)
+        return Scored(*(torch.cat(column) for column in columns))
 
-    def controls(self, count: int) -> dict[str, Any]:
-        """The controls by name, each with its measures, its protocol and its first texts."""
+    def controls(self, count: int, length: int) -> dict[str, Any]:
+        """The controls of so many tokens by name, each with its measures, its protocol and its first texts."""
         return {
             name: {**self.appraise(ids), "texts": [self.data.decode(row) for row in ids[:SHOWN]]}
-            for name, ids in controls(self.data, self.spec, count).items()
+            for name, ids in controls(self.data, self.spec, count, length).items()
         }
 
     def protocol(self, ids: Tensor) -> str:

@@ -24,20 +24,22 @@ COPIED: Final = "copied text"
 CONTROLS = (DATA, SHUFFLED, NGRAMS, COPIED)
 
 
-def controls(data: Dataset, spec: QualitySpec, count: int) -> dict[str, Tensor]:
-    """The texts of each control, int64 [count, L]; fewer where a split holds fewer sequences.
+def controls(data: Dataset, spec: QualitySpec, count: int, length: int) -> dict[str, Tensor]:
+    """The texts of each control, int64 [count, length]; fewer where a split holds fewer.
+
+    Texts of independent sequences that are longer than these are put together from several, as if they ran on.
 
     Real text is drawn from the split that divergences are not taken from. Raises ValueError where n-grams of the order
     asked for do not fit in 63 bits.
     """
     split = "test" if spec.reference == "valid" else "valid"
-    real = _sequences(data, split, count, _generator(spec, DATA))
+    real = _sequences(data, split, count, length, _generator(spec, DATA))
     model = NgramModel(data.splits["train"], spec.ngram, data.facts.vocab_size, data.stride)
     return {
         DATA: real,
         SHUFFLED: torch.from_numpy(_generator(spec, SHUFFLED).permuted(real.numpy(), axis=1)),
-        NGRAMS: torch.from_numpy(model.sample(count, data.facts.length, _generator(spec, NGRAMS))),
-        COPIED: _sequences(data, "train", count, _generator(spec, COPIED)),
+        NGRAMS: torch.from_numpy(model.sample(count, length, _generator(spec, NGRAMS))),
+        COPIED: _sequences(data, "train", count, length, _generator(spec, COPIED)),
     }
 
 
@@ -45,11 +47,17 @@ def _generator(spec: QualitySpec, purpose: str) -> np.random.Generator:
     return np.random.default_rng(seed_for(spec.seed, f"control {purpose}"))
 
 
-def _sequences(data: Dataset, split: str, count: int, rng: np.random.Generator) -> Tensor:
-    """Up to `count` random sequences of a split that do not overlap, [count, L]."""
-    available = data.facts.sequences[split]
+def _sequences(data: Dataset, split: str, count: int, length: int, rng: np.random.Generator) -> Tensor:
+    """Up to `count` random texts of a split that do not overlap [count, length]; of independent sequences the beginning
+    of one, or of several that follow each other."""
+    ids, spacing = data.splits[split], length
+    if data.stride > 1:
+        spacing = -(-length // data.stride) * data.stride
+    available = (len(ids) - length) // spacing + 1 if len(ids) >= length else 0
+    if not available:
+        raise ValueError(f"the {split} split holds no text of {length:,} tokens to compare with; draw shorter texts")
     chosen = rng.choice(available, min(count, available), replace=False)
-    return data.windows(split, chosen * (data.facts.length // data.stride))
+    return torch.from_numpy(ids[(chosen * spacing)[:, None] + np.arange(length)].astype(np.int64))
 
 
 class NgramModel:

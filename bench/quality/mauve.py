@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.bound import Estimate
+from bench.quality.spec import FEWEST
 from bench.rng import seed_for
 
-FEWEST = 100  # texts on either side: ten clusters of ten
 CLUSTERINGS = 3  # k-means runs that are averaged
 SCALE = 5.0  # the constant c of the paper, as the library has it
 POINTS = 25  # on the divergence curve, as the library has it

@@ -1,5 +1,6 @@
 """What a suite may say about the quality of its texts."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -7,6 +8,7 @@ from pydantic import Field, model_validator
 from bench.block import Block
 from bench.scorers import AnyScorer
 
+FEWEST = 100  # texts on either side that MAUVE is taken of: ten clusters of ten
 ORDERS = range(1, 5)  # of the n-grams that are counted and compared
 
 
@@ -26,8 +28,21 @@ class QualitySpec(Block):
             raise ValueError("mauve compares features of a scorer, and there is none; give evaluation.quality.scorer")
         return self
 
-    def why_not(self, length: int) -> str | None:
-        """Why texts of so many tokens cannot be measured so; None where they can."""
+    def why_not(self, count: int, length: int, vocab_size: int, tokens: Mapping[str, int]) -> str | None:
+        """Why so many texts of so many tokens cannot be measured beside splits of so many `tokens`; None where they
+        can."""
+        fewest = min(tokens[split] for split in ("train", "valid", "test")) // length
+        if fewest < 1:
+            return f"a split holds no text of {length} tokens to compare with; draw shorter texts"
+        if self.mauve and min(count, fewest) < FEWEST:
+            there = f"{count} texts of {length} tokens beside {fewest} that are held out"
+            return f"{there} are too few for mauve, which needs {FEWEST} of each; draw more, or set mauve to false"
+        if (vocab_size + 1) ** self.ngram >= 2**63:
+            return f"ngram {self.ngram} over {vocab_size:,} tokens does not fit in 63 bits; lower ngram"
+        return self.too_short(length)
+
+    def too_short(self, length: int) -> str | None:
+        """Why texts of so many tokens hold too few for some metric; None where they do not."""
         if length < max(ORDERS):
             return f"texts of {length} tokens hold no {max(ORDERS)}-gram; quality needs texts of {max(ORDERS)} tokens"
         if length < self.copied:

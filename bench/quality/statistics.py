@@ -21,9 +21,9 @@ from bench.quality.spec import ORDERS, QualitySpec
 def measure(texts: Tensor, held_out: Tensor, train: Ids, spec: QualitySpec, stride: int) -> dict[str, Estimate]:
     """Every metric that needs no scorer, of texts [n, L] beside held_out [m, L'] and the training split [N].
 
-    `stride` is Dataset.stride. Raises ValueError where `spec.why_not` has a reason.
+    `stride` is Dataset.stride. Raises ValueError where `spec.too_short` has a reason.
     """
-    reason = spec.why_not(texts.shape[1])
+    reason = spec.too_short(texts.shape[1])
     if reason is not None:
         raise ValueError(reason)
     x, real = texts.numpy(force=True), held_out.numpy(force=True)

@@ -5,13 +5,16 @@ A scorer is never replaced by another one: what cannot be had is a ScorerError.
 
 import hashlib
 from abc import abstractmethod
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from bench import cell as record
+from bench import checkpoint
 from bench.block import Block
+from bench.cell import digest
 from bench.scorers.errors import ScorerError
 
 WEIGHTS = (".safetensors", ".bin")  # endings of files of weights
@@ -91,7 +94,8 @@ class TrainedCell(ScorerSpec):
     def identity(self, base: Path) -> dict[str, Any]:
         folder = self.folder(base)
         check_trained(folder)
-        return {"kind": self.kind, "cell": folder.name}
+        science = record.read_json(folder / "job.json")["science"]
+        return {"kind": self.kind, "cell": digest(science), "weights": hashed((folder / "train" / checkpoint.NAME,))}
 
 
 AnyScorer = Annotated[Trained | HuggingFace | TrainedCell, Field(discriminator="kind")]
@@ -109,9 +113,23 @@ def fingerprint(folder: Path) -> str:
     files = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS + OTHERS)
     if not any(path.suffix in WEIGHTS for path in files):
         raise ScorerError("model", f"{folder} holds no weights (*{', *'.join(WEIGHTS)}); save a model there")
+    return hashed(tuple(files))
+
+
+def hashed(files: tuple[Path, ...]) -> str:
+    """sha256, in hex, of the names and contents of files; raises ScorerError("path") where one is missing."""
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise ScorerError("path", f"{missing[0]} is missing; remove train/ and run its suite again")
+    return _hashed(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@cache
+def _hashed(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """That of files of these sizes and times, which are read once."""
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+    for path, size, _ in files:
+        digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:
             while piece := file.read(PIECE):
                 digest.update(piece)

@@ -1,0 +1,254 @@
+"""Arms against their base, document by document: both met the same documents and the same noise, so that what these
+have in common drops out of the difference (paired comparison of the estimates of single sequences).
+
+A difference is the arm's bound minus the base's; below zero the arm is better.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bench import cell as record
+from bench.measures import mean_nats
+from bench.stats import (
+    LEVEL,
+    Interval,
+    detectable,
+    half_width,
+    holm,
+    is_reachable,
+    join,
+    rank,
+    say_reach,
+    sign_flip,
+    standard_error,
+    student,
+)
+
+NAN = float("nan")
+COLUMNS = {  # of the pairs, a row for each arm, seed and metric, with the value of a row that says nothing about it
+    "arm": "",
+    "method": "",
+    "base": "",
+    "seed": 0,
+    "metric": "",
+    "value": NAN,  # the arm minus its base
+    "standard_error": NAN,  # over documents, Monte Carlo noise included
+    "monte_carlo_error": NAN,
+    "n": 0,  # documents
+    "clustered_error": NAN,  # over documents, of the mean over all paired seeds of the arm, which share them
+    "clustered_noise": NAN,  # the Monte Carlo error of that mean
+    "unlike": "",  # how the two were estimated, where not alike: the noise is not shared then
+    "is_same": False,  # arm and base are one cell under two labels
+    "reason": "",  # why there is no difference
+}
+DELTAS = {  # of the differences of arms, a row for each arm; as above
+    "arm": "",
+    "method": "",
+    "base": "",
+    "metric": "",
+    "value": NAN,
+    "low": NAN,  # the ends of the 95 % interval
+    "high": NAN,
+    "seeds": 0,  # that are paired, of those planned for the arm
+    "planned": 0,
+    "documents": 0,
+    "seeds_error": NAN,  # one standard error over the paired seeds
+    "documents_error": NAN,  # one over the documents, of the mean over the seeds
+    "monte_carlo_error": NAN,  # of it what the noise alone adds
+    "p": NAN,  # of the exact sign-flip test over the paired seeds
+    "p_holm": NAN,  # corrected for being one of several arms
+    "reach": "",  # why p < 0.05 cannot be
+    "detectable": NAN,
+    "rank_best": pd.NA,
+    "rank_worst": pd.NA,
+    "verdict": "",
+    "unlike": "",
+    "reason": "",  # why some seed, or all of them, are not paired
+}
+WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same training"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The bound of one cell, document by document, and all that has to agree before another is taken from it."""
+
+    cell: str  # its id
+    nats: Tensor  # of each document [n, replicates], the sum of the parts
+    length: int  # tokens of a document
+    setting: dict[str, Any]
+    estimator: str
+
+
+def pair(runs: Path, plan: Any) -> pd.DataFrame:
+    """The paired differences of every arm that has a base, per seed that the suite planned for it, in the unit of the
+    score and in nats per token; where two cannot be paired, a row with the reason. Raises BrokenRecord."""
+    cells = {(cell["arm"], cell["seed"]): cell for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
+    arms: dict[str, list[Any]] = {}
+    for cell in cells.values():
+        if cell.get("base") not in (None, "", cell["arm"]):
+            arms.setdefault(cell["arm"], []).append(cell)
+    score = "bits_per_byte" if plan["facts"].get("level") == "byte" else "bits_per_char"
+    rows = [row for own in arms.values() for row in _of_arm(runs, own, cells, score)]
+    return pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
+
+
+def _of_arm(runs: Path, own: list[Any], cells: dict[tuple[str, int], Any], score: str) -> list[dict[str, Any]]:
+    """The rows of one arm: a token is a character, or a byte where the score is in bytes, so one factor converts."""
+    rows: list[dict[str, Any]] = []
+    found: list[Tensor] = []
+    length = 0
+    for cell in own:
+        said = {"arm": cell["arm"], "method": cell["method"], "base": cell["base"], "seed": cell["seed"]}
+        base = cells.get((cell["base"], cell["seed"]))
+        known = any(arm == cell["base"] for arm, _ in cells)
+        one, other = _measured(runs, cell), _measured(runs, base) if base else _absent(cell, known)
+        reason = _why_not(one, other, cell["base"])
+        if isinstance(one, Measured) and isinstance(other, Measured) and not reason:
+            differences, length = one.nats - other.nats, one.length
+            found.append(differences)
+            unlike = f"{one.estimator}; of the base: {other.estimator}" * (one.estimator != other.estimator)
+            numbers = _numbers(differences, length)
+            rows.append({**said, **numbers, "unlike": unlike, "is_same": one.cell == other.cell})
+        else:
+            rows.append({**said, "reason": f"not paired: {reason}"})
+    if found:
+        whole = _numbers(torch.stack(found).mean(0), length)
+        errors = {"clustered_error": whole["standard_error"], "clustered_noise": whole["monte_carlo_error"]}
+        rows = [row if row.get("reason") else row | errors for row in rows]
+    return [_scaled(row, *unit) for unit in ((score, 1 / math.log(2)), ("nats_per_token", 1.0)) for row in rows]
+
+
+def _numbers(differences: Tensor, length: int) -> dict[str, Any]:
+    """Mean and errors of differences [n, replicates] in nats per token."""
+    found = mean_nats({"difference": differences}, length)
+    names = ("value", "standard_error", "monte_carlo_error", "n")
+    return {name: getattr(found, name) for name in names}
+
+
+def _scaled(row: dict[str, Any], metric: str, factor: float) -> dict[str, Any]:
+    """A row of nats per token in another unit."""
+    numbers = ("value", "standard_error", "monte_carlo_error", "clustered_error", "clustered_noise")
+    return row | {name: row[name] * factor for name in numbers if name in row} | {"metric": metric}
+
+
+def _absent(cell: Any, known: bool) -> str:
+    return f'base "{cell["base"]}" has no seed {cell["seed"]}' if known else f'no arm is called "{cell["base"]}"'
+
+
+def _measured(runs: Path, cell: Any) -> Measured | str:
+    """The bound of a cell document by document; where it has none, why."""
+    folder, title = runs / "cells" / cell["id"], f"{cell['arm']}, seed {cell['seed']}"
+    states = [(stage, *record.status(folder, stage["folder"])) for stage in cell["stages"]]
+    bounds = [place for place, (stage, *_) in enumerate(states) if stage["name"] == "bound"]
+    if not bounds:
+        return f"no bound is measured of {title}"
+    stage, state, reason = states[bounds[0]]
+    if state == "done":
+        return _read(folder / stage["folder"], cell)
+    for stage, state, reason in states[: bounds[0] + 1]:
+        if state == "failed":
+            return f"{stage['name']} of {title} failed: {reason}"
+    return f"bound of {title} is {state}"
+
+
+def _read(folder: Path, cell: Any) -> Measured:
+    """What a stage `bound` left behind."""
+    path, result = folder / "sequences.npz", record.read_json(folder / "result.json")
+    try:
+        with np.load(path, allow_pickle=False) as parts:
+            nats = torch.from_numpy(sum(parts[name].astype(np.float64) for name in parts.files))
+    except (OSError, ValueError, TypeError, BadZipFile) as error:
+        raise record.BrokenRecord(f"{path} cannot be read ({error}); remove {folder} and run the suite again") from None
+    block, data = result["block"], cell["science"]["data"]
+    setting = {
+        "data": data["fingerprint"],
+        "tokens a document": data["length"],
+        "split": block["split"],
+        "documents": len(nats),
+        "draws": block["draws"],
+        "replicates": block["replicates"],
+        "noise": block["seed"],
+        "precision": result["environment"]["precision"],
+    }
+    return Measured(cell["id"], nats, data["length"], setting, result["protocol"].split(";")[0])
+
+
+def _why_not(one: Measured | str, other: Measured | str, base: str) -> str:
+    """Why two cannot be paired; "" where they can."""
+    if isinstance(one, str) or isinstance(other, str):
+        return "; ".join(each for each in (one, other) if isinstance(each, str))
+    pairs = [(name, value, other.setting[name]) for name, value in one.setting.items()]
+    return "; ".join(f"{name} {own}, but {its} of base {base}" for name, own, its in pairs if own != its)
+
+
+def summarise(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A row for each arm with its difference in one metric over all paired seeds, in the order of the bases.
+
+    The 95 % interval `low`..`high` is Student's over the paired seeds, joined with that over the documents, which the
+    seeds share; of a single seed it is over documents alone. An arm is worse or better where the interval leaves out
+    zero and, where the sign-flip test over the seeds can fall below 0.05, its p after Holm's correction over all arms
+    does. `detectable` is the true difference whose interval leaves out zero in 80 % of experiments. `rank_best` and
+    `rank_worst` are places among the arms of one base and the base itself.
+    """
+    chosen = pairs[pairs["metric"] == metric]
+    order = {base: place for place, base in enumerate(dict.fromkeys(chosen["base"]))}
+    groups = sorted(chosen.groupby(["base", "arm"], sort=False), key=lambda group: order[group[0][0]])
+    rows = [_summary(rows) for _, rows in groups]
+    tested = [row for row in rows if not math.isnan(row["p"])]
+    for row, corrected in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        can = is_reachable(row["seeds"], len(tested))
+        row |= {"p_holm": corrected, "reach": say_reach(row["seeds"], len(tested))}
+        row["verdict"] = TIED if can and corrected >= LEVEL else row["verdict"]
+    for _, of_base in groupby(rows, key=lambda row: row["base"]):
+        _place([row for row in of_base if row["seeds"]])
+    found = pd.DataFrame([{**DELTAS, **row} for row in rows], columns=list(DELTAS))
+    return found.astype({"rank_best": "Int64", "rank_worst": "Int64"})
+
+
+def _summary(rows: pd.DataFrame) -> dict[str, Any]:
+    """The difference of one arm over its paired seeds, not yet one of several arms."""
+    there = rows[rows["value"].notna()]
+    common = {name: rows[name].iloc[0] for name in ("arm", "method", "base", "metric")}
+    common |= {"planned": len(rows), "seeds": len(there), "p": NAN}
+    common["reason"] = "; ".join(dict.fromkeys(reason for reason in rows["reason"] if reason))
+    if there.empty:
+        return common
+    values, documents = there["value"].to_list(), int(there["n"].min())
+    errors = {"seeds_error": standard_error(values), "documents_error": float(there["clustered_error"].iloc[0])}
+    sources = [(errors["seeds_error"], len(values)), (errors["documents_error"], documents)]
+    sources = [source for source in sources if source[1] > 1]
+    half, is_same = join([half_width(*source) for source in sources]), bool(there["is_same"].all())
+    mean = student(values).mean
+    found = Interval(mean, mean - half, mean + half, len(values))
+    verdict = (WORSE if found.mean > 0 else BETTER) if found.leaves_out_zero else TIED
+    return {
+        **common,
+        **errors,
+        "value": mean,
+        "low": found.low,
+        "high": found.high,
+        "documents": documents,
+        "monte_carlo_error": float(there["clustered_noise"].iloc[0]),
+        "p": sign_flip(values) if len(values) > 1 and not is_same else NAN,
+        "reach": say_reach(len(values)),
+        "detectable": join([detectable(*source) for source in sources]),
+        "verdict": SAME if is_same else verdict,
+        "unlike": "; or ".join(dict.fromkeys(words for words in there["unlike"] if words)),
+    }
+
+
+def _place(rows: Sequence[dict[str, Any]]) -> None:
+    """Gives the arms of one base their places among each other and the base, whose difference is zero for sure."""
+    places = rank([0.0, *(row["low"] for row in rows)], [0.0, *(row["high"] for row in rows)])[1:]
+    for row, (best, worst) in zip(rows, places, strict=True):
+        row |= {"rank_best": best, "rank_worst": worst}

@@ -1,0 +1,57 @@
+"""What a plan says of each cell: its state, its cost, in a table or as JSON, and how soon."""
+
+import json
+import time
+
+from bench import cell as record
+from bench.cli import DONE, main
+from bench.plan import plan
+from bench.run import folder_of
+from bench.suite import read
+from tests.ablations import ablate, write
+
+
+def test_the_plan_as_json_says_what_is_there(tmp_path, capsys):
+    path = write(tmp_path, ablate("  grid: {options.steps: [10]}"))
+    first, second, third = plan(read(path)).cells
+    runs = tmp_path / "runs"
+
+    def done(cell, stage, code=None) -> None:
+        result = {"value": 1.0, **({"environment": {"code": code}} if code else {})}
+        record.succeed(folder_of(runs, cell) / stage.folder, result)
+
+    done(first, first.stages[0])
+    done(first, first.stages[1], code="of-yesterday")
+    record.fail(folder_of(runs, second) / second.stages[0].folder, "it burst", "")
+    assert main(["plan", str(path), "--runs", str(runs), "--json"]) == DONE
+    shown = json.loads(capsys.readouterr().out)
+    states = {cell["arm"]: [stage["state"] for stage in cell["stages"]] for cell in shown["cells"]}
+    assert states == {
+        "AR": ["cached", "stale", "to run"],
+        "MDLM": ["failed", "to run", "to run"],
+        "MDLM, steps 10": ["to run"] * 3,
+    }
+    assert shown["cells"][1]["stages"][0]["reason"] == "it burst"
+    assert (shown["cells"][2]["base"], shown["cells"][2]["cell"]) == ("MDLM", third.id)
+    total = shown["total"]
+    assert (total["cells"], total["tokens"]) == (3, 3 * 6 * 8 * 12)
+    assert total["flops"] == sum(stage["flops"] for cell in shown["cells"] for stage in cell["stages"])
+    assert total["flops"] - total["flops_left"] == sum(stage["flops"] for stage in shown["cells"][0]["stages"][:2])
+    assert main(["plan", str(path), "--runs", str(runs)]) == DONE
+    table = capsys.readouterr().out
+    assert "failed: it burst" in table
+    assert "bound stale" in " ".join(table.split())
+
+
+def test_a_thousand_cells_are_planned_in_two_seconds(tmp_path, capsys):
+    """Processor time, which others on the machine do not take away; imports are done."""
+    numbers = ", ".join(f"{rate / 1000}" for rate in range(1, 11))
+    steps = ", ".join(str(steps) for steps in range(100, 110))
+    grid = f"{{training.learning_rate: [{numbers}], training.beta1: [{numbers}], options.steps: [{steps}]}}"
+    path = write(tmp_path, ablate(f"  grid: {grid}"))
+    assert main(["plan", str(write(tmp_path, name="warm.yaml"))]) == DONE
+    began = time.process_time()
+    assert main(["plan", str(path), "--runs", str(tmp_path / "runs")]) == DONE
+    seconds = time.process_time() - began
+    assert "1002 cells" in capsys.readouterr().out
+    assert seconds < 2, seconds
