@@ -119,7 +119,7 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     """What is recorded of one suite, or of one cell of it; raises NoRecord when it was never run."""
     plan = record.read_json(runs / "suites" / f"{suite}.json")
     if plan is None:
-        raise NoRecord(f'suite "{suite}" was never run under "{runs}"; run it with: bench run suites/{suite}.yaml')
+        raise NoRecord(f'suite "{suite}" was never run under "{runs}"; run it first, with bench run')
     rows: list[dict[str, Any]] = []
     samples: dict[str, list[str]] = {}
     learned: list[dict[str, Any]] = []

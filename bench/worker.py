@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench import cell as record
 from bench import checkpoint
-from bench.bound import Estimate, bound
+from bench.bound import bound
 from bench.code import with_stage, written_in
 from bench.data import Dataset, DataSpec, load
 from bench.environment import environment, joined, settle
@@ -28,7 +28,7 @@ from bench.measures import mean_nats, measures
 from bench.model import Model
 from bench.network import Shape
 from bench.progress import Bar
-from bench.quality.appraise import Appraiser
+from bench.quality.appraise import Appraiser, as_json
 from bench.rng import seed_for
 from bench.sample import Samples, sample, sample_long
 from bench.spec import BoundSpec, Budget, Execution, SamplesSpec, Training
@@ -171,7 +171,7 @@ class Worker:
         return {
             "split": spec.split,
             "kind": "exact" if model.method.exact else "bound",
-            "measures": {name: _estimate(value) for name, value in found.items()},
+            "measures": {name: as_json(value) for name, value in found.items()},
             "source_nats": self._source_nats(x),
             "seconds": time.monotonic() - began,
             "protocol": self._protocol(model, spec, x),
@@ -287,7 +287,7 @@ class Worker:
     def _source_nats(self, x: Tensor) -> dict[str, Any] | None:
         """For a source whose law is known: its own -log p of the very sequences x, nats per token."""
         exact = self.data.exact_nats(x)
-        return None if exact is None else _estimate(mean_nats({"exact": exact[:, None]}, x.shape[1]))
+        return None if exact is None else as_json(mean_nats({"exact": exact[:, None]}, x.shape[1]))
 
     def _stop(self, number: int, frame: Any) -> None:
         if self.stopped:
@@ -310,10 +310,6 @@ def draw_samples(
     if length <= window:
         return sample(model, spec.count, length, spec.calls, seed, how=spec.how(), watch=watch)
     return sample_long(model, spec.count, window, length, spec.stride or max(1, window // 2), seed, spec.how())
-
-
-def _estimate(found: Estimate) -> dict[str, Any]:
-    return {name: _finite(value) for name, value in asdict(found).items()}
 
 
 def _finite(value: Any) -> Any:

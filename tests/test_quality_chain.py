@@ -16,8 +16,9 @@ from bench.plan import plan
 from bench.quality import JUDGED
 from bench.quality.controls import CONTROLS
 from bench.results import read
-from bench.run import folder_of
+from bench.run import folder_of, run
 from bench.suite import read as read_suite
+from bench.suite import with_data
 from bench.train import Interrupted
 from bench.trajectory import decode
 from bench.worker import FAILED as WORKER_FAILED
@@ -59,6 +60,11 @@ def written(folder: Path, scorer: str = TRAINED, **changes: str) -> Path:
     path = folder / "texts.yaml"
     path.write_text(text)
     return path
+
+
+def carry_out(suite: Path, runs: Path) -> None:
+    """`bench run` without what it prints, tracks and reports."""
+    run(runs, plan(with_data(read_suite(suite))), retry_failed=False, finished=lambda cell: None)
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +138,13 @@ def test_the_same_suite_does_nothing_again_and_other_quality_neither_trains_nor_
     other = ran.parent / "other"
     other.mkdir(exist_ok=True)
     suite = written(other, TRAINED.replace("}", "}, copied: 8"))
-    assert main(["run", str(suite), "--runs", str(ran)]) == DONE
+    carry_out(suite, ran)
     assert {file: file.stat().st_mtime_ns for file in before} == before
     new = {file.parent.name.split("-")[0] for file in ran.glob("cells/*/*/result.json") if file not in before}
     assert new == {"quality", "controls"}
-    assert main(["run", str(path), "--runs", str(ran)]) == DONE
+    after = {file: file.stat().st_mtime_ns for file in ran.glob("cells/*/*/result.json")}
+    carry_out(path, ran)
+    assert {file: file.stat().st_mtime_ns for file in ran.glob("cells/*/*/result.json")} == after
 
 
 @pytest.fixture
@@ -146,7 +154,7 @@ def model(tmp_path) -> Path:
 
 def test_an_outside_scorer_scores_texts_and_says_its_name(model, tmp_path):
     suite = written(tmp_path, "{kind: huggingface, model: stories}", arms=ALONE)
-    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    carry_out(suite, tmp_path / "runs")
     table = load(tmp_path / "runs")
     assert "scorer" not in set(table["role"])
     found = table[(table["metric"] == "gen_ppl") & (table["texts"] == "12 x 32")].set_index(["arm", "way"])
@@ -172,7 +180,7 @@ def test_a_scorer_whose_weights_are_cut_off_loses_nothing_and_can_be_put_right(m
     texts = {file: file.read_bytes() for file in runs.glob("cells/*/samples-*/result.json")}
     assert len(texts) == 2
     (model / "model.safetensors").write_bytes(whole)
-    assert main(["run", str(suite), "--runs", str(runs)]) == DONE  # other weights are another scorer
+    carry_out(suite, runs)  # other weights are another scorer
     assert {file: file.read_bytes() for file in texts} == texts
     table = load(runs)
     assert set(table["status"]) == {"done"}
@@ -182,7 +190,7 @@ def test_a_scorer_that_goes_away_after_planning_is_a_failure_with_its_reason(mod
     suite, runs = written(tmp_path, "{kind: huggingface, model: stories}", arms=ALONE), tmp_path / "runs"
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "vocab_size": 300}))
-    assert main(["run", str(suite), "--runs", str(runs)]) == FAILED
+    carry_out(suite, runs)
     table = load(runs)
     assert set(table.loc[table["stage"] == "quality", "status"]) == {"failed"}
     assert table.loc[table["stage"] == "samples", "status"].eq("done").all()
@@ -248,7 +256,7 @@ def test_a_synthetic_source_says_how_likely_texts_and_controls_are(tmp_path):
         arms=ALONE,
         data=("{source: pydoc, length: 32, reserve: 0.2}", "{source: markov, length: 12, train: 400, reserve: 0.2}"),
     )
-    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    carry_out(suite, tmp_path / "runs")
     table = load(tmp_path / "runs")
     rows = table[(table["metric"] == "sample_nats_per_token") & (table["stage"] == "quality")]
     nats = rows[rows["texts"] == "12 x 12"].set_index("arm")["value"]
@@ -285,7 +293,7 @@ def test_two_arms_of_one_science_have_all_that_either_asks_for(tmp_path):
         arms=("  - {label: AR, method: ar}\n", "  - {label: Twin, method: mdlm}\n"),
         ways=("arms: [MDLM]", "arms: [Twin]"),
     )
-    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    carry_out(suite, tmp_path / "runs")
     table = load(tmp_path / "runs")
     assert set(table["status"]) == {"done"}
     ways = table[table["stage"] == "quality"].groupby("arm")["way"].agg(set).to_dict()
@@ -333,6 +341,6 @@ def test_a_cell_of_another_suite_may_score(ran, tmp_path):
     planned = plan(read_suite(ran.parent / "texts.yaml"))
     shutil.copytree(folder_of(ran, planned.judges[0]), tmp_path / "judge")
     suite = written(tmp_path, "{kind: cell, path: judge}", arms=ALONE)
-    assert main(["run", str(suite), "--runs", str(tmp_path / "runs")]) == DONE
+    carry_out(suite, tmp_path / "runs")
     table = load(tmp_path / "runs")
     assert table.loc[table["metric"] == "gen_ppl", "protocol"].str.contains("cell judge").all()
