@@ -37,11 +37,11 @@ class Sizes:
 
     length: int = 256  # of a text, and of a window of long ones
     steps: int = 1000  # of ancestral sampling with kept hidden states
-    batches: tuple[int, ...] = (1, 8)
+    batches: tuple[int, ...] = (1, 4)
     long: int = 1024
     stride: int = 128
     calls: tuple[int, ...] = (64, 256)  # a window of long texts
-    repetitions: int = 5
+    repetitions: int = 3
     timed: bool = True  # whether the seconds mean anything
 
 
