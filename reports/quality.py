@@ -8,6 +8,7 @@ unlike held-out text a row is.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import pandas as pd
 
@@ -34,6 +35,7 @@ from reports.tables import (
 
 STAGES = ("quality", "samples")
 SIGN = "‡"
+FALSE = 0.05  # of rows of real text that are called unlike it in some column
 ARROWS = {"lower": "↓", "higher": "↑", "nearer": "≈"}
 GRAMS = {n: f"n = {n}" for n in range(1, 5)}
 METRICS = (
@@ -59,9 +61,9 @@ UNLIKE = Column("quality", "unlike_data", "Unlike data", "columns", write_whole,
 NOTES = {
     "bold": "Bold: the best arm of a judged column: ↓ the lowest, ↑ the highest, ≈ the nearest to the row data",
     "~": "within 1.96 combined standard errors of the best arm, which is bold; unpaired",
-    "unlike": "Unlike data: in how many of the judged columns, all of those in quality.csv, a row differs from held-out"
-    " text by more than 1.96 combined standard errors (1 / n for the error where no two texts differ); and the column"
-    " in which it does so by the most of them",
+    "unlike": "Unlike data: in how many of the judged columns, all of those in quality.csv, a row can be told from"
+    " held-out text: text of the same law has 0 in 95 of 100 rows (Bonferroni over the columns; 1 / n for the error where"
+    " no two texts differ). Then the column in which it differs most, and by how many combined standard errors",
 }
 
 
@@ -187,9 +189,11 @@ def compare(label: str, measured: Measured) -> Cell:
     if not judged or label == DATA:
         return Cell("" if label == DATA else NONE)
     distances = {metric: tell_apart(numbers[label], numbers[DATA]) for metric, numbers in judged.items()}
-    unlike = [metric for metric, distance in distances.items() if distance > 1.96]
-    worst = f": {max(distances, key=lambda metric: distances[metric]).replace('_', ' ')}" if unlike else ""
-    return Cell(f"{len(unlike)} of {len(judged)}{worst}", estimate=Estimate(len(unlike)))
+    limit = NormalDist().inv_cdf(1 - FALSE / (2 * len(judged)))
+    unlike = [metric for metric, distance in distances.items() if distance > limit]
+    worst, most = max(distances.items(), key=lambda found: found[1])
+    told = f": {worst.replace('_', ' ')} ({most:.{int(most < 10)}f})" if unlike else ""
+    return Cell(f"{len(unlike)} of {len(judged)}{told}", estimate=Estimate(len(unlike)))
 
 
 def count_texts(measured: Measured) -> str:

@@ -1,16 +1,23 @@
 """The table of quality, on records made by hand: arms as good as their texts, and adversaries that win one column."""
 
 import math
+import re
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from pydantic import TypeAdapter
 from rich.console import Console
 
 import reports
+from bench.data import DataSpec, load
+from bench.quality import QualitySpec
+from bench.quality.appraise import Appraiser
 from bench.results import COLUMNS, Record
 from reports import formats
 from reports.cells import split_arms, warn
@@ -175,10 +182,31 @@ def test_each_adversary_loses_on_the_whole_table(record: Record) -> None:
     unlike = column(table_of(record), "unlike_data")
     found = {label: unlike[label].value for label in CONTROLS}
     assert found["data"] == ""
-    assert found["copied text"] == "1 of 7: copied"
+    assert re.fullmatch(r"1 of 7: copied \(\d+\)", found["copied text"])
     assert found["shuffled text"].startswith("5 of 7: ")
-    assert found["n-gram model"] == "4 of 7: mauve"
-    assert unlike["MD4"].value == "6 of 7: rep 4"
+    assert re.fullmatch(r"\d of 7: mauve \(\d+\)", found["n-gram model"])
+    assert re.fullmatch(r"6 of 7: rep 4 \(\d+\)", unlike["MD4"].value)
+
+
+def test_texts_of_the_right_law_are_like_data_and_every_adversary_is_not(tmp_path: Path) -> None:
+    """On a chain of order 2, whose own texts stand for those of a perfect arm; n-grams of order 2 know too little."""
+    block = {"source": "markov", "order": 2, "alphabet": 8, "length": 48, "train": 4000, "valid": 1500, "test": 600}
+    data = load(TypeAdapter(DataSpec).validate_python(block), tmp_path, tmp_path)
+    appraiser, count = Appraiser(QualitySpec(ngram=2), data, None), 200
+    perfect = torch.from_numpy(data.chain.sample(count, 48, np.random.default_rng(7)).astype(np.int64))
+    told = {"arm": appraiser.appraise(perfect), **appraiser.controls(count, 48)}
+    rows = [
+        {**COLUMNS, "arm": name, "method": "mdlm", "role": "arm" if name == "arm" else "control"}
+        | {"status": "done", "stage": "quality", "metric": metric}
+        | {key: each[key] for key in ("value", "standard_error", "n")}
+        for name, found in told.items()
+        for metric, each in found["measures"].items()
+    ]
+    unlike = {label: cell.value for label, cell in column(table_of(make_record(rows)), "unlike_data").items()}
+    assert unlike["arm"].startswith("0 of 16")
+    assert re.fullmatch(r"1 of 16: copied \(\d+\)", unlike["copied text"])
+    assert re.fullmatch(r"\d+ of 16: js \d \(\d+\)", unlike["shuffled text"])
+    assert int(unlike["n-gram model"].split(" of ")[0]) > 1
 
 
 def test_unlike_data_counts_only_what_errors_leave() -> None:
@@ -190,7 +218,7 @@ def test_a_difference_without_errors_is_told_by_the_number_of_texts() -> None:
     found = REAL | {"copied": 0.5, "js_2": REAL["js_2"] + 0.001}  # 31 and 0.06 times 1 / 64
     exact = make_record(make_texts("A", found, error=0, way="w"), make_controls({"data": REAL}))
     table = exact.table.assign(standard_error=0.0)
-    assert column(table_of(replace(exact, table=table)), "unlike_data")["A"].value == "1 of 7: copied"
+    assert column(table_of(replace(exact, table=table)), "unlike_data")["A"].value == "1 of 7: copied (31)"
 
 
 def test_the_title_of_mauve_names_where_its_features_come_from(record: Record) -> None:
