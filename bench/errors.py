@@ -1,0 +1,13 @@
+"""What is wrong with a block of a suite, and with which of its fields."""
+
+
+class FieldError(ValueError):
+    """Something that cannot be had as a block asks for it; `field` is the field at fault, such as "path"."""
+
+    def __init__(self, field: str, message: str):
+        super().__init__(field, message)  # both, so that the error survives pickling between processes
+        self.field = field
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
