@@ -19,8 +19,8 @@ from methods.absorbing import Md4, Mdlm
 from methods.autoregressive import Autoregressive
 from methods.method import Method
 from methods.schedules import Cosine
+from tests.test_infilling import Before
 from tests.test_network import random_model
-from tests.test_sample import Before
 
 WINDOW = 6
 
