@@ -62,8 +62,8 @@ NOTES = {
     "bold": "Bold: the best arm of a judged column: ↓ the lowest, ↑ the highest, ≈ the nearest to the row data",
     "~": "within 1.96 combined standard errors of the best arm, which is bold; unpaired",
     "unlike": "Unlike data: in how many of the judged columns, all of those in quality.csv, a row can be told from"
-    " held-out text: text of the same law has 0 in 95 of 100 rows (Bonferroni over the columns; 1 / n for the error where"
-    " no two texts differ). Then the column in which it differs most, and by how many combined standard errors",
+    " held-out text: text of the same law has 0 in 95 of 100 rows (Bonferroni over the columns; 1 / n for the error"
+    " where no two texts differ). Then the column in which it differs most, and by how many combined standard errors",
 }
 
 

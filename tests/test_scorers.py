@@ -8,22 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
 
-from bench import cell as record
-from bench.bound import bound
-from bench.data import Dataset, DataSpec, load
-from bench.plan import plan
-from bench.prompt import Reader
-from bench.run import folder_of, submit
 from bench.scorers import SCORERS, AnyScorer, HuggingFace, ScorerError, Trained, TrainedCell
-from bench.scorers.cell import CellScorer
 from bench.scorers.choose import open_scorer
 from bench.scorers.huggingface import HuggingFaceScorer
 from bench.scorers.scorer import windows
-from bench.suite import read
-from bench.worker import Worker
-from tests.conftest import TINY
+from tests.scoring import cell_of, copied, source, train_cells
 from tests.stories import SHARED as STORIES
 from tests.stories import SPACE, read_tokens, stories
 
@@ -64,33 +54,7 @@ def tales(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """A folder of trained cells: AR and MDLM on three letters, averaged weights and last ones far apart."""
-    folder = tmp_path_factory.mktemp("runs")
-    text = TINY.replace("batch_size: 8", "batch_size: 8, learning_rate: 0.05").replace("width:", "dropout: 0.5, width:")
-    (folder / "tiny.yaml").write_text(text)
-    planned = plan(read(folder / "tiny.yaml"))
-    submit(folder, planned)
-    for cell in planned.cells:
-        train = folder_of(folder, cell) / "train"
-        train.mkdir()
-        record.succeed(train, Worker(train.parent).train(train, {}))
-    return folder
-
-
-def cell_of(runs: Path, method: str) -> Path:
-    (cell,) = (
-        path.parent for path in runs.glob("cells/*/job.json") if json.loads(path.read_text())["method"] == method
-    )
-    return cell
-
-
-def source(folder: Path, **changes) -> Dataset:
-    block = {"source": "markov", "length": 12, "alphabet": 3, "train": 64, "valid": 16, "test": 16, **changes}
-    return load(TypeAdapter(DataSpec).validate_python(block), folder, folder / "data")
-
-
-def copied(folder: Path, to: Path) -> Path:
-    return Path(shutil.copytree(folder, to / folder.name))
+    return train_cells(tmp_path_factory.mktemp("runs"))
 
 
 def opened(folder: Path, **settings) -> HuggingFaceScorer:
@@ -333,76 +297,3 @@ def test_folders_that_cannot_score_are_known_before_anything_runs(runs, tmp_path
     (begun / "train" / "failure.json").write_text(json.dumps({"reason": "no memory", "traceback": ""}))
     with pytest.raises(ScorerError, match="its training failed: no memory"):
         TrainedCell(path=str(begun)).identity(tmp_path)
-
-
-def test_a_cell_scores_what_the_bound_measures(runs):
-    cell = cell_of(runs, "ar")
-    scorer = CellScorer(cell, source(runs), CPU, "AR", batch=5)
-    x = source(runs).sequences("test")
-    model, _ = Reader(cell, "cpu").open()
-    scored = scorer.score([""] * len(x), x)
-    parts = bound(model, x, 2, 2, 0, 64)
-    torch.testing.assert_close(scored.nats, sum(parts.values()).squeeze(1), rtol=1e-6, atol=1e-6)  # float32
-    assert scored.tokens.tolist() == [12] * len(x)
-    hidden = model.hidden(x, torch.ones(len(x), dtype=torch.float64))
-    torch.testing.assert_close(scored.features, hidden[:, -1].detach(), rtol=1e-5, atol=1e-5)
-    assert scorer.score([""], x[:1, :4]).nats < scored.nats[0]  # shorter texts need no window
-
-
-@torch.no_grad()
-def test_a_cell_reads_longer_texts_window_by_window(runs):
-    cell = cell_of(runs, "ar")
-    scorer, (model, _) = CellScorer(cell, source(runs), CPU, "AR"), Reader(cell, "cpu").open()
-    model.eval()
-    x = source(runs).sequences("train")[:6].view(2, 36)[:, :31]
-
-    def nats(start: int, end: int) -> Tensor:
-        part, t = x[:, start:end], torch.ones(2, dtype=torch.float64)
-        return model.costs(model.method.bound, part, part, t)
-
-    expected = nats(0, 12).sum(1) + sum(nats(start, start + 12)[:, 6:].sum(1) for start in (6, 12, 18))
-    expected += nats(24, 31)[:, 6:].sum(1)
-    torch.testing.assert_close(scorer.score(["", ""], x).nats, expected, rtol=1e-6, atol=1e-6)
-
-
-def test_a_cell_of_another_vocabulary_is_refused(runs):
-    cell = cell_of(runs, "ar")
-    CellScorer(cell, source(runs, seed=1), CPU, "AR")  # other data of the same three letters will do
-    told = r"another vocabulary: 3 symbols 'abc', where the suite's has 4 symbols 'abcd'; .* same data source"
-    with pytest.raises(ScorerError, match=told) as caught:
-        CellScorer(cell, source(runs, alphabet=4), CPU, "AR")
-    assert caught.value.field == "path"
-
-
-def test_a_cell_whose_data_changed_is_refused(runs, tmp_path):
-    cell = copied(cell_of(runs, "ar"), tmp_path)
-    job = json.loads((cell / "job.json").read_text())
-    job["data"]["seed"] = 1
-    (cell / "job.json").write_text(json.dumps(job))
-    with pytest.raises(ScorerError, match="changed since cell"):
-        CellScorer(cell, source(tmp_path, seed=2), CPU, "AR")
-
-
-def test_cells_that_cannot_score_are_refused(runs, tmp_path):
-    data = source(runs)
-    with pytest.raises(ScorerError, match='of method "mdlm", whose likelihood is a bound'):
-        CellScorer(cell_of(runs, "mdlm"), data, CPU, "MDLM")
-    with pytest.raises(ScorerError, match="is no cell"):
-        CellScorer(tmp_path, data, CPU, "AR")
-    cell = copied(cell_of(runs, "ar"), tmp_path)
-    weights = cell / "train" / "checkpoint.pt"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ScorerError, match="is not a whole checkpoint"):
-        CellScorer(cell, data, CPU, "AR")
-    weights.unlink()
-    with pytest.raises(ScorerError, match="is missing"):
-        CellScorer(cell, data, CPU, "AR")
-
-
-def test_the_suites_own_scorer_is_a_cell_too(runs):
-    cell, x = cell_of(runs, "ar"), source(runs).sequences("test")
-    own = open_scorer(Trained(), runs, source(runs), CPU, steps=6, trained=cell)
-    other = open_scorer(TrainedCell(path=f"cells/{cell.name}"), runs, source(runs), CPU, steps=6)
-    assert own.name == "AR of this suite (6 steps, seed 1000003)"
-    assert other.name in other.protocol
-    assert torch.equal(own.score([""] * 16, x).nats, other.score([""] * 16, x).nats)

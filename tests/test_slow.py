@@ -45,9 +45,11 @@ def test_the_loss_holds_less_than_a_quarter_of_the_full_logits():
 
 PROOFS = (  # what catches soonest first
     "quality",
+    "quality_errors",
     "controls",
     "appraise",
     "scorers",
+    "scorers_cells",
     "reserve",
     "reference",
     "reference_mixing",
@@ -63,6 +65,7 @@ PROOFS = (  # what catches soonest first
     "unmasking",
     "sampling_long",
     "causal",
+    "truncated_laws",
     "network",
     "identities_sedd",
     "identities_genmd4",
