@@ -16,8 +16,9 @@ setup: .venv/ready
 quickstart: setup
 	$(BIN)/bench run suites/quickstart.yaml
 
+# a process for each core, for tests whose own tensors are too small for threads
 test: setup
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow and not gpu' -n logical --maxprocesses 8 --dist loadfile
 
 # what takes minutes: whole quick suites
 slow: setup
