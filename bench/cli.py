@@ -39,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         from bench.cell import BrokenRecord, Busy
         from bench.data import DataError
+        from bench.mirror import NotMirrored
         from bench.prompt import PromptError
         from bench.results import NoRecord
         from bench.suite import SuiteError
         from methods import OptionError, PluginError
 
-        told = (
-            SuiteError | DataError | OptionError | PluginError | PromptError | NoRecord | BrokenRecord | Busy | OSError
-        )
+        wrong = SuiteError | DataError | OptionError | PluginError | PromptError
+        told = wrong | NoRecord | NotMirrored | BrokenRecord | Busy | OSError
         if not isinstance(error, told):
             raise
         print(error, file=sys.stderr)
@@ -145,7 +145,10 @@ def _add_suites(kinds: Any) -> None:
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     _add_plugin(running)
     add("status", commands.status, "show how far each cell of a suite is")
-    add("report", commands.report, "write the table, the plots and the page from what is recorded")
+    reporting = add("report", commands.report, "write the table, the plots and the page from what is recorded")
+    help = "read the record from an MLflow store, such as http://host:5000, instead of the folder of results"
+    reporting.add_argument("--from-mlflow", metavar="URI", help=help)
+    add("sync", commands.sync, "write what is recorded of a suite into MLflow's store again, where it lacks it")
     _add(kinds, "schema", "print the JSON Schema of suite files, for editors", commands.schema)
     looking = _add(kinds, "ui", "open MLflow's page on the recorded runs", commands.ui)
     _add_runs(looking)

@@ -153,12 +153,24 @@ def status(chosen: argparse.Namespace) -> int:
 
 def report(chosen: argparse.Namespace) -> int:
     """`bench report SUITE`"""
-    from bench import results
+    from bench import mirror, results
 
-    record = results.read(chosen.runs, _name(chosen))
+    name, uri = _name(chosen), chosen.from_mlflow
+    record = mirror.read(uri, name) if uri else results.read(chosen.runs, name)
     _warn_of_changes(record, chosen.suite)
     _report(record, chosen.runs)
     return _code(record)
+
+
+def sync(chosen: argparse.Namespace) -> int:
+    """`bench sync SUITE`"""
+    from bench import results
+    from bench.tracking import store, track
+
+    name = _name(chosen)
+    track(chosen.runs, name, results.read(chosen.runs, name).table)
+    print(f"{store(chosen.runs)} holds what is recorded of {name}")
+    return DONE
 
 
 def ui(chosen: argparse.Namespace) -> int:

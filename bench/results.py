@@ -168,7 +168,7 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
         return [{**common, "status": status, "reason": reason}]
     stale = result["environment"]["code"] != code_fingerprint(with_stage(_files(cell), stage["name"]))
-    reason = f"made by other code; remove {runs / 'cells' / cell['id'] / stage['folder']} to make it again"
+    reason = f"made by other code; remove cells/{cell['id']}/{stage['folder']} of the results to make it again"
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     if stage["name"] == "controls":
         return [row for name, each in result["controls"].items() for row in _control(common | {"arm": name}, each)]

@@ -1,5 +1,5 @@
-"""MLflow, the page where people look: experiment = suite, run = cell. This is its only import, and the driver the only
-writer. The folders of the cells are the truth; whatever the store lacks is written from them."""
+"""MLflow, the page where people look: experiment = suite, run = cell. The driver is the only writer. The folders of the
+cells are the truth; whatever the store lacks is written from them."""
 
 import hashlib
 import math
@@ -15,10 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bench.cell import read_json
-
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is away is told of soon
+from bench.mirror import NEWEST, RECORD, files_of_cell, files_of_suite, upload
 
 Folders = dict[tuple[str, str], list[Path]]  # of a cell and a stage
 
@@ -46,7 +43,7 @@ def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
 
     client = MlflowClient(store(runs))
     experiment = _experiment(client, runs, suite)
-    runs_held = client.search_runs([experiment], max_results=50_000)
+    runs_held = client.search_runs([experiment], max_results=NEWEST)
     held = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in runs_held}
     plan = read_json(runs / "suites" / f"{suite}.json")
     folders: Folders = {}
@@ -54,9 +51,13 @@ def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
         for stage in cell["stages"]:
             name = "quality" if stage["name"] == "controls" else stage["name"]
             folders.setdefault((cell["id"], name), []).append(runs / "cells" / cell["id"] / stage["folder"])
+    record = next((run for run in runs_held if RECORD.items() <= run.data.tags.items()), None)
+    upload(client, record or _record(client, experiment), files_of_suite(runs, suite))
+    planned = {(cell["arm"], cell["id"]): cell for cell in plan["cells"]}
     for (arm, id), rows in table.groupby(["arm", "cell"], sort=False):
         run = held.get((str(id), str(arm))) or _create(client, experiment, rows)
         _update(client, folders, run, rows)
+        upload(client, run, files_of_cell(runs, planned[str(arm), str(id)]))
 
 
 def _experiment(client: Any, runs: Path, suite: str) -> str:
@@ -65,6 +66,13 @@ def _experiment(client: Any, runs: Path, suite: str) -> str:
         return str(found.experiment_id)
     local = None if os.environ.get("MLFLOW_TRACKING_URI") else (runs / "mlartifacts").resolve().as_uri()
     return str(client.create_experiment(suite, artifact_location=local))
+
+
+def _record(client: Any, experiment: str) -> Any:
+    """The run that holds the suite itself."""
+    run = client.create_run(experiment, tags=RECORD, run_name="record")
+    client.set_terminated(run.info.run_id, "FINISHED")
+    return run
 
 
 def _create(client: Any, experiment: str, rows: pd.DataFrame) -> Any:
@@ -92,8 +100,6 @@ def _update(client: Any, folders: Folders, run: Any, rows: pd.DataFrame) -> None
         metrics = _metrics(of_stage)
         for start in range(0, len(metrics), METRICS_A_CALL):
             client.log_batch(id, metrics=metrics[start : start + METRICS_A_CALL])
-        for result in results:
-            client.log_artifact(id, str(result), artifact_path=result.parent.name if len(there) > 1 else str(stage))
         client.set_tag(id, tag, content)
     states = set(rows["status"])
     if "failed" in states:

@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from bench import tidy
 from bench.results import Record
 from reports.deltas import build_deltas, list_deltas
 from reports.forest import plot_forest
@@ -62,5 +63,6 @@ def write(record: Record, folder: Path) -> list[Path]:
     )
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    tidy.write(record.table, folder / "tidy.parquet")
     *rest, index = [folder / name for name in texts]
-    return [*rest, *figures, index]
+    return [*rest, folder / "tidy.parquet", *figures, index]
