@@ -130,7 +130,8 @@ def format_cell(cell: Cell, room: Room) -> Markup:
     width = (room.error + 1.7 if room.error else 0) + 0.7 * room.marks  # in digits; a sign and two spaces take 1.7
     error = f" ± {cell.error}" if cell.error else ""
     tail = Markup('<span class="tail" style="width:{:.1f}ch">{}{}</span>').format(width, error, format_mark(cell.marks))
-    return Markup("<td>{} {}{}{}</td>").format(format_mark(cell.sign), value, pad, tail)
+    words = (repr(float(cell.estimate.value)), format_mark(cell.sign), value, pad, tail)
+    return Markup('<td data-value="{}">{} {}{}{}</td>').format(*words)
 
 
 def format_label(label: str, method: str) -> Markup:
@@ -154,7 +155,8 @@ def format_heads(table: Table) -> Markup:
 def format_row(row: Row, rooms: Sequence[Room]) -> Markup:
     """One row of the body, and one more below it with the reasons where the arm is not done."""
     cells = Markup().join(format_cell(cell, room) for cell, room in zip(row.cells, rooms, strict=True))
-    line = Markup('<tr><th scope="row">{}</th>{}</tr>').format(format_label(row.label, row.method), cells)
+    words = (row.method, format_label(row.label, row.method), cells)
+    line = Markup('<tr data-method="{}"><th scope="row">{}</th>{}</tr>').format(*words)
     below = Markup('<tr class="reason"><td colspan="{}"><span class="stay">{}</span></td></tr>')
     return line + below.format(len(rooms) + 1, row.reason) if row.reason else line
 

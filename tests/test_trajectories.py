@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from bench.data import DataSpec, load
 from bench.results import Record
 from bench.trajectory import changed, decode, encode, show_tokens
 from reports.trajectories import list_players, plot_unmasked
+from tests.browser import run_page
 from tests.test_reports import make_arm, make_record
 
 LETTERS = ["a", "b", "</script>", "&", "\u2028", "<!--"]  # what must not end a script
@@ -156,7 +155,7 @@ def test_the_figure_counts_each_call_of_each_text(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in plot_unmasked(record, tmp_path)] == first
 
 
-PROBE = """<script>
+PROBE = """
 const part = (name) => document.getElementById("player-" + name);
 const seen = [];
 const note = () => seen.push([part("count").textContent, part("tape").textContent,
@@ -170,20 +169,7 @@ part("call").value = "2"; part("call").dispatchEvent(new Event("input")); note()
 choose("text", "1"); note(); choose("way", "1"); note();
 part("play").click();
 setTimeout(() => { note(); document.body.textContent = "SEEN" + JSON.stringify(seen) + "SEEN"; }, 2000);
-</script>"""
-
-
-def run_page(html: str, folder: Path) -> Any:
-    """What the probe has seen in a browser; the skip says why there is none."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium on this machine to step the player in")
-    page = folder / "probe.html"
-    page.write_text(html.replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'browser'}"]
-    command = [browser, *options, "--virtual-time-budget=6000", "--dump-dom", page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    return json.loads(unescape(dom.split("SEEN")[1]))
+"""
 
 
 def test_the_player_steps_through_the_calls_in_a_browser(tmp_path: Path) -> None:
@@ -193,7 +179,7 @@ def test_the_player_steps_through_the_calls_in_a_browser(tmp_path: Path) -> None
     for trajectory in (one, two):
         trajectory["symbols"] = ["a", "</script>", "c", "d"]
     start, first, second, back, last, beyond, inside, before, slid, other, way, played = run_page(
-        write_page(make_watched(one, two), tmp_path), tmp_path
+        write_page(make_watched(one, two), tmp_path), PROBE, tmp_path
     )
     assert start == ["before the first of 3 calls, 3 masked", "░░░", ["masked"] * 3, "0"]
     assert first == ["call 1 of 3, 1 token changed, 2 masked", "░</script>░", ["masked", " age0", "masked"], "1"]
