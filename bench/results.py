@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from bench import cell as record
-from bench.certify.certificates import Subject, holds
-from bench.code import code_fingerprint, with_stage, written_in
+from bench.certified import collect, files_of, subject_of
+from bench.certify.certificates import holds
+from bench.code import code_fingerprint, with_stage
 from bench.pairs import COLUMNS as PAIRED
 from bench.pairs import pair
 from bench.quality.spec import ORDERS
@@ -101,6 +102,7 @@ class Record:
     trajectories: list[dict[str, Any]] = field(default_factory=list)  # texts with all that each call was shown
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
+    certificates: list[dict[str, Any]] = field(default_factory=list)  # of the arms' bounds: see bench.certified
 
 
 class NoRecord(ValueError):
@@ -146,7 +148,9 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     found = pd.DataFrame(learned, columns=LEARNED)
     samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
-    return Record(*said, trajectories, found, *([pair(runs, plan)] if only is None else []))
+    if only is not None:
+        return Record(*said, trajectories, found)
+    return Record(*said, trajectories, found, pair(runs, plan), collect(runs, plan))
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
@@ -167,7 +171,7 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     if result is None:
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
         return [{**common, "status": status, "reason": reason}]
-    stale = result["environment"]["code"] != code_fingerprint(with_stage(_files(cell), stage["name"]))
+    stale = result["environment"]["code"] != code_fingerprint(with_stage(files_of(cell), stage["name"]))
     reason = f"made by other code; remove cells/{cell['id']}/{stage['folder']} of the results to make it again"
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     if stage["name"] == "controls":
@@ -211,12 +215,6 @@ def _trajectory(cell: Any, result: Any) -> dict[str, Any]:
     return {"arm": cell["arm"], "method": cell["method"], "seed": cell["seed"], **told, **kept}
 
 
-def _files(cell: Any) -> tuple[str, ...]:
-    """The files that the cell's method is written in; as recorded where it comes from a plug-in that is not loaded, or
-    where there is no method."""
-    return written_in(cell["method"]) if cell["method"] in METHODS else tuple(cell.get("written_in", ()))
-
-
 def _of_tokens(cell: Any, result: Any) -> list[dict[str, Any]]:
     """What the method of a cell has learned for each token, in the order of the ids."""
     common = {name: cell[name] for name in ("arm", "method", "seed")}
@@ -254,9 +252,7 @@ def _why_missing(folder: Path, stages: list[Any], stage: Any) -> tuple[str, str]
 def _kind(runs: Path, cell: Any, result: Any, stale: bool) -> str:
     """What a number claims to be: a bound is certified if it was made by the code that its certificate was made by."""
     kind, precision = result.get("kind", ""), result["environment"].get("precision", "")
-    science = cell["science"]
-    subject = Subject(science["method"], science["options"], precision, science.get("plugin"), _files(cell))
-    certified = kind == "bound" and not stale and holds(subject, runs)
+    certified = kind == "bound" and not stale and holds(subject_of(cell, precision), runs)
     return "certified" if certified else str(kind)
 
 

@@ -44,6 +44,13 @@ FIGURES = {  # what each figure shows
     "unmasked": "Tokens changed in each network call",
 }
 
+CERTIFICATES = {  # their states in words
+    "certified": "certified; checks that passed: {count}",
+    "outdated": "passed, but the code that is here is not the code that was asked",
+    "refused": "refused",
+    "none": "there is no certificate",
+}
+
 
 def write_seeds(number: Estimate) -> tuple[str, str]:
     """How many seeds were trained, of how many that were planned."""
@@ -272,4 +279,5 @@ def render(record: Record, figures: dict[str, str]) -> str:
         differing=find_differences(record.environment),
         protocols=list_protocols(record),
         commands=list_commands(record),
+        states=CERTIFICATES,
     )

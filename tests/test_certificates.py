@@ -11,6 +11,7 @@ from bench.certify import certificates, overview
 from bench.certify.certificates import Subject, subject
 from bench.certify.verdict import Check
 from bench.cli import DONE, FAILED, main
+from bench.results import read
 from methods import METHODS
 from methods.method import Method
 from tests import museum
@@ -82,12 +83,16 @@ def test_the_table_says_less_or_equal_with_a_certificate_and_a_dagger_without(fo
     assert main(["run", *arguments]) == DONE
     assert kinds(tmp_path) == {"AR": "exact", "MDLM": "bound"}
     assert "†" in capsys.readouterr().out
+    page = tmp_path / "runs" / "reports" / "tiny" / "index.html"
+    assert "mdlm, float32: there is no certificate" in page.read_text()
     certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
     assert kinds(tmp_path) == {"AR": "exact", "MDLM": "certified"}
     assert main(["report", *arguments]) == DONE
     told = capsys.readouterr().out
     assert "<=" in told
     assert "†" not in told
+    assert "mdlm, float32: certified; checks that passed: 1" in page.read_text()
+    assert GOOD.meaning in page.read_text()
 
 
 def kinds(folder: Path) -> dict[str, str]:
@@ -101,6 +106,23 @@ def test_results_of_other_code_are_not_certified(folder, tmp_path, monkeypatch):
     certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
     monkeypatch.setattr("bench.results.code_fingerprint", lambda files: "other")
     assert kinds(tmp_path)["MDLM"] == "bound"
+
+
+def test_a_record_tells_the_state_of_the_certificates_of_its_bounds(folder, tmp_path, monkeypatch):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    assert main(["run", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]) == DONE
+
+    def state() -> list[tuple[str, str, list[str]]]:
+        found = read(tmp_path / "runs", "tiny").certificates
+        return [(each["method"], each["state"], each["arms"]) for each in found]
+
+    assert state() == [("mdlm", "none", ["MDLM"])]
+    certificates.write(subject("mdlm", {}, "float32"), [BAD], tmp_path / "runs")
+    assert state() == [("mdlm", "refused", ["MDLM"])]
+    certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
+    assert state() == [("mdlm", "certified", ["MDLM"])]
+    monkeypatch.setattr(certificates.Subject, "code", lambda self: "other")
+    assert state() == [("mdlm", "outdated", ["MDLM"])]
 
 
 def test_the_arms_of_a_suite_are_certified_with_their_options(folder, tmp_path, monkeypatch, capsys):
