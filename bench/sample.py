@@ -155,7 +155,7 @@ class Walk:
         for piece in pieces:
             prediction = self._truncated(self.model.predict(hidden, z, each, piece))
             if z.is_floating_point():
-                shown[piece] = prediction.argmax(-1)
+                shown[piece] = method.likeliest(prediction)
             if self.guess is not None:  # shown to the network at the next call
                 self.guess[piece] = method.feedback(prediction).to(self.guess)
             yield piece, z[piece], each[piece[0]], prediction

@@ -44,7 +44,7 @@ class Needs:
     causal: bool = False  # scores at position i depend only on tokens before i
     time: bool = False  # the network is told `clock(t)`
     extra_tokens: int = 0  # ids beyond the vocabulary that z may hold, such as the mask
-    extra_scores: int = 0  # scores beyond the vocabulary, such as mass left on the mask
+    extra_scores: int = 0  # scores beyond the vocabulary, such as mass left on the mask, or coordinates
     vector_width: int = 0  # D where z holds vectors; 0 where it holds ids
     self_condition: bool = False  # the network is shown the `feedback` of its previous guess
     steps: int | None = None  # discrete time with this many steps; None is continuous time
@@ -142,6 +142,10 @@ class Method(nn.Module, ABC):
     def last_guess(self, z: Latent, t: Times, prediction: LogProbs) -> LogProbs:
         """log p(x | z) over the V tokens at positions P: what the sampler writes when the clock reaches t_min."""
         return prediction
+
+    def likeliest(self, prediction: LogProbs) -> Tokens:
+        """The token at positions P that is shown of a call's prediction where z itself holds none."""
+        return prediction[..., : self.vocab_size].argmax(-1)
 
     def log_noise(self, z: Latent, t: Times) -> LogProbs:
         """log q(z_i | x_i = v) for every token v at positions P [*P, V]: what exact posteriors are made from."""

@@ -1,5 +1,6 @@
 """Plaid: Gaussian diffusion of learned embeddings of the tokens. Gulrajani and Hashimoto, arXiv:2305.18619v1."""
 
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -41,15 +42,32 @@ class Schedule(nn.Module):
         return gamma[place].view_as(t), ((last - first) * slope[:-2] / rise)[place].view_as(t)
 
 
+@dataclass(frozen=True)
+class Line:
+    """gamma(t): a straight line between two fixed end points."""
+
+    start: float
+    end: float
+
+    def __call__(self, t: Times) -> tuple[Tensor, Tensor]:
+        """gamma and d gamma / dt at times t."""
+        rise = self.end - self.start
+        return self.start + rise * t, torch.full_like(t, rise)
+
+
 class Plaid(Method):
     """Plaid: Gaussian noise on learned embeddings of the tokens.
 
     z = alpha e_x + sigma noise, alpha^2 = sigmoid(-gamma), sigma^2 = sigmoid(gamma), with unit embeddings e.
 
-    The scores are the network's log-prior of each token from its neighbours; `read` adds the likelihood of z itself
-    (categorical reparameterisation). The network is self-conditioned: it is shown its own previous guess.
+    The scores are the network's log-prior of each token from its neighbours, to which `read` adds the likelihood of z
+    itself (output prior). The guess of an embedding is its mean under this law (categorical reparameterisation).
 
-    gamma = log(sigma^2 / alpha^2) starts at `gamma_start` and ends at `gamma_end` before training, which moves both.
+    gamma = log(sigma^2 / alpha^2) starts at `gamma_start` and ends at `gamma_end` before training, which moves both and
+    learns the curve between them; without `learned_schedule` it stays a straight line from one to the other.
+
+    With `self_conditioning` the network is shown its own previous guess. Without `reparameterise` the guess is any
+    vector: the network has one more score for each of its coordinates, and the law serves the last guess alone.
     """
 
     paper = "Gulrajani and Hashimoto 2023, arXiv:2305.18619v1"
@@ -59,13 +77,22 @@ class Plaid(Method):
     score_temperature = 1.0
     widening = ({"gamma_start": -1.0, "gamma_end": 2.0}, {"gamma_start": -2.0, "gamma_end": 4.0}, {})
 
-    def __init__(self, vocab_size: int, gamma_start: float = -3.0, gamma_end: float = 6.0):
+    def __init__(
+        self,
+        vocab_size: int,
+        gamma_start: float = -3.0,
+        gamma_end: float = 6.0,
+        self_conditioning: bool = True,
+        learned_schedule: bool = True,
+        reparameterise: bool = True,
+    ):
         super().__init__()
         if gamma_start >= gamma_end:
             raise ValueError(f"gamma_start {gamma_start} is not below gamma_end {gamma_end}")
-        self.vocab_size = vocab_size
+        self.vocab_size, self.reparameterise = vocab_size, reparameterise
+        self.needs = replace(self.needs, self_condition=self_conditioning, extra_scores=0 if reparameterise else WIDTH)
         self.table = nn.Parameter(torch.randn(vocab_size, WIDTH))
-        self.schedule = Schedule(gamma_start, gamma_end)
+        self.schedule = (Schedule if learned_schedule else Line)(gamma_start, gamma_end)
 
     @property
     def guesses_last(self) -> bool:
@@ -95,14 +122,36 @@ class Plaid(Method):
         return (gap / 2).expand(x.shape)
 
     def read(self, scores: Scores, z: Latent, t: Times) -> LogProbs:
-        """log p(v | z): the scores plus the likelihood of z; while training warms up, a growing share of it."""
+        """log p(v | z): the scores plus the likelihood of z; while training warms up, a growing share of it.
+
+        Without reparameterisation the coordinates of the guess follow as they are.
+        """
         share = min(1.0, self.progress / WARM_UP)
-        return (scores + share * self.log_noise(z, t).to(scores)).log_softmax(-1)
+        tokens, vector = scores[..., : self.vocab_size], scores[..., self.vocab_size :]
+        law = (tokens + share * self.log_noise(z, t).to(scores)).log_softmax(-1)
+        return law if self.reparameterise else torch.cat([law, vector], -1)
 
     def guess(self, prediction: LogProbs) -> Float[Tensor, "*P D"]:
-        """The mean embedding under the prediction."""
+        """The mean embedding under the prediction, or the vector in it."""
+        if not self.reparameterise:
+            return prediction[..., self.vocab_size :]
         embeddings = self.embeddings()
         return prediction.exp() @ embeddings.to(prediction)
+
+    def last_guess(self, z: Latent, t: Times, prediction: LogProbs) -> LogProbs:
+        return prediction[..., : self.vocab_size]
+
+    def likeliest(self, prediction: LogProbs) -> Tokens:
+        """The token of the nearest embedding where the guess is a vector: its law is learned at t = 0 alone."""
+        if self.reparameterise:
+            return super().likeliest(prediction)
+        return (self.guess(prediction) @ self.embeddings().to(prediction).T).argmax(-1)
+
+    def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
+        """log p(x_i | z without z_i), and without reparameterisation the mean embedding under p(x_i | z)."""
+        if self.reparameterise:
+            return super().perfect(whole, others, z, t)
+        return torch.cat([others, whole.exp() @ self.embeddings().to(whole)], -1)
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
         """gamma' exp(-gamma) / 2 |e_x - guess|^2 (section 2; VDM eq. 17)."""
@@ -158,8 +207,8 @@ class Plaid(Method):
         Its own gradient would be that of the mean, on which the curve has no say but through the network's faults:
         what it can do is to spread the cost evenly over time (VDM appendix I).
         """
-        if not t.any():
-            return objective  # at t = 0 the curve is fixed
+        if isinstance(self.schedule, Line) or not t.any():
+            return objective  # at t = 0 the curve is fixed, too
         curve, cost = self.schedule.shape(), objective.mean(-1)
         aim = ((2 * cost.detach() - 1) * cost).mean()
         gradients = torch.autograd.grad(aim, curve, retain_graph=True)
@@ -168,11 +217,15 @@ class Plaid(Method):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """As in the public code: faster than a network learns, and decay for the ends alone."""
+        shape, ends = ([], []) if isinstance(self.schedule, Line) else (self.schedule.shape(), [self.schedule.ends])
         return [
-            {"params": [self.table, *self.schedule.shape()], "learning_rate": 1e-2, "weight_decay": 0.0},
-            {"params": [self.schedule.ends], "learning_rate": 1e-2, "weight_decay": 0.1},
+            {"params": [self.table, *shape], "learning_rate": 1e-2, "weight_decay": 0.0},
+            {"params": ends, "learning_rate": 1e-2, "weight_decay": 0.1},
         ]
 
     def learned(self) -> dict[str, Tensor]:
+        """The two ends; nothing where they are fixed."""
+        if isinstance(self.schedule, Line):
+            return {}
         start, end = self.schedule.ends.detach().double()
         return {"gamma_start": start, "gamma_end": end}
