@@ -73,9 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_methods(kinds)
     _add_suites(kinds)
     _add_sample(kinds)
-    measuring = _add(kinds, "perf", "measure speed and memory").add_subparsers(required=True, metavar="loss|sample")
+    measuring = _add(kinds, "perf", "measure speed and memory").add_subparsers(
+        required=True, metavar="loss|sample|plan"
+    )
     _add_loss(measuring)
     _add_speed(measuring)
+    planning = _add(measuring, "plan", "measure how long it takes to plan a thousand cells", commands.perf_plan)
+    planning.add_argument("--arms", type=int, default=1000, metavar="N", help="(default: 1000)")
     working = _add(kinds, "cell", "carry out the job in one cell's folder (started by bench run)", commands.cell)
     working.add_argument("folder", type=Path)
     return parser

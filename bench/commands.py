@@ -38,6 +38,14 @@ def perf_sample(chosen: argparse.Namespace) -> int:
     return DONE if speed(presets, QUICK if chosen.quick else FULL, chosen.device) else FAILED
 
 
+def perf_plan(chosen: argparse.Namespace) -> int:
+    """`bench perf plan`"""
+    from bench.perf_plan import speed
+
+    speed(chosen.arms)
+    return DONE
+
+
 def sample(chosen: argparse.Namespace) -> int:
     """`bench sample RUN`"""
     from bench.prompt import draw, find, settings, show

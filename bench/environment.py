@@ -38,14 +38,21 @@ def environment(device: torch.device, precision: str, execution: Execution, file
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
+        **hardware(device, precision, execution),
+        "commit": _commit(),
+        "code": code_fingerprint(files),
+    }
+
+
+def hardware(device: torch.device, precision: str, execution: Execution) -> dict[str, str]:
+    """What decides how fast this process is, in words."""
+    return {
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": str(torch.get_num_threads()),
         "precision": precision,
         "attention": execution.attention,
         "compile": "yes" if execution.compile else "no",
-        "commit": _commit(),
-        "code": code_fingerprint(files),
     }
 
 

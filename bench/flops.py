@@ -1,151 +1,61 @@
-"""What a cell costs, in floating-point operations (FLOPs): a closed form of the network's sizes and the method's needs.
-
-A multiplication with its addition counts as two, and only products of matrices count. With W the width, M the inner
-width of the MLP, C that of the condition, F = 128 features of time, D the width of vectors, S scores a position, one
-sequence of L positions that goes forward through the network takes
-
-    each position and layer     8 W^2             queries, keys, values and output of attention
-                                4 W M             MLP (GELU); 6 W M (SwiGLU, which has a third matrix)
-    each sequence and layer     4 L^2 W           every query with every key, and the mixture of the values
-                                12 C W            adaLN: scale, shift and gate of two norms, if the network is told time
-    each sequence               2 C (F + C + 2 W) the embedding of time and the last norm, if it is told time
-    each position               2 D W             vectors, and as much for the guess of a self-conditioned network
-    each scored position        2 W S             the head
-
-The embedding of tokens is looked up, which is free. Every position is taken as scored: a masked method spares the head
-at visible ones, so that its count is an upper limit (by 0.01 % for 27 tokens on `small`). A causal network is counted
-with all L^2 pairs, as is customary, though a kernel may skip half of them. Left out are what a method does with the
-scores, the optimiser, and what is computed twice to save memory.
-
-On the way back every product takes two more, one for the gradient of each of its factors: training a sequence costs
-three times the way forward, and more where `couple` goes back through the network once by itself (Plaid).
-"""
+"""What each stage of a cell costs, in floating-point operations (FLOPs) by the closed form of bench/price.py."""
 
 import math
 from dataclasses import dataclass
 
-import torch
-
-from bench.bound import END_DRAWS
 from bench.built import built
-from bench.network import Shape, TimeEmbedding
 from bench.plan import Cell
-from bench.rng import Stream
+from bench.price import Price
 from bench.spec import SamplesSpec
 from bench.suite import Suite
-from bench.train import SELF_CONDITIONED
-from methods.method import Method
+
+KINDS = ("training", "bound", "drawing", "drawing left to right")  # of work: they differ in how fast they go
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that a stage does."""
+
+    kind: str
+    flops: float
 
 
 def costs(suite: Suite, cell: Cell) -> dict[str, float]:
-    """The FLOPs of each stage of a cell, by its folder; those of training include its validations.
+    """The FLOPs of each stage of a cell, by its folder; those of training include its validations."""
+    return {folder: sum((each.flops for each in done), 0.0) for folder, done in works(suite, cell).items()}
 
-    A scorer has none that could be told for all: quality and controls count as 0.
+
+def works(suite: Suite, cell: Cell) -> dict[str, tuple[Work, ...]]:
+    """What each stage of a cell does, by its folder.
+
+    A scorer has no cost that could be told for all: quality and controls count as nothing.
     """
-    priced = dict.fromkeys((stage.folder for stage in cell.stages), 0.0)
     if cell.role == "control":
-        return priced
+        return {stage.folder: () for stage in cell.stages}
     spec, there = suite.spec, suite.facts.sequences
-    price = Price(built(cell.method, suite.facts.vocab_size, cell.options), cell.network.shape(), spec.data.length)
+    method = built(cell.method, suite.facts.vocab_size, cell.options)
+    price = Price(method, cell.network.shape(), spec.data.length)
     training, bound = cell.training, spec.evaluation.bound
+    drawing = "drawing left to right" if method.needs.causal else "drawing"
+    done: dict[str, tuple[Work, ...]] = {}
     for stage in cell.stages:
         if stage.name == "train":
             validation = price.bound(min(training.validation_sequences, there["valid"]), training.validation_draws)
-            steps = cell.steps * price.step(training.batch_size, spec.execution.accumulate)
-            priced[stage.folder] = steps + min(cell.steps, training.validations) * validation
+            validations = Work("bound", min(cell.steps, training.validations) * validation)
+            done[stage.folder] = (Work("training", cell.flops), validations)
         elif stage.name == "bound":
             sequences = min(bound.sequences or math.inf, there[bound.split])
-            priced[stage.folder] = price.bound(sequences, bound.draws, bound.replicates)
+            done[stage.folder] = (Work("bound", price.bound(sequences, bound.draws, bound.replicates)),)
         elif stage.name in ("samples", "trajectories"):
             way = SamplesSpec.model_validate(stage.block)
-            priced[stage.folder] = price.samples(way.count, way.calls) * windows(way, spec.data.length)
-    return priced
+            flops = price.samples(way.count, way.calls) * windows(way, spec.data.length)
+            done[stage.folder] = (Work(drawing, flops),)
+        else:
+            done[stage.folder] = ()
+    return done
 
 
 def windows(samples: SamplesSpec, window: int) -> int:
     """How many windows of the length of training a text takes."""
     length, stride = samples.length or window, samples.stride or max(1, window // 2)
     return 1 + max(0, -(-(length - window) // stride))
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a method costs on a network, for sequences of `length` tokens."""
-
-    method: Method
-    shape: Shape
-    length: int
-
-    def forward(self, length: int, scored: int) -> int:
-        """One sequence of `length` positions, the head at `scored` of them."""
-        needs, shape, width = self.method.needs, self.shape, self.shape.width
-        fed = (1 + needs.self_condition) * 2 * needs.vector_width * width
-        head = 2 * width * (self.method.vocab_size + needs.extra_scores)
-        total = length * (shape.layers * layer(shape) + fed) + scored * head + self.pairs(length)
-        return total + (clock(shape) if needs.time else 0)
-
-    def pairs(self, length: int) -> int:
-        """The share of attention's quadratic part in `forward`."""
-        return self.shape.layers * 4 * length**2 * self.shape.width
-
-    def whole(self) -> int:
-        """One sequence, every position scored."""
-        return self.forward(self.length, self.length)
-
-    def step(self, batch_size: int, accumulate: int) -> float:
-        """One step of training: all noisings of a batch and, where they carry gradients, those of its two ends."""
-        shown = SELF_CONDITIONED if self.method.needs.self_condition else 0.0  # of the sequences; they are not coupled
-        coupled = (1 - shown) * (self.whole() + self.pairs(self.length)) if goes_back(self.method) else 0.0
-        batch = batch_size // accumulate
-        ends = max(1, batch // END_DRAWS) if self.method.needs.trains_ends else 0
-        return accumulate * self.method.draws * ((batch + ends) * (3 + shown) * self.whole() + batch * coupled)
-
-    def bound(self, sequences: float, draws: int, replicates: int = 1) -> float:
-        """The bound of so many sequences; an exact likelihood takes one look at each."""
-        if self.method.exact:
-            return sequences * self.whole()
-        ends = max(1, draws // END_DRAWS) if self.method.guesses_last else 0
-        looks = 1 + self.method.needs.self_condition  # at the sequence, and at the guess that was made of it
-        return sequences * replicates * (draws + ends) * looks * self.whole()
-
-    def samples(self, count: int, calls: int) -> int:
-        """Drawn texts; a causal method keeps the keys and values of its prefix, and each token looks at all of them."""
-        if self.method.needs.causal:
-            looks = self.pairs(1) * self.length * (self.length + 1) // 2
-            return count * (self.length * (self.forward(1, scored=1) - self.pairs(1)) + looks)
-        return count * calls * self.whole()
-
-
-def layer(shape: Shape) -> int:
-    """One position in one layer, but for attention's quadratic part."""
-    width = shape.width
-    mlp = 4 * width * 4 * width if shape.mlp == "gelu" else 6 * width * (8 * width // 3)
-    return 8 * width**2 + mlp
-
-
-def clock(shape: Shape) -> int:
-    """What telling the network the time costs, for one sequence."""
-    embedding = 2 * shape.condition * (TimeEmbedding.FEATURES + shape.condition)
-    return embedding + 2 * shape.condition * shape.width * (6 * shape.layers + 2)
-
-
-def goes_back(method: Method) -> bool:
-    """Whether `couple` goes back through the network by itself, for gradients that the step's own way back lacks.
-
-    A method of its own `couple` is asked with scores that stand for those of a network. That way makes no gradients of
-    weights: it costs one product for each of the way forward, and two where both factors depend on the input, as in
-    attention.
-    """
-    if type(method).couple is Method.couple:
-        return False
-    x = torch.zeros(method.draws, 1, dtype=torch.long)
-    t = torch.full((len(x),), 0.5, dtype=torch.float64)
-    z = method.corrupt(x, t, Stream(0))
-    shown = z.sum() + method.clock(t).sum()  # what the scores of a network would depend on
-    scores = 0 * shown + torch.zeros(len(x), 1, method.vocab_size + method.needs.extra_scores)
-    seen: list[torch.Tensor] = []
-    if scores.requires_grad:
-        scores.register_hook(seen.append)
-    cost = method.objective(x, z, t[:, None], method.read(scores, z, t[:, None]))
-    method.couple(cost, x, z, t)
-    return bool(seen)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from bench.document import Place, Spot
 
+LARGE = 1e6  # numbers from which on are written as 1e15
 FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -43,6 +45,8 @@ def bare(value: Any) -> str:
         return ", ".join([*parts, *(words(str(key), each) for key, each in value.items() if key != "name")])
     if isinstance(value, list):
         return " ".join(bare(each) for each in value)
+    if isinstance(value, float) and abs(value) >= LARGE:
+        return str(Decimal(str(value)).normalize()).replace("E+", "e")  # such as 1e15
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

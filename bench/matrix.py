@@ -2,24 +2,21 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench import cell as record
 from bench.code import code_fingerprint, with_stage, written_in
-from bench.flops import costs
-from bench.plan import Cell, Plan
+from bench.flops import Work, works
+from bench.plan import Cell, Plan, Stage
+from bench.power import Power, power
+from bench.promise import Match, match
 from bench.run import folder_of
+from bench.speeds import Forecast, name_of, speeds
 from bench.variations import Refused
 
-SUSTAINED = {  # FLOPs a second over a whole run: an assumption, for a first idea of how long it takes
-    "cuda": (100e12, "100 TFLOP/s, one GPU in bfloat16"),
-    "cpu": (0.05e12, "0.05 TFLOP/s, two CPU cores"),
-}
 THERE = ("cached", "stale")  # states of stages that a run leaves as they are
 
 
@@ -31,7 +28,13 @@ class Step:
     id: str
     state: str  # "cached", "to run", "running", "failed", or "stale": made by other code
     reason: str  # of a failure
-    flops: float
+    works: tuple[Work, ...]  # none where its cost cannot be told
+    score: float | None  # of a bound that is done, in the unit of the score
+
+    @property
+    def flops(self) -> float:
+        """Of all that it does."""
+        return sum(work.flops for work in self.works)
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ class Matrix:
 
     plan: Plan
     lines: tuple[Line, ...]
+    runs: Path
 
-    @property
+    @cached_property
     def distinct(self) -> tuple[Line, ...]:
         """Each cell once: equal science runs once."""
         return tuple({line.cell.id: line for line in self.lines}.values())
@@ -95,10 +99,50 @@ class Matrix:
         return sum(line.left for line in self.distinct)
 
     @property
-    def speed(self) -> tuple[float, str]:
-        """The assumed FLOPs a second of the device that the suite asks for, and in words."""
-        device = self.plan.suite.spec.execution.device
-        return SUSTAINED["cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"]
+    def to_run(self) -> list[tuple[Cell, Step]]:
+        """What a run would do."""
+        return [(line.cell, step) for line in self.distinct for step in line.steps if step.state not in THERE]
+
+    @property
+    def uncounted(self) -> list[str]:
+        """The names of stages that a run would do and whose cost cannot be told."""
+        return list(dict.fromkeys(step.name for _, step in self.to_run if not step.works))
+
+    @cached_property
+    def time(self) -> "Time":
+        """How long a run would take, by what was measured on the device that the suite asks for."""
+        try:
+            known = speeds(self.runs, self.plan.suite.spec.execution)
+        except (RuntimeError, ImportError) as error:
+            return Time({}, None, str(error))
+        todo = ((work, c.method, name_of(c.science["network"])) for c, step in self.to_run for work in step.works)
+        return Time(known.device, known.forecast(todo), "")
+
+    @cached_property
+    def match(self) -> Match | None:
+        """How far the arms are matched."""
+        return match(self.plan)
+
+    @cached_property
+    def power(self) -> Power | None:
+        """What the seeds can show."""
+        steps = [(line.cell, step) for line in self.lines for step in line.steps]
+        scores = {(cell.arm, cell.seed): step.score for cell, step in steps if step.score is not None}
+        return power(self.plan, scores, _score(self.plan))
+
+
+@dataclass(frozen=True)
+class Time:
+    """A forecast with the device that it is for; none where that is not here."""
+
+    device: dict[str, str]
+    forecast: Forecast | None
+    reason: str  # why there is none
+
+    @property
+    def is_known(self) -> bool:
+        """Whether everything that is left was measured before."""
+        return self.forecast is not None and not self.forecast.unknown
 
 
 def matrix(plan: Plan, runs: Path) -> Matrix:
@@ -107,22 +151,29 @@ def matrix(plan: Plan, runs: Path) -> Matrix:
     for cell in plan.all:
         if cell.id not in found:
             found[cell.id] = tuple(_steps(plan, cell, folder_of(runs, cell)))
-    return Matrix(plan, tuple(Line(cell, found[cell.id]) for cell in plan.all))
+    return Matrix(plan, tuple(Line(cell, found[cell.id]) for cell in plan.all), runs)
 
 
 def _steps(plan: Plan, cell: Cell, folder: Path) -> Iterator[Step]:
-    priced, is_there = costs(plan.suite, cell), folder.is_dir()
+    done, is_there = works(plan.suite, cell), folder.is_dir()
     for stage in cell.stages:
-        state, reason = _state(folder, cell, stage.name, stage.folder) if is_there else ("to run", "")
-        yield Step(stage.name, stage.id, state, reason, priced[stage.folder])
+        result = record.read_json(folder / stage.folder / "result.json") if is_there else None
+        state, reason = _state(folder, cell, stage, result) if is_there else ("to run", "")
+        score = result.get("measures", {}).get(_score(plan), {}).get("value") if result else None
+        yield Step(stage.name, stage.id, state, reason, done[stage.folder], score)
 
 
-def _state(folder: Path, cell: Cell, name: str, stage: str) -> tuple[str, str]:
-    state, reason = record.status(folder, stage)
-    if state == "done":
-        made_by = record.read_json(folder / stage / "result.json").get("environment", {}).get("code")
-        return ("stale" if made_by not in (None, _code(cell.method, name)) else "cached"), ""
+def _state(folder: Path, cell: Cell, stage: Stage, result: Any) -> tuple[str, str]:
+    if result is not None:
+        made_by = result.get("environment", {}).get("code")
+        return ("stale" if made_by not in (None, _code(cell.method, stage.name)) else "cached"), ""
+    state, reason = record.status(folder, stage.folder)
     return ("to run" if state == "missing" else state), reason
+
+
+def _score(plan: Plan) -> str:
+    """The metric that arms are compared by."""
+    return "bits_per_byte" if plan.suite.facts.level == "byte" else "bits_per_char"
 
 
 @cache
@@ -132,8 +183,7 @@ def _code(method: str, stage: str) -> str:
 
 def as_json(found: Matrix) -> dict[str, Any]:
     """All of it in plain values; FLOPs and seconds are estimates."""
-    suite, (speed, words) = found.plan.suite, found.speed
-    facts = suite.facts
+    suite, facts = found.plan.suite, found.plan.suite.facts
     return {
         "suite": suite.name,
         "question": suite.spec.question,
@@ -146,15 +196,38 @@ def as_json(found: Matrix) -> dict[str, Any]:
             "tokens": found.tokens,
             "flops": found.flops,
             "flops_left": found.left,
-            "seconds_left": math.ceil(found.left / speed),
-            "assumed_speed": words,
+            **_time(found),
         },
+        "matched": asdict(found.match) if found.match else None,
+        "power": _power(found.power),
     }
+
+
+def _time(found: Matrix) -> dict[str, Any]:
+    """Seconds, from the fastest to the slowest that was measured; null where they are unknown."""
+    time, forecast = found.time, found.time.forecast
+    known = forecast if time.is_known else None
+    return {
+        "seconds_left": math.ceil(known.seconds) if known else None,
+        "seconds_left_range": [math.ceil(known.least), math.ceil(known.most)] if known else None,
+        "device": time.device or None,
+        "speeds": [asdict(speed) for speed in forecast.speeds] if forecast else [],
+        "unknown": list(forecast.unknown) if forecast else [time.reason],
+        "uncounted": found.uncounted,
+    }
+
+
+def _power(found: Power | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    plain = asdict(found) | {"is_reachable": found.is_reachable}
+    return plain | {"detectable_sd": None if math.isnan(found.detectable_sd) else found.detectable_sd}
 
 
 def _line(line: Line) -> dict[str, Any]:
     cell = line.cell
     said = {name: getattr(cell, name) for name in ("arm", "base", "role", "method", "options", "seed")}
-    steps = [vars(step) for step in line.steps]
-    sizes = {"network": cell.network.label, "steps": cell.steps, "tokens": cell.tokens}
+    names = ("name", "id", "state", "reason", "flops")
+    steps = [{name: getattr(step, name) for name in names} for step in line.steps]
+    sizes = {"network": cell.network.label, **cell.amount._asdict()}
     return {**said, "cell": cell.id, **sizes, "stages": steps}

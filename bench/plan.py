@@ -1,12 +1,13 @@
 """From a suite to its cells: which trainings and which stages on top of them, under ids made from their science."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bench.block import Block
 from bench.built import built, described
 from bench.cell import digest
 from bench.network import Shape
+from bench.price import Price
 from bench.quality.spec import QualitySpec
 from bench.scorers import Trained, TrainedCell
 from bench.spec import ArmSpec, Budget, NetworkSpec, Training
@@ -33,6 +34,14 @@ class Stage:
         return self.name if self.name == "train" else f"{self.name}-{self.id}"
 
 
+class Amount(NamedTuple):
+    """How much a training is, in whole steps."""
+
+    steps: int
+    tokens: int
+    flops: float  # by the closed form of bench/price.py, without validations
+
+
 @dataclass(frozen=True)
 class Cell:
     """One arm with one seed: a training and the stages that follow it; or what its texts are judged by."""
@@ -42,14 +51,27 @@ class Cell:
     method: str
     options: dict[str, Any]
     seed: int
-    steps: int
-    tokens: int
+    amount: Amount
     stages: tuple[Stage, ...]
     science: dict[str, Any]
     network: NetworkSpec
     training: Training
+    budget: Budget
     role: Role = "arm"
     base: str | None = None  # the label of the arm against which its deltas are taken; not hashed
+
+    @property
+    def steps(self) -> int:
+        """Of training; so the two below."""
+        return self.amount.steps
+
+    @property
+    def tokens(self) -> int:
+        return self.amount.tokens
+
+    @property
+    def flops(self) -> float:
+        return self.amount.flops
 
 
 @dataclass(frozen=True)
@@ -103,11 +125,11 @@ def _scorer(suite: Suite, spec: Trained) -> Cell:
     """An autoregressive cell on what the data reserve for it; it is evaluated as the arms are."""
     budget = None if spec.steps is None else Budget(steps=spec.steps)
     arm, role = ArmSpec(label="scorer", method="ar", budget=budget), {"part": "reserve"}
-    steps, tokens, science = _science(suite, arm, spec.seed, role)
+    amount, science = _science(suite, arm, spec.seed, role)
     id, bound = digest(science), suite.spec.evaluation.bound
     stages = (Stage("train", id, {}), _later("bound", id, bound.science(), bound.model_dump(mode="json")))
-    own = (suite.spec.network, suite.spec.training)
-    return Cell(id, arm.label, arm.method, {}, spec.seed, steps, tokens, stages, science, *own, "scorer")
+    own = (suite.spec.network, suite.spec.training, suite.spec.budget_of(arm))
+    return Cell(id, arm.label, arm.method, {}, spec.seed, amount, stages, science, *own, "scorer")
 
 
 def _controls(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...], count: int, length: int) -> Cell:
@@ -117,8 +139,8 @@ def _controls(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...], coun
     id = digest(science)
     block = {**shape, **_judged_by(suite, quality, judges)}
     stage = Stage("controls", id, block)
-    own = (suite.spec.network, suite.spec.training)
-    return Cell(id, "controls", "", {}, quality.seed, 0, 0, (stage,), science, *own, "control")
+    own = (suite.spec.network, suite.spec.training, suite.spec.budget)
+    return Cell(id, "controls", "", {}, quality.seed, Amount(0, 0, 0.0), (stage,), science, *own, "control")
 
 
 def appraisal(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...]) -> dict[str, Any]:
@@ -133,7 +155,7 @@ def appraisal(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...]) -> d
 def _judged_by(suite: Suite, quality: QualitySpec, judges: tuple[Cell, ...]) -> dict[str, Any]:
     """What a worker needs to know to measure quality."""
     scorer = next((cell.id for cell in judges if cell.role == "scorer"), None)
-    steps = suite.spec.budget.in_steps(suite.spec.training.batch_size * suite.spec.data.length)
+    steps = amount(suite, ArmSpec(label="scorer", method="ar")).steps
     return {"quality": quality.model_dump(mode="json"), "scorer": scorer, "steps": steps}
 
 
@@ -144,11 +166,11 @@ def _judging(suite: Suite, judges: tuple[Cell, ...]) -> Judging | None:
 
 
 def _cell(suite: Suite, arm: ArmSpec, seed: int, judging: Judging | None) -> Cell:
-    steps, tokens, science = _science(suite, arm, seed, {})
+    amount, science = _science(suite, arm, seed, {})
     id = digest(science)
     stages = _stages(suite, arm, id, judging)
-    own = (suite.spec.network_of(arm), suite.spec.training_of(arm))
-    return Cell(id, arm.label, arm.method, arm.options, seed, steps, tokens, stages, science, *own, base=arm.base)
+    own = (suite.spec.network_of(arm), suite.spec.training_of(arm), suite.spec.budget_of(arm))
+    return Cell(id, arm.label, arm.method, arm.options, seed, amount, stages, science, *own, base=arm.base)
 
 
 def _data(suite: Suite) -> dict[str, Any]:
@@ -156,25 +178,42 @@ def _data(suite: Suite) -> dict[str, Any]:
     return {"source": data.source, "length": data.length, "fingerprint": suite.facts.fingerprint}
 
 
-def _science(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str]) -> tuple[int, int, dict[str, Any]]:
-    """Steps, tokens, and all that a training is; `part` says which of the data where that is not all."""
-    training = suite.spec.training_of(arm)
-    tokens_per_step = training.batch_size * suite.spec.data.length
-    steps = suite.spec.budget_of(arm).in_steps(tokens_per_step)
+def amount(suite: Suite, arm: ArmSpec) -> Amount:
+    """What the budget of an arm is in whole steps, each at the arm's own price.
+
+    Raises SuiteError on a budget in FLOPs where a step would cost more for being done in parts: how a training is
+    carried out is not to decide how long it is.
+    """
+    spec, training, budget = suite.spec, suite.spec.training_of(arm), suite.spec.budget_of(arm)
+    method = built(arm.method, suite.facts.vocab_size, arm.options)
+    price = Price(method, spec.network_of(arm).shape(), spec.data.length)
+    parts, tokens = spec.execution.accumulate, training.batch_size * spec.data.length
+    flops = price.step(training.batch_size, parts)
+    if budget.flops is not None and flops != price.step(training.batch_size, 1):
+        why = f"arm {arm.label}: execution.accumulate {parts} makes a step of {training.batch_size} sequences dearer"
+        way = "as each part has ends of its own; take fewer parts, or a budget in tokens"
+        raise SuiteError(f"{suite.name}: {why}, {way}")
+    steps = budget.in_steps(tokens, flops)
+    return Amount(steps, steps * tokens, steps * flops)
+
+
+def _science(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str]) -> tuple[Amount, dict[str, Any]]:
+    """How much a training is, and all that it is; `part` says which of the data where that is not all."""
+    trained = amount(suite, arm)
     science = {
         "format": FORMAT,
         "method": arm.method,
         "options": described(arm.method, arm.options),
         "data": {**_data(suite), **part},
         "network": departures(suite.spec.network_of(arm).shape()),
-        "training": training.science(),
-        "steps": steps,
+        "training": suite.spec.training_of(arm).science(),
+        "steps": trained.steps,
         "seed": seed,
     }
     plugin = PLUGINS.get(arm.method)
     if plugin:
         science["plugin"] = plugin.code
-    return steps, steps * tokens_per_step, science
+    return trained, science
 
 
 def _stages(suite: Suite, arm: ArmSpec, id: str, judging: Judging | None) -> tuple[Stage, ...]:

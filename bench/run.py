@@ -11,7 +11,10 @@ from typing import Any
 
 from bench import cell as record
 from bench.code import written_in
+from bench.flops import works
 from bench.plan import Cell, Plan
+from bench.promise import promise
+from bench.speeds import note, renew
 from methods import PLUGINS
 
 log = logging.getLogger(__name__)
@@ -73,16 +76,31 @@ def job(plan: Plan, cell: Cell) -> dict[str, Any]:
         "base": str(plan.suite.base),
         "fingerprint": facts.fingerprint,
         "execution": spec.execution.model_dump(mode="json"),
-        "stages": [_stage(stage) for stage in cell.stages],
+        "promise": promise(cell),
+        "stages": _priced(plan, cell),
         "science": cell.science,
     }
 
 
+def _priced(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
+    """The stages, each with the kind of its work and the FLOPs that it is to take, where these can be told."""
+    done = works(plan.suite, cell)
+    return [_stage(stage) | {"work": [vars(each) for each in done[stage.folder]]} for stage in cell.stages]
+
+
 def _told(cell: Cell) -> dict[str, Any]:
     files = list(written_in(cell.method)) if cell.method else []
-    plain = {name: value for name, value in vars(cell).items() if name not in ("network", "training")}
+    plain = {
+        name: value for name, value in vars(cell).items() if name not in ("network", "training", "budget", "amount")
+    }
     own = {"network": cell.network.label, "training": cell.training.model_dump(mode="json")}
-    return {**plain, **own, "written_in": files, "stages": [_stage(stage) for stage in cell.stages]}
+    return {
+        **plain,
+        **cell.amount._asdict(),
+        **own,
+        "written_in": files,
+        "stages": [_stage(stage) for stage in cell.stages],
+    }
 
 
 def _stage(stage: Any) -> dict[str, Any]:
@@ -97,11 +115,13 @@ def run(runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], N
     """
     with record.at_work(runs):
         submit(runs, plan)
+        renew(runs)
         whole, seen = {cell.id: cell for cell in merged(plan.all)}, set[str]()
         for cell in plan.all:
             folder = folder_of(runs, cell)
             if cell.id not in seen and is_due(folder, whole[cell.id], retry_failed):
                 _start(folder, whole[cell.id])
+                note(runs, folder)
             seen.add(cell.id)
             finished(cell)
 

@@ -2,14 +2,18 @@
 
 import math
 from collections import Counter
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench.matrix import Line, Matrix
 from bench.plan import Plan
+from bench.power import words
+from bench.promise import words as matched
 
 if TYPE_CHECKING:
     from bench.results import Record
@@ -18,15 +22,19 @@ if TYPE_CHECKING:
 def show_plan(found: Matrix) -> None:
     """Prints every cell with what is there of it already and what it costs, then how long the rest takes."""
     console = Console(highlight=False)
-    for line in _words(found.plan):
+    for line in (*_words(found.plan), *([matched(found.match)] if len(found.plan.suite.spec.arms) > 1 else [])):
         console.print(Text(line))
-    console.print(_table(found))
+    for row in _table(found):
+        console.print(row, soft_wrap=True)
     for reason in dict.fromkeys(reason for line in found.lines for reason in line.reasons):
         console.print(Text(f"failed: {reason}"))
     for each in found.refused:
         console.print(Text(f"refused: {each.label} ({each.method}): {each.reason}"))
     console.print(f"{len(found.distinct)} cells, {found.tokens:,} training tokens, {_short(found.flops)} FLOPs")
-    console.print(_time(found) if found.left else "nothing is left to run")
+    for line in _time(found) if found.to_run else ["nothing is left to run"]:
+        console.print(Text(line))
+    for line in words(found.power):
+        console.print(Text(line))
 
 
 def show_status(found: "Record") -> None:
@@ -44,35 +52,51 @@ def _words(plan: Plan) -> list[str]:
     """The suite's question, its data and its budget."""
     suite, facts, spec = plan.suite, plan.suite.facts, plan.suite.spec
     holds = ", ".join(f"{count:,} {split}" for split, count in facts.sequences.items())
-    batch, steps = spec.training.batch_size, spec.budget.in_steps(spec.training.batch_size * facts.length)
-    own = ", but for arms with budgets of their own" if len({cell.tokens for cell in plan.cells}) > 1 else ""
-    tokens = f"{steps * batch * facts.length:,} tokens"
+    own = ", but for arms with budgets of their own" if any(arm.budget for arm in spec.arms) else ""
     return [
         f"{suite.name}: {spec.question}",
         f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: {holds}",
         *(() if facts.are_read else facts.notes[-1:]),
-        f"Each cell is trained for {steps:,} steps of {batch:,} sequences: {tokens}{own}.",
+        f"Each cell is trained for {_budget(plan)}{own}.",
     ]
 
 
-def _table(found: Matrix) -> Table:
-    """A row for each arm and seed: its cell, what is there of it, and its FLOPs; and for what is refused."""
+def _budget(plan: Plan) -> str:
+    """The suite's budget, in whole steps where they are the same for every method."""
+    spec, length = plan.suite.spec, plan.suite.facts.length
+    batch = f"steps of {spec.training.batch_size:,} sequences"
+    if spec.budget.flops is not None:
+        return f"{_short(spec.budget.flops)} FLOPs in whole {batch}"
+    tokens = spec.training.batch_size * length
+    steps = spec.budget.in_steps(tokens)
+    return f"{steps:,} {batch}: {steps * tokens:,} tokens"
+
+
+def _table(found: Matrix) -> list[Text]:
+    """A line for each arm and seed: its cell, what is there of it, and its FLOPs; and for what is refused.
+
+    In plain columns, since the tables of rich take longer for a thousand cells than everything else.
+    """
     uneven = len({line.cell.tokens for line in found.lines if line.cell.role == "arm"}) > 1
-    table = Table("arm", "method", "seed", box=None, header_style="bold", pad_edge=False)
-    table.add_column("cell", min_width=12)
-    table.add_column("stages")
-    if uneven:
-        table.add_column("tokens", justify="right")
-    for name in ("training", "evaluation"):
-        table.add_column(f"{name}\nFLOPs", justify="right", min_width=len(name))
+    names = ["arm", "method", "seed", "cell", "stages", *(["steps", "tokens"] if uneven else [])]
+    rows = [["", "", "", "", "", *(["", ""] if uneven else []), "training", "evaluation"], [*names, "FLOPs", "FLOPs"]]
     for line in found.lines:
-        cell, tokens = line.cell, [f"{line.cell.tokens:,}"] if uneven else []
+        cell, sizes = line.cell, [f"{line.cell.steps:,}", f"{line.cell.tokens:,}"] if uneven else []
         flops = (_short(line.training), _short(line.evaluation))
-        words = (cell.arm, cell.method, str(cell.seed), cell.id, _states(line), *tokens, *flops)
-        table.add_row(*(Text(word) for word in words))
-    for each in found.refused:
-        table.add_row(*(Text(word) for word in (each.label, each.method, "", "", "refused")))
-    return table
+        rows.append([cell.arm, cell.method, str(cell.seed), cell.id, _states(line), *sizes, *flops])
+    rows += [[each.label, each.method, "", "", "refused"] for each in found.refused]
+    widths = [max(map(cell_len, column)) for column in zip_longest(*rows, fillvalue="")]
+    lines = [_aligned(row, widths, left=5) for row in rows]
+    return [Text(line, "bold" if place < 2 else "") for place, line in enumerate(lines)]
+
+
+def _aligned(row: list[str], widths: list[int], left: int) -> str:
+    """A row in columns, of which so many are aligned to the left and the others to the right."""
+    gaps = [" " * (width - cell_len(word)) for word, width in zip(row, widths, strict=False)]
+    cells = [
+        word + gap if place < left else gap + word for place, (word, gap) in enumerate(zip(row, gaps, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
 
 
 def _states(line: Line) -> str:
@@ -95,9 +119,34 @@ def _short(flops: float) -> str:
     return f"{flops:.2e}".replace("e+", "e")
 
 
-def _time(found: Matrix) -> str:
-    """How long that takes on the device that the suite asks for, in plain words."""
-    speed, words = found.speed
-    minutes = found.left / speed / 60
-    long = f"{float(f'{minutes / 60:.2g}'):,.0f} hours" if minutes >= 120 else f"{max(1, math.ceil(minutes))} min"
-    return f"left to run: {_short(found.left)} FLOPs, about {long} at a sustained {words}"
+def _time(found: Matrix) -> list[str]:
+    """How long that takes, by what was measured on the device that the suite asks for, in plain words."""
+    time, left = found.time, f"left to run: {_short(found.left)} FLOPs"
+    if time.forecast is None:
+        return [f"{left}; how long that takes is unknown here: {time.reason}"]
+    device = _device(time.device)
+    if not time.is_known:
+        *kinds, last = time.forecast.unknown
+        missing = f"{', '.join(kinds)} or {last}" if kinds else last
+        way = "to know it, run one cell of such a network with a small budget, or a small scale that has it"
+        return [f"{left}; how long that takes is unknown: no {missing} on such a network was measured on {device}", way]
+    forecast, count = time.forecast, sum(speed.measured for speed in time.forecast.speeds)
+    spread = f" ({_long(forecast.least)} to {_long(forecast.most)})" if forecast.most > 1.05 * forecast.least else ""
+    stages = f"{count} stage{'s' * (count != 1)}"
+    lines = [f"{left}, about {_long(forecast.seconds)}{spread} by the speed of {stages} measured on {device}"]
+    lines += ["in part by other methods on the same network"] * any(not speed.method for speed in forecast.speeds)
+    without = f"without {' and '.join(found.uncounted)}, whose cost is not known beforehand"
+    return lines + [without] * bool(found.uncounted)
+
+
+def _device(device: dict[str, str]) -> str:
+    threads = f", {device['threads']} thread{'s' * (device['threads'] != '1')}" if device["threads"] else ""
+    return f"{device['device']}{threads}, {device['precision']}"
+
+
+def _long(seconds: float) -> str:
+    """A time, to two digits."""
+    for size, unit in ((3600, "hours"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{float(f'{seconds / size:.2g}'):,g} {unit}"
+    return f"{math.ceil(seconds)} s"

@@ -52,20 +52,30 @@ class NetworkSpec(Block):
 
 
 class Budget(Block):
-    """How much training each arm gets: optimiser steps, or tokens rounded to whole steps."""
+    """How much training each arm gets: optimiser steps, or tokens or FLOPs rounded to whole steps.
+
+    FLOPs are those of the steps of training alone, without validations, by the closed form of bench/price.py.
+    """
 
     steps: int | None = Field(None, ge=1)
     tokens: int | None = Field(None, ge=1)
+    flops: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def is_one_of_them(self) -> "Budget":
-        if (self.steps is None) == (self.tokens is None):
-            raise ValueError("give either steps or tokens")
+        if sum(each is not None for each in (self.steps, self.tokens, self.flops)) != 1:
+            raise ValueError("give one of steps, tokens and flops")
         return self
 
-    def in_steps(self, tokens_per_step: int) -> int:
-        """The number of optimiser steps, at least one."""
-        return self.steps if self.steps is not None else max(1, round((self.tokens or 0) / tokens_per_step))
+    def in_steps(self, tokens_per_step: int, flops_per_step: float = math.nan) -> int:
+        """The number of optimiser steps, at least one; a budget in FLOPs asks for the price of a step."""
+        if self.steps is not None:
+            return self.steps
+        if self.tokens is not None:
+            return max(1, round(self.tokens / tokens_per_step))
+        assert self.flops is not None
+        assert flops_per_step > 0, f"a budget of {self.flops:g} FLOPs was not planned in steps: the price is missing"
+        return max(1, round(self.flops / flops_per_step))
 
 
 class Training(Block):

@@ -27,7 +27,9 @@ from bench.learned import collect
 from bench.measures import mean_nats, measures
 from bench.model import Model
 from bench.network import Shape
+from bench.price import Price
 from bench.progress import Bar
+from bench.promise import keep
 from bench.quality.appraise import Appraiser, as_json
 from bench.rng import seed_for
 from bench.sample import Samples, sample, sample_long
@@ -93,9 +95,11 @@ class Worker:
     def _do(self, stage: dict[str, Any], folder: Path) -> None:
         self._plug()
         folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
         result = getattr(self, stage["name"])(folder, stage["block"])
+        seconds = time.monotonic() - began
         made = self._environment(stage["name"])
-        record.succeed(folder, {"environment": made, "block": stage["block"], **result})
+        record.succeed(folder, {"environment": made, "block": stage["block"], "seconds": seconds, **result})
 
     def _check(self, *shown: Any) -> None:
         """Raises Interrupted when the worker was asked to stop."""
@@ -116,7 +120,10 @@ class Worker:
         return environment(self.device, self.precision, self.execution, with_stage(files, stage))
 
     def train(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
-        """Trains from the last checkpoint, or from the start, to the end of the budget."""
+        """Trains from the last checkpoint, or from the start, to the end of the budget.
+
+        Raises BrokenPromise where what was counted is not what the suite promised.
+        """
         data, model, averaged = self.data, self._model(), self._model()
         training = Training(**self.job["training"])
         trainer = Trainer(
@@ -142,9 +149,11 @@ class Worker:
             trainer.run(validate, folder, self.execution.checkpoint_seconds, bar.advance, lambda: self.stopped)
         averaged.load_state_dict(trainer.average)
         progress = trainer.progress
+        flops = self._price(data.facts.length).trained(progress.noisings, progress.ends)
+        counted = {"steps": progress.step, "tokens": progress.tokens, "flops": flops}
+        keep(self.job["promise"], counted)
         return {
-            "steps": progress.step,
-            "tokens": progress.tokens,
+            **counted,
             "epochs": progress.tokens / data.facts.tokens["train"],
             "seconds": progress.seconds,
             "tokens_per_second": progress.tokens / progress.seconds,
@@ -254,6 +263,10 @@ class Worker:
         if data.facts.fingerprint != self.job["fingerprint"]:
             raise ValueError(f"the data of source {spec.source} changed since the suite was planned; run it again")
         return data.of_reserve() if self.job["part"] == "reserve" else data
+
+    def _price(self, length: int) -> Price:
+        method = build(self.job["method"], self.job["vocab_size"], **self.job["options"])
+        return Price(method, Shape(**self.job["network"]), length)
 
     def _model(self) -> Model:
         torch.manual_seed(seed_for(self.job["seed"], "init"))

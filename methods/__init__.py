@@ -5,6 +5,7 @@ build("mdlm", vocab_size=27, schedule={"name": "polynomial", "power": 2})
 
 import inspect
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -93,6 +94,7 @@ def describe(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return _departures(factory, check(name, options))
 
 
+@cache
 def parameters(factory: type) -> dict[str, inspect.Parameter]:
     """The options that a method's or schedule's constructor takes, by name."""
     signature = inspect.signature(factory)
@@ -122,9 +124,7 @@ def _typed(factory: type, options: dict[str, Any], owner: str, path: tuple[str, 
         known(name, expected, "option", f" for {owner}", (*path, name))
         annotation = expected[name].annotation
         here = (*path, name)
-        typed[name] = (
-            _schedule(value, owner, here) if annotation is Schedule else _value(annotation, value, owner, here)
-        )
+        typed[name] = _schedule(value, owner, here) if annotation is Schedule else _value(factory, value, owner, here)
     return typed
 
 
@@ -145,9 +145,16 @@ def _schedule(value: Any, owner: str, path: tuple[str, ...]) -> Schedule:
         raise OptionError(f'schedule "{name}" for {owner}: {error}', path) from None
 
 
-def _value(annotation: Any, value: Any, owner: str, path: tuple[str, ...]) -> Any:
+@cache
+def _check_of(factory: type, option: str) -> TypeAdapter[Any]:
+    """The check of an option's type, which takes longer to make than to use."""
+    annotation = parameters(factory)[option].annotation
+    return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _value(factory: type, value: Any, owner: str, path: tuple[str, ...]) -> Any:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+        return _check_of(factory, path[-1]).validate_python(value)
     except ValidationError as error:
         reason = " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
         raise OptionError(f'option "{path[-1]}" of {owner} is {value!r}: {reason}', path) from None

@@ -257,7 +257,7 @@ def test_an_arm_costs_what_its_own_blocks_cost(tmp_path):
         ("training: {batch: 4}", r'8:44: unknown key "batch"; did you mean "batch_size"\?'),
         ("training: {clip: -1.0}", r"8:44: training.clip is -1.0: Input should be greater than 0"),
         ("network: {width: 18}", r"8:33: arms.1.network: width 18 is not an even multiple of 2 heads"),
-        ("budget: {}", r"8:33: arms.1.budget: give either steps or tokens"),
+        ("budget: {}", r"8:33: arms.1.budget: give one of steps, tokens and flops"),
         ("budget: 5", r"8:33: arms.1.budget is 5: Input should be"),
     ],
 )

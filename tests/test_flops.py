@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-import bench.flops
 import bench.network
+import bench.price
 import bench.train
 from bench.bound import bound
 from bench.data import load
 from bench.data.markov import Markov
-from bench.flops import Price, costs
+from bench.flops import costs
 from bench.model import Model
 from bench.network import Network, Shape
 from bench.plan import plan
+from bench.price import Price
 from bench.sample import sample
 from bench.spec import Budget, Training
 from bench.suite import read
@@ -91,7 +92,7 @@ def test_the_way_forward_is_counted_to_the_last_product(name, sizes):
 @pytest.mark.parametrize("accumulate", [1, 4])  # at 4 a part holds 2 sequences, of whose ends one is trained
 @pytest.mark.parametrize(("name", "share"), SHARES)
 def test_a_layer_in_a_step_of_training_costs_what_is_counted(name, share, accumulate, tmp_path, monkeypatch):
-    for module in (bench.flops, bench.train):
+    for module in (bench.price, bench.train):
         monkeypatch.setattr(module, "SELF_CONDITIONED", share)
     data = load(Markov(length=LENGTH, alphabet=VOCABULARY, train=32, valid=4, test=4), tmp_path, tmp_path)
 

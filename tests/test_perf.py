@@ -34,3 +34,8 @@ def test_a_limit_that_is_not_kept_is_a_failure(monkeypatch):
 def test_unknown_methods_are_told(capsys):
     assert main(["perf", "loss", "mdln"]) == BAD_USE
     assert 'did you mean "mdlm"' in capsys.readouterr().err
+
+
+def test_a_plan_is_measured(capsys):
+    assert main(["perf", "plan", "--arms", "10"]) == DONE
+    assert "a grid of 10 arms: 0.0" in capsys.readouterr().out

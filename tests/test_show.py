@@ -14,7 +14,6 @@ from bench.suite import read
 from tests.conftest import ROOT
 
 FAMILIES = ROOT / "suites" / "families.yaml"
-COST = r"[\d.]+e\d+ FLOPs, about [\d,]+ (?:hours|min) at a sustained [\d.]+ TFLOP/s"
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_the_full_comparison_is_costed_on_a_fresh_clone(shown):
         training, evaluation = short(cost["train"]), short(sum(cost.values()) - cost["train"])
         pattern = rf"{cell.arm} +{cell.method} +0 +{cell.id} +to run +{training} +{evaluation}"
         assert sum(bool(re.fullmatch(pattern, line)) for line in lines) == 1, pattern
-    assert lines[-2].startswith("13 cells, 157,286,400,000 training tokens, ")
+    assert any(line.startswith("13 cells, 157,286,400,000 training tokens, ") for line in lines)
 
 
 def test_the_full_comparison_gives_every_arm_the_same_tokens():
@@ -59,10 +58,12 @@ def test_the_full_comparison_gives_every_arm_the_same_tokens():
 
 
 def test_the_full_comparison_says_of_itself_what_the_plan_says(shown):
-    (told,) = re.findall(COST, shown(FAMILIES)[-1])
-    assert told in FAMILIES.read_text()
-    hours = re.search(r"about [\d,]+ hours", told)[0]
-    assert any(hours in line for line in (ROOT / "README.md").read_text().splitlines() if "families.yaml" in line)
+    """FLOPs, and the hours that they take at a speed that is named."""
+    told = float(re.search(r"left to run: ([\d.]+e\d+) FLOPs; how long", "\n".join(shown(FAMILIES)))[1])
+    hours = f"{float(f'{told / 100e12 / 3600:.2g}'):,.0f} hours"
+    assert f"It takes {short(told)} FLOPs, about {hours} at a sustained 100 TFLOP/s" in FAMILIES.read_text()
+    row = next(line for line in (ROOT / "README.md").read_text().splitlines() if "families.yaml" in line)
+    assert f"about {hours} of a GPU at 100 TFLOP/s" in row
 
 
 def test_an_autoregressive_cell_costs_about_six_flops_a_parameter_and_token():
@@ -85,12 +86,12 @@ def test_what_is_there_is_not_counted_as_left(tiny, tmp_path, shown):
     lines = shown(tiny)
     assert re.search(r"train cached, bound cached,", "\n".join(lines))
     left = total - sum(costs(suite, first)[stage.folder] for stage in first.stages[:2])
-    assert lines[-1].startswith(f"left to run: {short(left)} FLOPs, about 1 min at a sustained 0.05 TFLOP/s")
+    assert f"left to run: {short(left)} FLOPs; how long that takes is unknown" in "\n".join(lines)
     for cell in (first, second):
         for stage in cell.stages:
             record.succeed(folder_of(tmp_path / "runs", cell) / stage.folder, {"value": 1.0})
     lines = shown(tiny)
-    assert lines[-1] == "nothing is left to run"
+    assert "nothing is left to run" in lines
     assert sum(" cached " in line for line in lines) == 2
 
 
@@ -104,16 +105,10 @@ def test_ways_of_drawing_that_are_there_in_part_are_counted(tiny, tmp_path, show
 
 
 def test_cells_of_equal_science_are_paid_once(tiny, shown):
-    before = shown(tiny)[-1]
+    def totals() -> list[str]:
+        return [line for line in shown(tiny) if line.startswith(("2 cells", "left to run"))]
+
+    before = totals()
+    assert len(before) == 2
     tiny.write_text(tiny.read_text().replace("seeds:", "  - {label: Twin, method: mdlm}\nseeds:"))
-    assert shown(tiny)[-1] == before
-
-
-@pytest.mark.parametrize(
-    ("device", "has_gpu", "speed"),
-    [("auto", False, "0.05 TFLOP/s"), ("auto", True, "100 TFLOP/s"), ("cpu", True, "0.05 "), ("cuda", False, "100 ")],
-)
-def test_how_long_it_takes_is_that_of_the_device_that_is_asked_for(device, has_gpu, speed, tiny, shown, monkeypatch):
-    monkeypatch.setattr("bench.matrix.torch.cuda.is_available", lambda: has_gpu)
-    tiny.write_text(tiny.read_text().replace("device: cpu", f"device: {device}"))
-    assert f"at a sustained {speed}" in shown(tiny)[-1]
+    assert totals() == before

@@ -77,7 +77,7 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
     ),
     "wrong type": (("steps: 6", "steps: six"), r"4:10: budget.steps is 'six': Input should be a valid integer"),
     "negative budget": (("steps: 6", "steps: -6"), r"4:10: budget.steps is -6: Input should be greater than"),
-    "no budget": (("budget: {steps: 6}", "budget: {}"), r"4:1: budget: give either steps or tokens"),
+    "no budget": (("budget: {steps: 6}", "budget: {}"), r"4:1: budget: give one of steps, tokens and flops"),
     "missing block": (("budget: {steps: 6}\n", ""), r"1:1: budget is missing"),
     "missing data file": (text_file("nowhere.txt"), r"2:39: .*nowhere\.txt"),
     "non-text file": (text_file("binary.dat"), r"2:39: .*binary\.dat"),
