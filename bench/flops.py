@@ -26,12 +26,12 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.bound import END_DRAWS
+from bench.bound import END_DRAWS, Estimator, calls
 from bench.built import built
 from bench.network import Shape, TimeEmbedding
 from bench.plan import Cell
 from bench.rng import Stream
-from bench.spec import SamplesSpec
+from bench.spec import BoundSpec, SamplesSpec
 from bench.suite import Suite
 from bench.train import SELF_CONDITIONED
 from methods.method import Method
@@ -47,15 +47,16 @@ def costs(suite: Suite, cell: Cell) -> dict[str, float]:
         return priced
     spec, there = suite.spec, suite.facts.sequences
     price = Price(built(cell.method, suite.facts.vocab_size, cell.options), cell.network.shape(), spec.data.length)
-    training, bound = cell.training, spec.evaluation.bound
+    training = cell.training
     for stage in cell.stages:
         if stage.name == "train":
             validation = price.bound(min(training.validation_sequences, there["valid"]), training.validation_draws)
             steps = cell.steps * price.step(training.batch_size, spec.execution.accumulate)
             priced[stage.folder] = steps + min(cell.steps, training.validations) * validation
-        elif stage.name == "bound":
+        elif stage.name in ("bound", "estimate"):
+            bound = BoundSpec.model_validate(stage.block)
             sequences = min(bound.sequences or math.inf, there[bound.split])
-            priced[stage.folder] = price.bound(sequences, bound.draws, bound.replicates)
+            priced[stage.folder] = price.bound(sequences, bound.draws, bound.replicates, bound.estimator)
         elif stage.name in ("samples", "trajectories"):
             way = SamplesSpec.model_validate(stage.block)
             priced[stage.folder] = price.samples(way.count, way.calls) * windows(way, spec.data.length)
@@ -100,13 +101,10 @@ class Price:
         ends = max(1, batch // END_DRAWS) if self.method.needs.trains_ends else 0
         return accumulate * self.method.draws * ((batch + ends) * (3 + shown) * self.whole() + batch * coupled)
 
-    def bound(self, sequences: float, draws: int, replicates: int = 1) -> float:
+    def bound(self, sequences: float, draws: int, replicates: int = 1, estimator: Estimator = "auto") -> float:
         """The bound of so many sequences; an exact likelihood takes one look at each."""
-        if self.method.exact:
-            return sequences * self.whole()
-        ends = max(1, draws // END_DRAWS) if self.method.guesses_last else 0
-        looks = 1 + self.method.needs.self_condition  # at the sequence, and at the guess that was made of it
-        return sequences * replicates * (draws + ends) * looks * self.whole()
+        replicates = 1 if self.method.exact else replicates
+        return sequences * replicates * calls(self.method, draws, estimator) * self.whole()
 
     def samples(self, count: int, calls: int) -> int:
         """Drawn texts; a causal method keeps the keys and values of its prefix, and each token looks at all of them."""

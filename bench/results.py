@@ -2,7 +2,8 @@
 
 Numbers that a method has learned are metrics of training. Where it learned one for each token, these are `power[a]` and
 so on in vocabularies of at most 256 tokens, and `power_min`, `power_mean` and `power_max` in larger ones, whose single
-numbers are in train/result.json and in `Record.learned`.
+numbers are in train/result.json and in `Record.learned`. Stage `bound` is the bound that counts; where a suite asks for
+other estimates of it, each is a stage `estimate`, told apart by its way. `integral[...]` are addends of the integral.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from bench import cell as record
 from bench.certify.certificates import Subject, holds
 from bench.code import code_fingerprint, with_stage, written_in
 from bench.pairs import COLUMNS as PAIRED
-from bench.pairs import pair
+from bench.pairs import beside_headline, pair
 from bench.quality.spec import ORDERS
 from bench.spec import SamplesSpec
 from methods import METHODS
@@ -28,6 +29,8 @@ UNITS = {
     "prior_gap": "nats/token",
     "integral": "nats/token",
     "last_guess": "nats/token",
+    "estimator_sd": "nats/token",
+    "minus_headline": "nats/token",
     "source_nats_per_token": "nats/token",
     "sample_nats_per_token": "nats/token",
     "seconds": "s",
@@ -49,7 +52,8 @@ SCALARS = {
         "parameters_non_embedding",
         "parameters_method",
     ),
-    "bound": ("seconds",),
+    "bound": ("seconds", "network_calls"),
+    "estimate": ("seconds", "network_calls"),
     "samples": ("network_calls", "seconds_per_sequence", "tokens_per_second", "cut_off_share"),
     "trajectories": ("network_calls",),
     "quality": (),
@@ -76,7 +80,7 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
     "protocol": "",
     "role": "arm",  # or "scorer", which judges texts, or "control": texts that no arm has written
-    "way": "",  # how texts were drawn, in words
+    "way": "",  # how texts were drawn, or how the bound was estimated, in words
     "policy": "",  # the same without the number of calls and the temperature
     "temperature": float("nan"),
     "texts": "",  # how many and of how many tokens they were asked for: "100 x 128"
@@ -101,6 +105,7 @@ class Record:
     trajectories: list[dict[str, Any]] = field(default_factory=list)  # texts with all that each call was shown
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm -> those of its method that the suite gives
 
 
 class NoRecord(ValueError):
@@ -146,7 +151,9 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     found = pd.DataFrame(learned, columns=LEARNED)
     samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
-    return Record(*said, trajectories, found, *([pair(runs, plan)] if only is None else []))
+    pairs = pair(runs, plan if only is None else plan | {"cells": []})
+    options = {cell["arm"]: cell.get("options", {}) for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
+    return Record(*said, trajectories, found, pairs, options)
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
@@ -173,8 +180,12 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     if stage["name"] == "controls":
         return [row for name, each in result["controls"].items() for row in _control(common | {"arm": name}, each)]
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]] if name in result]
+    common |= {"way": str(result["estimator"])} if "estimator" in result else {}
     found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
-    return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
+    apart = beside_headline(runs, cell, stage) if stage["name"] == "estimate" else None
+    if apart is not None:
+        found.append({"metric": "minus_headline", "protocol": result["protocol"], **_errors(vars(apart))})
+    return [{**common, "unit": UNITS.get(str(row["metric"]).partition("[")[0], ""), **row} for row in found]
 
 
 def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
@@ -186,6 +197,9 @@ def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
 def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
     """How texts were drawn, or are to be drawn, in words, where a stage is about texts."""
     block = {"samples": stage["block"], "trajectories": stage["block"], "quality": stage["block"].get("way")}
+    if stage["name"] in ("bound", "estimate"):
+        asked = stage["block"]
+        return {"way": f"{asked['estimator']}, {asked['draws']} draws"} if "estimator" in asked else {}
     if stage["name"] == "controls":
         return {"texts": f"{stage['block']['count']} x {stage['block']['length']}"}
     asked = block.get(stage["name"])

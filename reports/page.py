@@ -12,6 +12,7 @@ from markupsafe import Markup
 from bench.results import Record
 from reports.cells import split_arms
 from reports.deltas import build_deltas
+from reports.estimators import build_estimators
 from reports.learned import explain
 from reports.plots import INK, look
 from reports.quality import build_qualities
@@ -37,6 +38,7 @@ FIGURE_SPACE = "\u2007"  # as wide as a digit
 FIGURES = {  # what each figure shows
     "curves": "Learning curves",
     "forest": "Differences from the base",
+    "schedules": "Schedules of noise",
     "learned": "What was learned for each token",
     "frontier_calls": "Quality and entropy against network calls",
     "frontier_seconds": "Quality and entropy against seconds",
@@ -254,6 +256,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
         deltas=format_html(deltas) if (deltas := build_deltas(record)) else "",
+        estimators=format_html(estimators) if (estimators := build_estimators(record)) else "",
         figures=show_figures(figures, ", ".join(split_arms(record))),
         meaning=explain(record),
         samples=list_samples(record),
