@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.results import Record
+from reports.addends import list_addends
 from reports.cells import split_arms
 from reports.deltas import build_deltas
 from reports.estimators import build_estimators
@@ -69,6 +70,12 @@ BREAKDOWN = (
     Column("bound", "nats_per_token", "Sum", "nats per token", write_error),
     Column("bound", "seconds", "Evaluation", "seconds", write_plain),
 )
+
+
+def list_breakdown(record: Record) -> list[Column]:
+    """The parts of the bound, with the addends of the integral behind it."""
+    place = [column.metric for column in BREAKDOWN].index("integral") + 1
+    return [*BREAKDOWN[:place], *list_addends(record).values(), *BREAKDOWN[place:]]
 
 
 def say_best(table: Table, is_exact: bool) -> str:
@@ -267,7 +274,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         finals=list_finals(record),
         samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
         fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
-        breakdown=format_html(build(record, BREAKDOWN, "Where each arm spends its nats")),
+        breakdown=format_html(build(record, list_breakdown(record), "Where each arm spends its nats")),
         facts=list_facts(record.data),
         names=list(dict.fromkeys(name for environment in record.environment for name in environment)),
         differing=find_differences(record.environment),
