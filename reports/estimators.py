@@ -79,8 +79,8 @@ def list_estimates(record: Record) -> pd.DataFrame:
     """The tidy rows of all estimates of bounds, each called by its arm and its way; no exact likelihoods."""
     rows = choose_arms(record)
     rows = rows[rows["stage"].isin(STAGES)]
-    exact = rows.loc[rows["kind"] == "exact"].loc[lambda found: found["metric"] == "nats_per_token", "arm"]
-    rows = rows[~rows["arm"].isin(exact)]
+    exact = (rows["kind"] == "exact") & (rows["metric"] != "source_nats_per_token")
+    rows = rows[~rows["arm"].isin(rows.loc[exact, "arm"])]
     rows = pd.concat([rows, pd.DataFrame(list_ratios(rows), columns=rows.columns)]) if len(rows) else rows
     return rows.assign(arm=rows["arm"] + ": " + rows["way"], stage="bound")
 
