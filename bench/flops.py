@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.built import built
 from bench.plan import Cell
 from bench.price import Price
-from bench.spec import SamplesSpec
+from bench.spec import BoundSpec, SamplesSpec
 from bench.suite import Suite
 
 KINDS = ("training", "bound", "drawing", "drawing left to right")  # of work: they differ in how fast they go
@@ -35,7 +35,7 @@ def works(suite: Suite, cell: Cell) -> dict[str, tuple[Work, ...]]:
     spec, there = suite.spec, suite.facts.sequences
     method = built(cell.method, suite.facts.vocab_size, cell.options)
     price = Price(method, cell.network.shape(), spec.data.length)
-    training, bound = cell.training, spec.evaluation.bound
+    training = cell.training
     drawing = "drawing left to right" if method.needs.causal else "drawing"
     done: dict[str, tuple[Work, ...]] = {}
     for stage in cell.stages:
@@ -43,9 +43,11 @@ def works(suite: Suite, cell: Cell) -> dict[str, tuple[Work, ...]]:
             validation = price.bound(min(training.validation_sequences, there["valid"]), training.validation_draws)
             validations = Work("bound", min(cell.steps, training.validations) * validation)
             done[stage.folder] = (Work("training", cell.flops), validations)
-        elif stage.name == "bound":
+        elif stage.name in ("bound", "estimate"):
+            bound = BoundSpec.model_validate(stage.block)
             sequences = min(bound.sequences or math.inf, there[bound.split])
-            done[stage.folder] = (Work("bound", price.bound(sequences, bound.draws, bound.replicates)),)
+            flops = price.bound(sequences, bound.draws, bound.replicates, bound.estimator)
+            done[stage.folder] = (Work("bound", flops),)
         elif stage.name in ("samples", "trajectories"):
             way = SamplesSpec.model_validate(stage.block)
             flops = price.samples(way.count, way.calls) * windows(way, spec.data.length)

@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from bench.bound import Estimate, Parts, estimate
+from bench.bound import PARTS, Estimate, Parts, estimate
 
 LARGEST = 500.0  # nats per token, above which a perplexity and its error are no numbers any more
 
@@ -20,10 +21,10 @@ def measures(parts: Parts, length: int, sizes: list[int], level: str) -> dict[st
     """Every number that follows from the bound of sequences of `length` tokens and `sizes` bytes each.
 
     Keys: nats_per_token, bits_per_byte, bits_per_char where tokens are characters, perplexity (per token) where it is a
-    number, and the parts of the bound in nats per token.
+    number, the parts of the bound and its addends in nats per token, and estimator_sd where there are replicates.
     """
-    total = torch.stack(list(parts.values())).sum(0)
-    nats = mean_nats(parts, length)
+    total = whole(parts)
+    nats = mean_nats({"whole": total}, length)
     per_byte = estimate(total, torch.tensor(sizes))
     found = {
         "nats_per_token": nats,
@@ -34,7 +35,27 @@ def measures(parts: Parts, length: int, sizes: list[int], level: str) -> dict[st
         found["bits_per_char"] = _scaled(nats, 1 / math.log(2))
     if nats.value < LARGEST:
         found["perplexity"] = _perplexity(nats)
+    if total.shape[1] > 1:
+        found["estimator_sd"] = estimator_sd(total, length)
     return found
+
+
+def whole(parts: Parts) -> Tensor:
+    """The bound itself from its parts, nats [documents, replicates]; addends are in the integral already."""
+    return torch.stack([nats for name, nats in parts.items() if name in PARTS]).sum(0)
+
+
+def estimator_sd(nats: Tensor, length: int) -> Estimate:
+    """The standard deviation, in nats per token, of the estimate of one sequence from the draws of one replicate.
+
+    From nats [n, replicates]: the root of the variance over replicates, averaged over the sequences; repeating the
+    draws R times divides the variance by R. The error is the jackknife's over sequences (Efron and Stein, 1981, The
+    jackknife estimate of variance) to first order, nan for a single one.
+    """
+    variances, n = nats.var(1), len(nats)
+    deviation = float(variances.mean().sqrt())
+    error = float(variances.std() / math.sqrt(n)) / (2 * deviation) if n > 1 and deviation > 0 else math.nan
+    return Estimate(deviation / length, error / length, math.nan, n)
 
 
 def _scaled(found: Estimate, factor: float) -> Estimate:

@@ -6,7 +6,7 @@ A difference is the arm's bound minus the base's; below zero the arm is better.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bench import cell as record
+from bench.bound import PARTS, Estimate
 from bench.measures import mean_nats
 from bench.stats import (
     LEVEL,
@@ -166,7 +167,7 @@ def _read(folder: Path, cell: Any) -> Measured:
     path, result = folder / "sequences.npz", record.read_json(folder / "result.json")
     try:
         with np.load(path, allow_pickle=False) as parts:
-            nats = torch.from_numpy(sum(parts[name].astype(np.float64) for name in parts.files))
+            nats = torch.from_numpy(sum(parts[name].astype(np.float64) for name in parts.files if name in PARTS))
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise record.BrokenRecord(f"{path} cannot be read ({error}); remove {folder} and run the suite again") from None
     block, data = result["block"], cell["science"]["data"]
@@ -181,6 +182,28 @@ def _read(folder: Path, cell: Any) -> Measured:
         "precision": result["environment"]["precision"],
     }
     return Measured(cell["id"], nats, data["length"], setting, result["protocol"].split(";")[0])
+
+
+def beside_headline(runs: Path, cell: Any, stage: Any) -> Estimate | None:
+    """A stage `estimate` minus the stage `bound` of the same cell, in nats per token, on the documents of both; None
+    where the latter is not there or has another split. Raises BrokenRecord.
+
+    Draws that share nothing but the documents leave the noise of both in the difference.
+    """
+    headline = next(each for each in cell["stages"] if each["name"] == "bound")
+    folder = runs / "cells" / cell["id"]
+    if record.status(folder, headline["folder"])[0] != "done":
+        return None
+    one, other = (_read(folder / each["folder"], cell) for each in (stage, headline))
+    if one.setting["split"] != other.setting["split"]:
+        return None
+    documents = min(len(one.nats), len(other.nats))
+    own, its = one.nats[:documents], other.nats[:documents]
+    if own.shape == its.shape:
+        return mean_nats({"difference": own - its}, one.length)
+    found = mean_nats({"difference": (own.mean(1) - its.mean(1))[:, None]}, one.length)
+    noise = [mean_nats({"nats": nats}, one.length).monte_carlo_error for nats in (own, its)]
+    return replace(found, monte_carlo_error=math.hypot(*noise))
 
 
 def _why_not(one: Measured | str, other: Measured | str, base: str) -> str:

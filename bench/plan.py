@@ -126,7 +126,7 @@ def _scorer(suite: Suite, spec: Trained) -> Cell:
     budget = None if spec.steps is None else Budget(steps=spec.steps)
     arm, role = ArmSpec(label="scorer", method="ar", budget=budget), {"part": "reserve"}
     amount, science = _science(suite, arm, spec.seed, role)
-    id, bound = digest(science), suite.spec.evaluation.bound
+    id, bound = digest(science), suite.spec.evaluation.bound[0].model_copy(update={"estimator": "auto", "arms": None})
     stages = (Stage("train", id, {}), _later("bound", id, bound.science(), bound.model_dump(mode="json")))
     own = (suite.spec.network, suite.spec.training, suite.spec.budget_of(arm))
     return Cell(id, arm.label, arm.method, {}, spec.seed, amount, stages, science, *own, "scorer")
@@ -219,8 +219,10 @@ def _science(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str]) -> tup
 def _stages(suite: Suite, arm: ArmSpec, id: str, judging: Judging | None) -> tuple[Stage, ...]:
     """What is done to a cell: whatever judges its texts comes last, so that its failure costs nothing."""
     evaluation = suite.spec.evaluation
-    blocks: list[tuple[str, Block]] = [("bound", evaluation.bound)]
-    causal = built(arm.method, suite.facts.vocab_size, arm.options).needs.causal
+    method = built(arm.method, suite.facts.vocab_size, arm.options)
+    headline, *others = evaluation.bounds(arm.label, method)
+    blocks: list[tuple[str, Block]] = [("bound", headline), *(("estimate", each) for each in others)]
+    causal = method.needs.causal
     for name, ways in (("samples", evaluation.samplers(arm.label)), ("trajectories", evaluation.watched(arm.label))):
         blocks += [(name, way.for_causal() if causal else way) for way in ways]
     later = {

@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import torch
 
-from bench.bound import END_DRAWS
+from bench.bound import END_DRAWS, Estimator, calls
 from bench.built import KEPT
 from bench.network import Shape, TimeEmbedding
 from bench.rng import Stream
@@ -73,13 +73,10 @@ class Price:
         coupled = (1 - shown) * (self.whole() + self.pairs(self.length)) if goes_back(self.method) else 0.0
         return (noisings + ends) * (3 + shown) * self.whole() + noisings * coupled
 
-    def bound(self, sequences: float, draws: int, replicates: int = 1) -> float:
+    def bound(self, sequences: float, draws: int, replicates: int = 1, estimator: Estimator = "auto") -> float:
         """The bound of so many sequences; an exact likelihood takes one look at each."""
-        if self.method.exact:
-            return sequences * self.whole()
-        ends = max(1, draws // END_DRAWS) if self.method.guesses_last else 0
-        looks = 1 + self.method.needs.self_condition  # at the sequence, and at the guess that was made of it
-        return sequences * replicates * (draws + ends) * looks * self.whole()
+        replicates = 1 if self.method.exact else replicates
+        return sequences * replicates * calls(self.method, draws, estimator) * self.whole()
 
     def samples(self, count: int, calls: int) -> int:
         """Drawn texts; a causal method keeps the keys and values of its prefix, and each token looks at all of them."""

@@ -2,7 +2,8 @@
 
 Numbers that a method has learned are metrics of training. Where it learned one for each token, these are `power[a]` and
 so on in vocabularies of at most 256 tokens, and `power_min`, `power_mean` and `power_max` in larger ones, whose single
-numbers are in train/result.json and in `Record.learned`.
+numbers are in train/result.json and in `Record.learned`. Stage `bound` is the bound that counts; where a suite asks for
+other estimates of it, each is a stage `estimate`, told apart by its way. `integral[...]` are addends of the integral.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from bench.certified import collect, files_of, subject_of
 from bench.certify.certificates import holds
 from bench.code import code_fingerprint, with_stage
 from bench.pairs import COLUMNS as PAIRED
-from bench.pairs import pair
+from bench.pairs import beside_headline, pair
 from bench.quality.spec import ORDERS
 from bench.spec import SamplesSpec
 from methods import METHODS
@@ -30,6 +31,8 @@ UNITS = {
     "prior_gap": "nats/token",
     "integral": "nats/token",
     "last_guess": "nats/token",
+    "estimator_sd": "nats/token",
+    "minus_headline": "nats/token",
     "source_nats_per_token": "nats/token",
     "sample_nats_per_token": "nats/token",
     "seconds": "s",
@@ -52,7 +55,8 @@ SCALARS = {
         "parameters_non_embedding",
         "parameters_method",
     ),
-    "bound": ("seconds",),
+    "bound": ("seconds", "network_calls"),
+    "estimate": ("seconds", "network_calls"),
     "samples": ("network_calls", "seconds_per_sequence", "tokens_per_second", "cut_off_share"),
     "trajectories": ("network_calls",),
     "quality": (),
@@ -79,7 +83,7 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
     "protocol": "",
     "role": "arm",  # or "scorer", which judges texts, or "control": texts that no arm has written
-    "way": "",  # how texts were drawn, in words
+    "way": "",  # how texts were drawn, or how the bound was estimated, in words
     "policy": "",  # the same without the number of calls and the temperature
     "temperature": float("nan"),
     "texts": "",  # how many and of how many tokens they were asked for: "100 x 128"
@@ -105,6 +109,7 @@ class Record:
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
     certificates: list[dict[str, Any]] = field(default_factory=list)  # of the arms' bounds: see bench.certified
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm -> those of its method that the suite gives
 
 
 class NoRecord(ValueError):
@@ -150,9 +155,10 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     found = pd.DataFrame(learned, columns=LEARNED)
     samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
+    options = {cell["arm"]: cell.get("options", {}) for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
     if only is not None:
-        return Record(*said, trajectories, found)
-    return Record(*said, trajectories, found, pair(runs, plan), collect(runs, plan))
+        return Record(*said, trajectories, found, options=options)
+    return Record(*said, trajectories, found, pair(runs, plan), collect(runs, plan), options)
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
@@ -179,8 +185,12 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     if stage["name"] == "controls":
         return [row for name, each in result["controls"].items() for row in _control(common | {"arm": name}, each)]
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]] if name in result]
+    common |= {"way": f"{result['estimator']}{_apart(cell, stage)}"} if "estimator" in result else {}
     found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
-    return [{**common, "unit": UNITS.get(str(row["metric"]), ""), **row} for row in found]
+    apart = beside_headline(runs, cell, stage) if stage["name"] == "estimate" else None
+    if apart is not None:
+        found.append({"metric": "minus_headline", "protocol": result["protocol"], **_errors(vars(apart))})
+    return [{**common, "unit": UNITS.get(str(row["metric"]).partition("[")[0], ""), **row} for row in found]
 
 
 def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
@@ -192,6 +202,10 @@ def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
 def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
     """How texts were drawn, or are to be drawn, in words, where a stage is about texts."""
     block = {"samples": stage["block"], "trajectories": stage["block"], "quality": stage["block"].get("way")}
+    if stage["name"] in ("bound", "estimate"):
+        asked = stage["block"]
+        how = f"{asked['estimator']}, {asked['draws']} draws" if "estimator" in asked else ""
+        return {"way": how + _apart(cell, stage)}
     if stage["name"] == "controls":
         return {"texts": f"{stage['block']['count']} x {stage['block']['length']}"}
     asked = block.get(stage["name"])
@@ -202,6 +216,14 @@ def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
     words = {"way": told["how"], "policy": told["family"], "temperature": told["temperature"]}
     words["texts"] = f"{spec.count} x {spec.length or length}"
     return words | ({"protocol": told["how"]} if stage["name"] == "samples" else {})
+
+
+def _apart(cell: Any, stage: Any) -> str:
+    """What else sets an estimate of the bound apart from others of its cell, in words."""
+    blocks = [each["block"] for each in cell["stages"] if each["name"] in ("bound", "estimate")]
+    words = {"replicates": " x {}", "seed": ", noise {}", "split": ", {} split", "sequences": ", {} sequences"}
+    told = [(said, name) for name, said in words.items() if len({block.get(name) for block in blocks}) > 1]
+    return "".join(said.format(stage["block"][name] or "all") for said, name in told)
 
 
 def _keep(trajectories: list[dict[str, Any]], new: dict[str, Any]) -> None:

@@ -19,7 +19,8 @@ from methods import PLUGINS
 
 log = logging.getLogger(__name__)
 
-STAGES = ("train", "bound", "samples", "trajectories", "quality", "controls")  # in the order in which they are done
+# in the order in which they are done
+STAGES = ("train", "bound", "estimate", "samples", "trajectories", "quality", "controls")
 BUSY, INTERRUPTED = 75, 130  # exit codes of a worker
 
 

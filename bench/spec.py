@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from bench.block import Block
+from bench.bound import Estimator, choose
 from bench.causal import Truncation
 from bench.data import DataSpec
 from bench.network import PRESETS, Shape
@@ -18,6 +19,7 @@ from bench.policies import AnyPolicy
 from bench.policies.steps import Ancestral
 from bench.quality.spec import QualitySpec
 from bench.sample import How
+from methods.method import Method
 
 
 class NetworkSpec(Block):
@@ -121,6 +123,21 @@ class BoundSpec(Block):
     replicates: int = Field(2, ge=2)  # independent repetitions, for the Monte Carlo error
     seed: int = Field(0, ge=0)  # of the evaluation noise, the same for every arm and training seed
     sequences: int | None = Field(None, ge=1)  # the first so many; null: the whole split
+    estimator: Estimator = "auto"  # counted: exactly k masked; times, in strata, or independent, with both ends
+    arms: list[str] | None = None  # the labels of the arms that are measured so; null: all
+
+    def science(self) -> dict[str, Any]:
+        return {name: value for name, value in super().science().items() if name != "arms"}
+
+    def is_for(self, arm: str) -> bool:
+        """Whether an arm is measured so."""
+        return self.arms is None or arm in self.arms
+
+    def meant(self, method: Method) -> "BoundSpec":
+        """What it comes to for a method: an exact one makes no draws, and `auto` stands for one of the others."""
+        if method.exact:
+            return BoundSpec(split=self.split, sequences=self.sequences)
+        return self.model_copy(update={"estimator": choose(method, self.estimator), "arms": None})
 
 
 class SamplesSpec(Block):
@@ -183,14 +200,28 @@ Ways = Annotated[
     tuple[SamplesSpec, ...], BeforeValidator(listed, json_schema_input_type=SamplesSpec | list[SamplesSpec] | None)
 ]
 
+Bounds = Annotated[
+    tuple[BoundSpec, ...],
+    BeforeValidator(listed, json_schema_input_type=BoundSpec | list[BoundSpec]),
+    Field(min_length=1),
+]
+
 
 class Evaluation(Block):
     """What is measured on a trained cell; each part is cached by itself."""
 
-    bound: BoundSpec = BoundSpec()
+    bound: Bounds = (BoundSpec(),)  # one block, or a list: of each arm the first is the one that counts
     samples: Ways = ()  # one block, or a list of them
     quality: QualitySpec | None = None  # of all samples; null: it is not measured
     trajectories: Ways = ()  # whose every call is kept
+
+    def bounds(self, arm: str, method: Method) -> list[BoundSpec]:
+        """How the bound of an arm is estimated, without what comes to the same for its method as one before it."""
+        known: dict[BoundSpec, BoundSpec] = {}
+        for each in self.bound:
+            if each.is_for(arm):
+                known.setdefault(each.meant(method), each)
+        return list(known.values())
 
     def samplers(self, arm: str) -> list[SamplesSpec]:
         """The ways in which an arm is sampled."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from bench.bound import unfit
 from bench.built import built, described, undrawn
 from bench.data import DataError, DataSpec, Facts, facts, foresee
 from bench.document import Document, Fault, Map, Place, Seq, Spot, SuiteError, load, nearest, plain
@@ -50,6 +51,7 @@ def read(path: Path, scale: str | None = None) -> Suite:
     known = _data_facts(written.content, path.parent, faults)
     _check_arms(written, known.vocab_size if known else 2, faults)
     if spec and known and not faults:
+        _check_bounds(spec, known.vocab_size, faults)
         for field in ("samples", "trajectories"):
             _check_samples(spec, field, known.vocab_size, faults)
         _check_quality(spec, known, path.parent.resolve(), faults)
@@ -132,15 +134,39 @@ def _arm_faults(arm: Map, vocab_size: int) -> list[Fault]:
     return []
 
 
+def _check_bounds(spec: SuiteSpec, vocab_size: int, faults: list[Fault]) -> None:
+    """Estimators that an arm's method cannot follow, arms that do not exist, and arms that no block is for."""
+    for number, bound in enumerate(spec.evaluation.bound):
+        here: Place = ("evaluation", "bound", number)
+        faults += _absent_arms(spec, bound.arms, here)
+        for arm in [arm for arm in spec.arms if bound.is_for(arm.label)]:
+            reason = unfit(built(arm.method, vocab_size, arm.options), bound.estimator)
+            if reason is not None:
+                told = f'estimator "{bound.estimator}": method "{arm.method}" {reason}'
+                told = f"arm {arm.label}: {told}; `arms: [...]` names those that it is for"
+                faults.append(((*here, "estimator"), told))
+    for arm in spec.arms:
+        if not any(bound.is_for(arm.label) for bound in spec.evaluation.bound):
+            why = f"arm {arm.label} is in the `arms` of no block, so that nothing is measured of it"
+            faults.append((("evaluation", "bound"), f"{why}; add one, or leave `arms` out of the first"))
+
+
+def _absent_arms(spec: SuiteSpec, asked: list[str] | None, here: Place) -> list[Fault]:
+    """The labels that a block gives which are those of no arm."""
+    labels, faults = [arm.label for arm in spec.arms], list[Fault]()
+    for label in sorted(set(asked or ()) - set(labels)):
+        near = get_close_matches(label, labels, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ";"
+        faults.append(((*here, "arms"), f'there is no arm "{label}"{hint} the arms are {", ".join(labels)}'))
+    return faults
+
+
 def _check_samples(spec: SuiteSpec, field: str, vocab_size: int, faults: list[Fault]) -> None:
     """Ways of sampling that an arm's method cannot follow, and arms that do not exist."""
-    labels, known = [arm.label for arm in spec.arms], dict[tuple[str, str], SamplesSpec]()
+    known = dict[tuple[str, str], SamplesSpec]()
     for number, samples in enumerate(getattr(spec.evaluation, field)):
         here: Place = ("evaluation", field, number)
-        for label in set(samples.arms or ()) - set(labels):
-            near = get_close_matches(label, labels, n=1)
-            hint = f'; did you mean "{near[0]}"?' if near else ";"
-            faults.append(((*here, "arms"), f'there is no arm "{label}"{hint} the arms are {", ".join(labels)}'))
+        faults += _absent_arms(spec, samples.arms, here)
         length = samples.length or spec.data.length
         why = f"texts of {length} tokens, of which training has {spec.data.length}"
         if samples.stride and (length <= spec.data.length or samples.stride >= spec.data.length):

@@ -116,7 +116,7 @@ def _metrics(rows: pd.DataFrame) -> list[Any]:
     from mlflow.entities import Metric
 
     metrics, now = [], int(time.time() * 1000)  # of equal steps MLflow shows the latest
-    several = rows["way"].nunique() > 1
+    several = rows["way"].nunique() > 1 or (rows["stage"] == "estimate").any()
     for row in rows.to_dict("records"):
         way = [re.sub(r"[^\w .-]", "", row["way"])] if several else []
         name = "/".join([row["split"] or row["stage"], *way, spell(row["metric"])])

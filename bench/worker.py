@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench import cell as record
 from bench import checkpoint
-from bench.bound import bound
+from bench.bound import bound, calls, choose, measure, say_estimator
 from bench.code import with_stage, written_in
 from bench.data import Dataset, DataSpec, load
 from bench.environment import environment, joined, settle
@@ -174,17 +174,24 @@ class Worker:
                 bar.reach(done)
                 self._check()
 
-            parts = bound(model, x, spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach)
+            settings = (spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach, spec.estimator)
+            parts = measure(model, x, *settings)
         np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
         found = measures(parts, x.shape[1], [data.count_bytes(row) for row in x], data.facts.level)
         return {
             "split": spec.split,
             "kind": "exact" if model.method.exact else "bound",
+            "estimator": say_estimator(model.method, spec.estimator, spec.draws),
+            "network_calls": calls(model.method, spec.draws, spec.estimator),
             "measures": {name: as_json(value) for name, value in found.items()},
             "source_nats": self._source_nats(x),
             "seconds": time.monotonic() - began,
             "protocol": self._protocol(model, spec, x),
         }
+
+    def estimate(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
+        """The bound once more, by another estimator or other draws than the one that counts."""
+        return self.bound(folder, block)
 
     def samples(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Texts drawn from the averaged weights."""
@@ -284,16 +291,13 @@ class Worker:
 
     def _protocol(self, model: Model, spec: BoundSpec, x: Tensor) -> str:
         """What a number of the bound depends on beside the model, in words."""
-        method = model.method
-        steps = method.needs.steps
-        draws = f"{spec.draws} mirrored draws x {spec.replicates}, noise {spec.seed}"
-        if method.exact:
-            how = "exact likelihood"
-        elif method.masking is not None:
-            how = f"exactly k masked, {draws}"
-        else:
-            ends = ", last guess" if method.t_min > 0 else ""
-            how = (f"t on {steps} steps{ends}" if steps else "stratified t with both ends") + f", {draws}"
+        method, chosen = model.method, choose(model.method, spec.estimator)
+        ends = "" if chosen == "counted" else " with both ends"
+        if method.needs.steps:
+            ends = ", last guess" * (method.t_min > 0)
+        mirrored = "" if chosen == "independent" else "mirrored "
+        draws = f"{spec.draws} {mirrored}draws x {spec.replicates}, noise {spec.seed}"
+        how = "exact likelihood" if method.exact else f"{say_estimator(method, spec.estimator)}{ends}, {draws}"
         text = f"{spec.split} packed without overlap, {x.shape[1]} tokens a sequence"
         return f"{how}; {text}; averaged weights; {self.precision}"
 

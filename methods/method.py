@@ -97,6 +97,13 @@ class Method(nn.Module, ABC):
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
         """The integrand of the bound at positions P, in nats per unit of time, float64."""
 
+    def addends(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> dict[str, Nats]:
+        """Parts of `bound` at positions P that say something by themselves, by name; they need not sum to all of it.
+
+        The harness weighs and reduces each as it does the bound, on the same draws.
+        """
+        return {}
+
     def prior(self, like: Tokens, rng: Noise) -> Latent:
         """z at t = 1, as many sequences and positions as `like` [B, L] has."""
         raise TypeError(f"{type(self).__name__} has no `prior`: it is not sampled by stepping through time")

@@ -40,6 +40,14 @@ class SeddAbsorb(Absorbing):
         total = prediction.exp().sum(-1, dtype=torch.float64)
         return (z == self.mask) * self.schedule.weight(t) * (total - 1 - pick(prediction, x))
 
+    def addends(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> dict[str, Nats]:
+        """`normalisation`: w (S - 1 - log S), never negative, 0 where S = 1; the rest is MD4's bound of mu / S.
+
+        From -log mu_x + S - 1 = -log(mu_x / S) + (S - 1 - log S) in the bound of section 3.3.
+        """
+        log_total = prediction.double().logsumexp(-1)
+        return {"normalisation": (z == self.mask) * self.schedule.weight(t) * (log_total.expm1() - log_total)}
+
     def transition(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs:
         """Tweedie (section 4.2): (alpha_s - alpha_t) / (1 - alpha_t) mu_v for token v, the rest of 1 to stay masked.
 

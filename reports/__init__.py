@@ -10,6 +10,7 @@ from rich.text import Text
 from bench import tidy
 from bench.results import Record
 from reports.deltas import build_deltas, list_deltas
+from reports.estimators import build_estimators
 from reports.forest import plot_forest
 from reports.formats import format_latex, format_markdown, list_numbers, show
 from reports.frontiers import plot_frontiers
@@ -18,6 +19,7 @@ from reports.page import render
 from reports.plots import plot_curves
 from reports.quality import build_qualities
 from reports.samplers import build_samplers
+from reports.schedules import plot_schedules
 from reports.tables import Table, build_main
 from reports.trajectories import plot_unmasked
 
@@ -26,8 +28,8 @@ def report(record: Record, folder: Path) -> None:
     """Writes every report, prints the table and names the page: what `bench run` and `bench report` call."""
     index = write(record, folder)[-1]
     console = Console()
-    tables = (build_main(record), build_deltas(record), build_samplers(record), *build_qualities(record))
-    for table in filter(None, tables):
+    others = (build_deltas(record), build_estimators(record), build_samplers(record), *build_qualities(record))
+    for table in filter(None, (build_main(record), *others)):
         show(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
@@ -44,6 +46,7 @@ def write(record: Record, folder: Path) -> list[Path]:
     }
     others: dict[str, Sequence[Table | None]] = {
         "deltas": [build_deltas(record)],
+        "estimators": [build_estimators(record)],
         "samplers": [build_samplers(record)],
         "quality": build_qualities(record),
     }
@@ -56,7 +59,9 @@ def write(record: Record, folder: Path) -> list[Path]:
         texts["quality.csv"] = pd.concat(numbers).to_csv(index=False, lineterminator="\n")
     if "deltas.md" in texts:
         texts["deltas.csv"] = list_deltas(record).to_csv(index=False, lineterminator="\n")
-    plots = (plot_curves, plot_forest, plot_learned, plot_frontiers, plot_unmasked)
+    if estimators := build_estimators(record):
+        texts["estimators.csv"] = list_numbers(estimators).to_csv(index=False, lineterminator="\n")
+    plots = (plot_curves, plot_forest, plot_schedules, plot_learned, plot_frontiers, plot_unmasked)
     figures = [path for plot in plots for path in plot(record, folder)]
     texts["index.html"] = render(
         record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.pairs import BETTER, SAME, TIED, WORSE, summarise
 from bench.results import Record
+from reports.addends import explain_addends
 from reports.cells import split_arms, warn
 from reports.tables import (
     MEANINGS,
@@ -181,7 +182,7 @@ def build_deltas(record: Record) -> Table | None:
         return None
     letters: dict[str, str] = {}
     rows, columns = make_rows(record, deltas, letters), list_columns(record)
-    notes = [*explain(deltas, rows), *((letter, note) for note, letter in letters.items())]
+    notes = [*explain(deltas, rows), *explain_addends(record), *((letter, note) for note, letter in letters.items())]
     if not (deltas["verdict"] == TIED).any():
         rows, columns = [replace(row, cells=row.cells[:-1]) for row in rows], columns[:-1]
     caption = f"{record.suite}: differences from the base"

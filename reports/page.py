@@ -10,8 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.results import Record
+from reports.addends import list_addends
 from reports.cells import split_arms
 from reports.deltas import build_deltas
+from reports.estimators import build_estimators
 from reports.learned import explain
 from reports.plots import INK, look
 from reports.quality import build_qualities
@@ -37,6 +39,7 @@ FIGURE_SPACE = "\u2007"  # as wide as a digit
 FIGURES = {  # what each figure shows
     "curves": "Learning curves",
     "forest": "Differences from the base",
+    "schedules": "Schedules of noise",
     "learned": "What was learned for each token",
     "frontier_calls": "Quality and entropy against network calls",
     "frontier_seconds": "Quality and entropy against seconds",
@@ -74,6 +77,12 @@ BREAKDOWN = (
     Column("bound", "nats_per_token", "Sum", "nats per token", write_error),
     Column("bound", "seconds", "Evaluation", "seconds", write_plain),
 )
+
+
+def list_breakdown(record: Record) -> list[Column]:
+    """The parts of the bound, with the addends of the integral behind it."""
+    place = [column.metric for column in BREAKDOWN].index("integral") + 1
+    return [*BREAKDOWN[:place], *list_addends(record).values(), *BREAKDOWN[place:]]
 
 
 def say_best(table: Table, is_exact: bool) -> str:
@@ -263,6 +272,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
         deltas=format_html(deltas) if (deltas := build_deltas(record)) else "",
+        estimators=format_html(estimators) if (estimators := build_estimators(record)) else "",
         figures=show_figures(figures, ", ".join(split_arms(record))),
         meaning=explain(record),
         samples=list_samples(record),
@@ -273,7 +283,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         finals=list_finals(record),
         samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
         fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
-        breakdown=format_html(build(record, BREAKDOWN, "Where each arm spends its nats")),
+        breakdown=format_html(build(record, list_breakdown(record), "Where each arm spends its nats")),
         facts=list_facts(record.data),
         names=list(dict.fromkeys(name for environment in record.environment for name in environment)),
         differing=find_differences(record.environment),

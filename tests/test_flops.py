@@ -122,7 +122,7 @@ def test_every_stage_of_a_cell_costs_what_is_counted_when_it_is_done(tiny, tmp_p
     data = load(spec.data, tmp_path, tmp_path)
     model = Model(build("ar", data.facts.vocab_size), spec.network.shape(), data.facts.vocab_size, "sdpa")
     trainer = Trainer(model, data, spec.training, spec.budget, 0)
-    training, asked = spec.training, spec.evaluation.bound
+    training, (asked,) = spec.training, spec.evaluation.bound
     valid = data.sequences("valid")[: training.validation_sequences]
 
     def validate() -> dict[str, float]:

@@ -1,0 +1,356 @@
+"""Several estimators of one bound: they agree in the mean, their variance is measured, and suites choose among them."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import bench
+from bench import cell as record
+from bench.bound import PARTS, Keyed, bound, calls, independent, measure
+from bench.cli import DONE, main
+from bench.flops import costs
+from bench.measures import estimator_sd, mean_nats, measures
+from bench.model import Model
+from bench.network import Shape
+from bench.pairs import beside_headline
+from bench.plan import plan
+from bench.results import read
+from bench.suite import SuiteError
+from bench.suite import read as read_suite
+from methods import build
+from methods.absorbing import Md4, Mdlm
+from methods.d3pm import D3pmAbsorb
+from methods.genmd4 import GenMd4
+from methods.gidd import Gidd
+from methods.method import Method
+from methods.schedules import Cosine, Geometric, Linear, Polynomial
+from methods.sedd import SeddAbsorb, SeddUniform, total_noise
+from methods.uniform import Udlm
+from reports.estimators import build_estimators
+from tests.conftest import TINY
+from tests.toys import TEXTS, V, exact_bound, model
+
+ESTIMATED = {
+    "mdlm": Mdlm(V),
+    "md4 cosine": Md4(V, Cosine()),
+    "md4 cubic": Md4(V, Polynomial(3.0)),
+    "mask mass": Mdlm(V, zero_masking=False),
+    "sedd": SeddAbsorb(V),
+    "geometric": Mdlm(V, Geometric()),
+    "udlm": Udlm(V),
+    "gidd": Gidd(V, 0.2),
+    "three steps": D3pmAbsorb(V, steps=3),
+}
+BLOCKS = """\
+    - {draws: 4, replicates: 2}
+    - {draws: 4, replicates: 2, estimator: times, arms: [MDLM, SEDD]}
+    - {draws: 8, replicates: 3, estimator: independent, arms: [MDLM, SEDD]}
+"""
+SUITE = (
+    TINY.replace("{label: MDLM, method: mdlm}", "{label: MDLM, method: mdlm}\n  - {label: SEDD, method: sedd-absorb}")
+    .replace("  bound: {draws: 2, replicates: 2}\n", f"  bound:\n{BLOCKS}")
+    .replace("  samples: {count: 2, calls: 4}\n", "")
+)
+
+
+def whole(parts: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack([parts[name] for name in PARTS]).sum(0)
+
+
+@pytest.mark.parametrize("estimator", ["times", "independent"])
+@pytest.mark.parametrize("name", ESTIMATED)
+def test_every_estimator_has_the_bound_as_its_mean(name, estimator):
+    """One text many times over. Four standard errors, and what the last guess at t_min gives away to counting."""
+    made, x = model(ESTIMATED[name]), TEXTS[5]
+    each = whole(bound(made, x.repeat(4000, 1), 4, 2, 1, 4000, estimator=estimator)).mean(1)
+    with torch.no_grad():
+        expected = exact_bound(made, x)
+    assert abs(float(each.mean() - expected)) < 4 * float(each.std()) / math.sqrt(len(each)) + 2e-3
+
+
+def test_independent_times_know_nothing_of_each_other():
+    u = torch.stack(list(independent(4, 4000, Keyed(0, list(range(4000)), 0))))
+    assert u.shape == (4, 4000)
+    assert float((u.corrcoef() - torch.eye(4)).abs().max()) < 4 / math.sqrt(4000)
+    assert float((u.mean(1) - 0.5).abs().max()) < 4 * math.sqrt(1 / 12 / 4000)
+
+
+class Slope(Mdlm):
+    """A bound that is linear in time whatever z is."""
+
+    t_min = 0.0
+
+    def scored(self, z):
+        return None
+
+    def bound(self, x, z, t, prediction):
+        return 1 + 12 * t
+
+
+@pytest.mark.parametrize(("estimator", "expected"), [("times", 0.0), ("independent", math.sqrt(12 / 8))])
+def test_mirrored_strata_leave_no_variance_where_the_integrand_is_linear_in_time(estimator, expected):
+    found = estimator_sd(whole(bound(model(Slope(V)), TEXTS.repeat(200, 1), 8, 2, 0, 1800, estimator=estimator)), 2)
+    assert found.value == pytest.approx(expected, abs=1e-9 + 4 * (found.standard_error if expected else 0))
+
+
+def test_counted_masks_vary_less_than_masks_at_times():
+    made, x = trained(Mdlm(5)), torch.randint(5, (400, 16), generator=torch.Generator().manual_seed(0))
+    counted, times = (estimator_sd(whole(bound(made, x, 8, 2, 0, 400, estimator=how)), 16) for how in ("auto", "times"))
+    assert times.value - counted.value > 4 * math.hypot(times.standard_error, counted.standard_error)
+
+
+def test_the_deviation_is_that_of_one_replicate_and_its_error_that_of_repeating_it():
+    """1,000 repetitions of 40 sequences whose noise has deviation 3, in 2 replicates, on top of what they cost."""
+    generator = torch.Generator().manual_seed(0)
+    noise = 3 * torch.randn(1000, 40, 2, generator=generator, dtype=torch.float64)
+    found = [estimator_sd(each + torch.arange(40.0)[:, None], 6) for each in noise]
+    values = torch.tensor([each.value for each in found])
+    assert float(values.square().mean().sqrt()) == pytest.approx(3 / 6, rel=0.02)
+    claimed = math.sqrt(sum(each.standard_error**2 for each in found) / 1000)
+    assert claimed == pytest.approx(float(values.std()), rel=0.1)
+    assert found[0].n == 40
+
+
+def test_calls_are_those_of_the_network():
+    made, seen = model(Mdlm(V)), []
+    forward = made.network.forward
+    made.network.forward = lambda *given: (seen.append(len(given[0])), forward(*given))[1]  # type: ignore[method-assign]
+    for how, expected in (("auto", 8), ("counted", 8), ("times", 10), ("independent", 10)):
+        seen.clear()
+        bound(made, TEXTS[:3], 8, 2, 0, 3, estimator=how)
+        assert sum(seen) == 3 * 2 * expected
+        assert calls(made.method, 8, how) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "asked"),
+    [(GenMd4(V), "counted"), (Udlm(V), "counted"), (D3pmAbsorb(V), "counted"), (Mdlm(V, Geometric()), "counted")],
+)
+def test_masks_that_are_not_alike_cannot_be_counted(method: Method, asked):
+    with pytest.raises(ValueError, match=f'estimator "{asked}": .* does not mask every position alike'):
+        bound(model(method), TEXTS, 4, 2, 0, 9, estimator=asked)
+
+
+def read_text(folder: Path, text: str):
+    path = folder / "suite.yaml"
+    path.write_text(text)
+    return read_suite(path)
+
+
+def test_an_estimator_that_a_method_cannot_follow_is_refused_with_its_place(tmp_path):
+    text = SUITE.replace("method: sedd-absorb", "method: gidd").replace(
+        "estimator: times, arms: [MDLM, SEDD]", "estimator: counted"
+    )
+    with pytest.raises(SuiteError) as error:
+        read_text(tmp_path, text)
+    told = str(error.value).splitlines()
+    assert len(told) == 2
+    assert 'suite.yaml:14:33: arm AR: estimator "counted": method "ar" is a likelihood, of which nothing' in told[0]
+    assert (
+        'suite.yaml:14:33: arm SEDD: estimator "counted": method "gidd" does not mask every position alike' in told[1]
+    )
+    assert told[0].endswith("`arms: [...]` names those that it is for")
+
+
+def test_arms_that_do_not_exist_or_are_measured_by_no_block_are_told(tmp_path):
+    text = SUITE.replace("{draws: 4, replicates: 2}", "{draws: 4, replicates: 2, arms: [AR, MLDM]}")
+    with pytest.raises(SuiteError) as error:
+        read_text(tmp_path, text)
+    assert 'suite.yaml:13:33: there is no arm "MLDM"; did you mean "MDLM"? the arms are AR, MDLM, SEDD' in str(
+        error.value
+    )
+    text = SUITE.replace("{draws: 4, replicates: 2}", "{draws: 4, replicates: 2, arms: [MDLM]}")
+    with pytest.raises(SuiteError, match="arm AR is in the `arms` of no block, so that nothing is measured of it"):
+        read_text(tmp_path, text)
+
+
+def stages(suite, arm: str) -> list[tuple[str, str, int]]:
+    cell = next(cell for cell in plan(suite).cells if cell.arm == arm)
+    found = [stage for stage in cell.stages if stage.name in ("bound", "estimate")]
+    return [(stage.name, stage.block["estimator"], stage.block["draws"]) for stage in found]
+
+
+def test_what_comes_to_the_same_for_a_method_is_done_once(tmp_path):
+    text = SUITE.replace(", arms: [MDLM, SEDD]", "").replace("estimator: independent", "estimator: auto")
+    text = text.replace("estimator: times", "estimator: auto, seed: 1")
+    suite = read_text(tmp_path, text.replace("method: sedd-absorb", "method: gidd"))
+    assert stages(suite, "AR") == [("bound", "auto", 4)]  # exact: neither draws nor noise change it
+    assert stages(suite, "MDLM") == [("bound", "auto", 4), ("estimate", "auto", 4), ("estimate", "auto", 8)]
+    suite = read_text(
+        tmp_path, TINY.replace("  bound: {", "  bound:\n    - {draws: 2, replicates: 2, arms: [AR]}\n    - {")
+    )
+    assert stages(suite, "MDLM")[0] == ("bound", "auto", 2)
+    text = TINY.replace("draws: 2, rep", "draws: 2, estimator: counted, arms: [MDLM], rep").replace(
+        "  - {label: AR, method: ar}\n", ""
+    )
+    assert stages(read_text(tmp_path, text), "MDLM")[0] == ("bound", "counted", 2)
+
+
+def test_a_list_of_one_has_the_ids_of_a_single_block(tmp_path):
+    single = plan(read_text(tmp_path, TINY)).cells
+    listed = plan(
+        read_text(
+            tmp_path,
+            TINY.replace("bound: {draws: 2, replicates: 2}", "bound: [{draws: 2, replicates: 2, estimator: auto}]"),
+        )
+    ).cells
+    assert [[stage.id for stage in cell.stages] for cell in single] == [[s.id for s in cell.stages] for cell in listed]
+
+
+def test_each_estimate_has_its_own_price(tmp_path):
+    suite = read_text(tmp_path, SUITE)
+    cell = next(cell for cell in plan(suite).cells if cell.arm == "MDLM")
+    found = [costs(suite, cell)[stage.folder] for stage in cell.stages[1:]]
+    assert [price / found[0] for price in found] == [1.0, 5 / 4, 10 * 3 / (4 * 2)]  # last guesses: 1 of 4, and 2 of 8
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("estimators")
+    (folder / "suite.yaml").write_text(SUITE.replace("  - {label: AR, method: ar}\n", ""))
+    assert main(["run", str(folder / "suite.yaml"), "--runs", str(folder / "runs")]) == DONE
+    return folder / "runs"
+
+
+def test_further_estimates_are_rows_of_their_own(runs):
+    table = bench.load(runs)
+    found = table[(table["arm"] == "MDLM") & (table["seed"] == 0) & (table["metric"] == "nats_per_token")]
+    found = found[found["stage"].isin(["bound", "estimate"])]
+    assert list(found["way"]) == [
+        "exactly k masked, 4 draws x 2",
+        "stratified t, 4 draws x 2",
+        "independent t, 8 draws x 3",
+    ]
+    assert list(found["stage"]) == ["bound", "estimate", "estimate"]
+    assert found["protocol"].str.split(";").str[0].tolist() == [
+        "exactly k masked, 4 mirrored draws x 2, noise 0",
+        "stratified t with both ends, 4 mirrored draws x 2, noise 0",
+        "independent t with both ends, 8 draws x 3, noise 0",
+    ]
+    deviations = table[table["metric"] == "estimator_sd"]
+    assert len(deviations) == 2 * 3
+    assert (deviations["standard_error"] > 0).all()
+    assert (deviations["n"] == 16).all()
+    assert set(deviations["unit"]) == {"nats/token"}
+
+
+def test_a_difference_from_the_headline_is_paired_by_documents_and_by_replicates_where_there_are_as_many(runs):
+    (told,) = [record.read_json(path) for path in (runs / "suites").glob("*.json")]
+    cell = next(cell for cell in told["cells"] if cell["arm"] == "MDLM")
+    _, headline, alike, more = cell["stages"]
+    one, other, third = (read_nats(runs, cell, stage) for stage in (headline, alike, more))
+    found = beside_headline(runs, cell, alike)
+    assert found == mean_nats({"": other - one}, 12)
+    found = beside_headline(runs, cell, more)
+    assert found is not None
+    assert found.value == pytest.approx(float(third.mean() - one.mean()) / 12)
+    noise = [mean_nats({"": nats}, 12).monte_carlo_error for nats in (one, third)]
+    assert found.monte_carlo_error == pytest.approx(math.hypot(*noise))
+    table = bench.load(runs).query("arm == 'MDLM' and seed == 0 and metric == 'minus_headline'")
+    assert table["value"].iloc[1] == pytest.approx(found.value)
+
+
+def read_nats(runs: Path, cell, stage) -> torch.Tensor:
+    import numpy as np
+
+    with np.load(runs / "cells" / cell["id"] / stage["folder"] / "sequences.npz") as parts:
+        return torch.from_numpy(sum(parts[name] for name in PARTS))
+
+
+def test_the_table_of_estimators_compares_at_equal_calls(runs):
+    found = read(runs, "suite")
+    table = build_estimators(found)
+    assert table is not None
+    assert [row.label for row in table.rows] == [
+        f"{arm}: {way}"
+        for arm in ("MDLM", "SEDD")
+        for way in ("exactly k masked, 4 draws x 2", "stratified t, 4 draws x 2", "independent t, 8 draws x 3")
+    ]
+    titles = [column.metric for column in table.columns]
+    ratios = [row.cells[titles.index("variance_ratio")] for row in table.rows]
+    assert [cell.estimate is None for cell in ratios] == [True, False, False] * 2
+    rows = found.table[found.table["arm"] == "MDLM"].set_index(["metric", "way"])["value"]
+    first, other = (rows["estimator_sd", way] for way in ("exactly k masked, 4 draws x 2", "stratified t, 4 draws x 2"))
+    assert ratios[1].estimate is not None
+    assert ratios[1].estimate.value == pytest.approx(other**2 * 5 / (first**2 * 4))
+    assert {"†", "±"} <= {sign for sign, _ in table.footnotes}
+
+
+def test_the_main_table_and_the_curves_know_the_headline_alone(runs):
+    found = read(runs, "suite")
+    numbers = pd.read_csv(runs / "reports" / "suite" / "table.csv")
+    rows = found.table[(found.table["stage"] == "bound") & (found.table["metric"] == "bits_per_char")]
+    for arm in ("MDLM", "SEDD"):
+        score = numbers[(numbers["arm"] == arm) & (numbers["metric"] == "bits_per_char")]["value"].iloc[0]
+        assert score == pytest.approx(rows.loc[rows["arm"] == arm, "value"].mean())
+    page = (runs / "reports" / "suite" / "index.html").read_text()
+    assert 'id="estimators"' in page
+    assert (runs / "reports" / "suite" / "estimators.tex").exists()
+
+
+def test_mlflow_holds_each_estimate_under_its_way(runs):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("suite")
+    assert experiment is not None
+    one = client.search_runs([experiment.experiment_id], "params.arm = 'MDLM' and params.seed = '0'")[0].data.metrics
+    rows = (
+        bench.load(runs).query("arm == 'MDLM' and seed == 0 and metric == 'nats_per_token'").set_index("way")["value"]
+    )
+    assert one["test/nats_per_token"] == pytest.approx(rows["exactly k masked, 4 draws x 2"])
+    assert one["test/stratified t 4 draws x 2/nats_per_token"] == pytest.approx(rows["stratified t, 4 draws x 2"])
+
+
+class Mean(Md4):
+    """The mean that is left of SEDD's ratios when they are normalised, told what SEDD is told."""
+
+    def clock(self, t):
+        return total_noise(self.schedule, super().clock(t))
+
+
+def trained(method: Method) -> Model:
+    torch.manual_seed(0)
+    made = Model(method, Shape(layers=2, width=16, heads=2, condition=8), 5, "sdpa").double()
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+@pytest.mark.parametrize("schedule", [Linear(), Cosine(), Geometric()], ids=str)
+@pytest.mark.parametrize("estimator", ["auto", "independent"])
+def test_i2_the_bound_of_sedd_without_its_addend_is_that_of_the_normalised_mean(schedule, estimator, monkeypatch):
+    """To the last digits and sequence by sequence, through the harness, in pieces of a few positions."""
+    monkeypatch.setattr("bench.model.SCORES_AT_ONCE", 35)
+    x = torch.randint(5, (6, 8), generator=torch.Generator().manual_seed(0))
+    sedd, mean = (
+        measure(trained(method), x, 4, 2, 0, 4, estimator=estimator)
+        for method in (SeddAbsorb(5, schedule), Mean(5, schedule))
+    )
+    assert "integral[normalisation]" not in mean
+    addend = sedd["integral[normalisation]"]
+    assert (addend >= 0).all()
+    assert (addend > 0).any()
+    torch.testing.assert_close(sedd["integral"] - addend, mean["integral"], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(sedd["last_guess"], mean["last_guess"], rtol=1e-12, atol=1e-12)
+
+
+def test_an_addend_is_a_metric_and_no_part_of_the_sum():
+    parts = {name: torch.full((3, 2), 8.0, dtype=torch.float64) for name in (*PARTS, "integral[normalisation]")}
+    found = measures(parts, 4, [4, 4, 4], "char")
+    assert found["nats_per_token"].value == 6.0
+    assert found["integral[normalisation]"].value == 2.0
+
+
+def test_the_addends_of_the_registered_methods_are_addends_of_their_integrands():
+    """None is larger than the integral, and none is below zero."""
+    x = torch.randint(5, (4, 8), generator=torch.Generator().manual_seed(0))
+    for name in ("sedd-absorb", "sedd-uniform", "mdlm", "gidd"):
+        found = measure(trained(build(name, 5)), x, 4, 2, 0, 4)
+        for addend in [value for key, value in found.items() if key not in PARTS]:
+            assert (addend >= 0).all()
+            assert (addend <= found["integral"]).all()
+    assert SeddUniform.addends is Method.addends
