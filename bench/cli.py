@@ -102,6 +102,11 @@ def _add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", metavar="NAME", help=help)
 
 
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    help = "one of the suite's several data sets, by its label (default: all of them)"
+    parser.add_argument("--data", metavar="LABEL", help=help)
+
+
 def _add_methods(kinds: Any) -> None:
     """The commands on methods."""
     listing = _add(kinds, "methods", "list the registered methods, or show one with its options", commands.list_methods)
@@ -122,6 +127,7 @@ def _add_methods(kinds: Any) -> None:
     proving.add_argument("methods", nargs="*", help="registered methods, with their defaults (default: all)")
     proving.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
     _add_scale(proving)
+    _add_data(proving)
     proving.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(default: float32)")
     proving.add_argument("--write", action="store_true", help="keep the certificates, for reports to print <=")
     _add_runs(proving)
@@ -135,6 +141,7 @@ def _add_suites(kinds: Any) -> None:
         added = _add(kinds, name, help, command)
         added.add_argument("suite", type=Path, help="suite file, such as suites/quickstart.yaml")
         _add_scale(added)
+        _add_data(added)
         _add_runs(added)
         return added
 
