@@ -19,7 +19,8 @@ POLICIES = "ancestral, euler, ddim, first-hitting, confidence, margin, entropy-b
 EXIT_CODES = """exit codes:
   0    done
   2    wrong usage, or a suite that cannot be run (nothing was written)
-  3    some cells failed; each is a row of the table with its reason (certify, perf: a check failed)
+  3    some cells failed, each a row of the table with its reason, or some of several data sets could not be had
+       (certify, perf: a check failed)
   4    incomplete: some cells have no result yet
   130  interrupted; run the same command again to go on
 """

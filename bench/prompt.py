@@ -129,7 +129,7 @@ def find(runs: Path, run: str) -> Path:
 def _of_data_sets(run: str, names: Iterable[str]) -> list[str]:
     """The names that differ from SUITE/ARM or SUITE/ARM/SEED by a scale or the label of a data set: SUITE-LABEL/ARM."""
     suite, _, arm = run.partition("/")
-    return [name for name in names if arm and name.startswith(f"{suite}-") and name.partition("/")[2] == arm]
+    return [name for name in sorted(names) if arm and name.startswith(f"{suite}-") and name.partition("/")[2] == arm]
 
 
 def _named(runs: Path) -> tuple[dict[str, str], dict[str, str]]:
