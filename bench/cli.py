@@ -19,7 +19,8 @@ POLICIES = "ancestral, euler, ddim, first-hitting, confidence, margin, entropy-b
 EXIT_CODES = """exit codes:
   0    done
   2    wrong usage, or a suite that cannot be run (nothing was written)
-  3    some cells failed; each is a row of the table with its reason (certify, perf: a check failed)
+  3    some cells failed, each a row of the table with its reason, or some of several data sets could not be had
+       (certify, perf: a check failed)
   4    incomplete: some cells have no result yet
   130  interrupted; run the same command again to go on
 """
@@ -106,6 +107,11 @@ def _add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", metavar="NAME", help=help)
 
 
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    help = "one of the suite's several data sets, by its label (default: all of them)"
+    parser.add_argument("--data", metavar="LABEL", help=help)
+
+
 def _add_methods(kinds: Any) -> None:
     """The commands on methods."""
     listing = _add(kinds, "methods", "list the registered methods, or show one with its options", commands.list_methods)
@@ -126,6 +132,7 @@ def _add_methods(kinds: Any) -> None:
     proving.add_argument("methods", nargs="*", help="registered methods, with their defaults (default: all)")
     proving.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
     _add_scale(proving)
+    _add_data(proving)
     proving.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(default: float32)")
     proving.add_argument("--write", action="store_true", help="keep the certificates, for reports to print <=")
     _add_runs(proving)
@@ -139,6 +146,7 @@ def _add_suites(kinds: Any) -> None:
         added = _add(kinds, name, help, command)
         added.add_argument("suite", type=Path, help="suite file, such as suites/quickstart.yaml")
         _add_scale(added)
+        _add_data(added)
         _add_runs(added)
         return added
 

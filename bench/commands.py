@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.results import Record
+    from bench.recorded import Records
 
 DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -60,10 +60,11 @@ def sample(chosen: argparse.Namespace) -> int:
 def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.certify.show import show
-    from bench.suite import read
+    from bench.suite import read_all
     from methods import METHODS, known
 
-    arms = [(arm.method, arm.options) for arm in read(chosen.suite, chosen.scale).spec.arms] if chosen.suite else []
+    suites = read_all(chosen.suite, chosen.scale, chosen.data) if chosen.suite else ()
+    arms = [(arm.method, arm.options) for suite in suites[:1] for arm in suite.spec.arms]  # the same on all data
     arms += [(known(name, METHODS, "method"), {}) for name in chosen.methods]
     fine = show(arms or [(name, {}) for name in METHODS], chosen.precision, chosen.runs if chosen.write else None)
     return DONE if fine else FAILED
@@ -95,16 +96,17 @@ def show_method(chosen: argparse.Namespace) -> int:
 
 def plan(chosen: argparse.Namespace) -> int:
     """`bench plan SUITE`"""
-    from bench.matrix import as_json, matrix
+    from bench.matrix import all_as_json, as_json, matrix
     from bench.plan import plan as make
-    from bench.show import show_plan
-    from bench.suite import read
+    from bench.show import show_plans
+    from bench.suite import read_all
 
-    found = matrix(make(read(chosen.suite, chosen.scale)), chosen.runs)
+    found = [matrix(make(suite), chosen.runs) for suite in read_all(chosen.suite, chosen.scale, chosen.data)]
     if chosen.json:
-        print(json.dumps(as_json(found), indent=1, ensure_ascii=False))
+        told = as_json(found[0]) if len(found) == 1 else all_as_json(found)
+        print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
-        show_plan(found)
+        show_plans(found)
     return DONE
 
 
@@ -118,66 +120,83 @@ def schema(chosen: argparse.Namespace) -> int:
 
 def run(chosen: argparse.Namespace) -> int:
     """`bench run SUITE`"""
-    from bench import results
     from bench.environment import settle
     from bench.plan import Cell
     from bench.plan import plan as make
+    from bench.recorded import read_all as read_records
     from bench.run import run as carry_out
-    from bench.suite import read, with_data
+    from bench.suite import read_all, with_all_data
     from bench.tracking import store
 
-    suite, runs = read(chosen.suite, chosen.scale), chosen.runs
+    suites, runs = read_all(chosen.suite, chosen.scale, chosen.data), chosen.runs
     try:
-        settle(suite.spec.execution)
+        settle(suites[0].spec.execution)  # that of all
     except (RuntimeError, ImportError) as error:
         print(f"{chosen.suite}: {error}", file=sys.stderr)
         return BAD_USE
-    planned = make(with_data(suite))
-
+    fetched, lost = with_all_data(suites)
+    for why in lost.values():
+        print(why, file=sys.stderr)
     untracked: list[str] = []
+    for planned in [make(suite) for suite in fetched]:
+        if planned.suite.label:
+            print(f"data set {planned.suite.label}:", file=sys.stderr)
 
-    def finished(cell: Cell) -> None:
-        if not untracked:  # a store that failed once is not waited for again; the next run brings it up to date
-            untracked.extend(_track(runs, planned.suite.name, cell.id))
+        def finished(cell: Cell, suite: str = planned.suite.name) -> None:
+            if not untracked:  # a store that failed once is not waited for again; the next run brings it up to date
+                untracked.extend(_track(runs, suite, cell.id))
 
-    carry_out(runs, planned, chosen.retry_failed, finished)
-    record = results.read(runs, planned.suite.name)
-    _report(record, runs)
+        carry_out(runs, planned, chosen.retry_failed, finished)
+    names = {suite.label if len(suites) > 1 else "": suite.name for suite in suites}
+    records = read_records(runs, names, lost)
+    _report(records, chosen)
     told = f"runs are tracked in {store(runs)}; look at them with: bench ui --runs {runs}"
-    print("; ".join(untracked) or told, file=sys.stderr)
-    return _code(record)
+    print(*lost.values(), "; ".join(untracked) or told, sep="\n", file=sys.stderr)
+    return FAILED if lost else _code(records)
 
 
 def status(chosen: argparse.Namespace) -> int:
     """`bench status SUITE`"""
-    from bench import results
+    from bench.recorded import read_all
+    from bench.several import names
     from bench.show import show_status
 
-    record = results.read(chosen.runs, _name(chosen))
-    _warn_of_changes(record, chosen.suite)
-    show_status(record)
-    return _code(record)
+    records = read_all(chosen.runs, names(chosen.suite, chosen.scale, chosen.data))
+    _warn_of_changes(records, chosen.suite)
+    for record in records.values():
+        if isinstance(record, str):
+            print(record, file=sys.stderr)
+            continue
+        if len(records) > 1:
+            print(f"{record.suite}:")
+        show_status(record)
+    return _code(records)
 
 
 def report(chosen: argparse.Namespace) -> int:
     """`bench report SUITE`"""
-    from bench import mirror, results
+    from bench.recorded import read_all
+    from bench.several import names
 
-    name, uri = _name(chosen), chosen.from_mlflow
-    record = mirror.read(uri, name) if uri else results.read(chosen.runs, name)
-    _warn_of_changes(record, chosen.suite)
-    _report(record, chosen.runs)
-    return _code(record)
+    records = read_all(chosen.runs, names(chosen.suite, chosen.scale, chosen.data), uri=chosen.from_mlflow)
+    _warn_of_changes(records, chosen.suite)
+    _report(records, chosen)
+    return _code(records)
 
 
 def sync(chosen: argparse.Namespace) -> int:
     """`bench sync SUITE`"""
-    from bench import results
+    from bench.recorded import read_all
+    from bench.several import names
     from bench.tracking import store, track
 
-    name = _name(chosen)
-    track(chosen.runs, name, results.read(chosen.runs, name).table)
-    print(f"{store(chosen.runs)} holds what is recorded of {name}")
+    records = read_all(chosen.runs, names(chosen.suite, chosen.scale, chosen.data))
+    for record in records.values():
+        if isinstance(record, str):
+            print(record, file=sys.stderr)
+        else:
+            track(chosen.runs, record.suite, record.table)
+            print(f"{store(chosen.runs)} holds what is recorded of {record.suite}")
     return DONE
 
 
@@ -207,36 +226,35 @@ def _track(runs: Path, suite: str, cell: str) -> list[str]:
     return []
 
 
-def _report(record: "Record", runs: Path) -> None:
-    """Hands the record to every reporter that is installed; the packages of reports are found, not imported."""
+def _report(records: "Records", chosen: argparse.Namespace) -> None:
+    """Hands the records to every reporter that is installed; the packages of reports are found, not imported."""
+    from bench.document import record_name
+
     reporters = entry_points(group="bench.reporters")
     if not reporters:
         print("no reporter is installed, so no table is written; install the project with: make setup", file=sys.stderr)
+    alone = [record.suite for record in records.values() if not isinstance(record, str) and len(records) == 1]
+    (name,) = alone or [record_name(chosen.suite, chosen.scale)]
     for found in reporters:
-        found.load()(record, runs / "reports" / record.suite)
+        found.load()(records, chosen.runs / "reports" / name)
 
 
-def _name(chosen: argparse.Namespace) -> str:
-    """What the record of a suite is called, whose file may be gone."""
-    from bench.document import load, record_name
-
-    if not chosen.suite.is_file():
-        return record_name(chosen.suite, chosen.scale)
-    return load(chosen.suite).at(chosen.scale).name
-
-
-def _warn_of_changes(record: "Record", suite: Path) -> None:
+def _warn_of_changes(records: "Records", suite: Path) -> None:
     """Says so when the file, or one that it extends, is no longer the suite that was run."""
     from bench.document import load
 
-    if suite.is_file() and load(suite).source != record.source:
+    sources = {getattr(record, "source", None) for record in records.values()} - {None}
+    if suite.is_file() and sources - {load(suite).source}:
         print(
             f"{suite} changed since it was run; this is what was run. Run it again to bring both together",
             file=sys.stderr,
         )
 
 
-def _code(record: "Record") -> int:
-    if (record.table["status"] == "failed").any():
+def _code(records: "Records") -> int:
+    """The exit code for the cells of all data sets."""
+    whole = [record for record in records.values() if not isinstance(record, str)]
+    if any((record.table["status"] == "failed").any() for record in whole):
         return FAILED
-    return INCOMPLETE if record.state == "incomplete" else DONE
+    states = {record.state for record in whole}
+    return INCOMPLETE if "incomplete" in states or len(whole) < len(records) else DONE

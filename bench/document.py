@@ -79,6 +79,7 @@ class Document:
     files: tuple[Path, ...]  # the file itself, its parent, and so on
     source: str  # their texts
     scale: str | None = None  # the one that was laid over it
+    label: str = ""  # of its data, where the suite has several data sets
 
     def spot(self, place: Place) -> Spot:
         """Where the deepest node on the way to `place` stands: its key where it is one of a mapping."""
@@ -102,7 +103,7 @@ class Document:
     @property
     def name(self) -> str:
         """What its record is called."""
-        return record_name(self.path, self.scale)
+        return record_name(self.path, self.scale, self.label)
 
     @property
     def scales(self) -> dict[str, Map]:
@@ -123,9 +124,9 @@ class Document:
         return Document(self.path, content, self.files, self.source, scale)
 
 
-def record_name(path: Path, scale: str | None) -> str:
-    """The file's name without its ending, and the scale."""
-    return f"{path.stem}-{scale}" if scale else path.stem
+def record_name(path: Path, scale: str | None, label: str | None = None) -> str:
+    """The file's name without its ending, the scale, and the label of the data where there are several data sets."""
+    return "-".join(filter(None, (path.stem, scale, label)))
 
 
 def load(path: Path, below: tuple[Path, ...] = ()) -> Document:
@@ -173,7 +174,7 @@ def _alternative(key: Any, before: Map, value: Map) -> bool:
 def _moved(node: Any, old: Path, new: Path, key: Any = None) -> Any:
     """The same with its paths, which start at folder `old`, told from folder `new`."""
     if isinstance(node, Seq):
-        return Seq([_moved(item, old, new) for item in node], node.spots)
+        return Seq([_moved(item, old, new, key) for item in node], node.spots)
     if not isinstance(node, Map):
         return node
     moved = Map({name: _moved(value, old, new, name) for name, value in node.items()}, node.spots)

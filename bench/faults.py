@@ -6,7 +6,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from bench.document import Fault, Map, Place, Seq, has, nearest, plain
-from bench.language import TAGGED
+from bench.language import LISTS, TAGGED
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -31,8 +31,11 @@ def _inner_blocks(key: str, value: Any, annotation: Any) -> list[tuple[Place, An
     """The blocks inside a field: itself, the items of a list, or the source that a data block names."""
     if key in TAGGED:
         tag, known = TAGGED[key]
-        kind = known.get(str(value.get(tag))) if isinstance(value, Map) else None
-        return [((key,), value, kind)] if kind else []
+        parts: list[tuple[Place, Any]] = [((key,), value)]
+        if key in LISTS and isinstance(value, Seq):
+            known, parts = LISTS[key], [((key, index), item) for index, item in enumerate(value)]
+        named = [(place, part, known.get(str(part.get(tag)))) for place, part in parts if isinstance(part, Map)]
+        return [(place, part, kind) for place, part, kind in named if kind]
     kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
     blocks = [kind for kind in kinds if issubclass(kind, BaseModel)]
     if not blocks:

@@ -1,4 +1,4 @@
-"""The words that a suite file may use beside those of a plain suite: extends, scales and ablate."""
+"""The words that a suite file may use beside those of a plain suite: extends, scales, ablate and lists of data sets."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from bench.block import Block
-from bench.data import SOURCES
+from bench.data import LABELLED, SOURCES
 from bench.policies import POLICIES
 from bench.scorers import SCORERS
 from bench.spec import SuiteSpec, listed
@@ -16,6 +16,7 @@ TAGGED: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {  # blocks of se
     "policy": ("name", POLICIES),
     "scorer": ("kind", SCORERS),
 }
+LISTS = {"data": LABELLED}  # those that may also be a list, with kinds of their own for its items
 FORMS = ("grid", "zip", "one_at_a_time")
 Values = dict[str, Annotated[list[Any], Field(min_length=1)]]  # values by what is varied, such as options.steps
 

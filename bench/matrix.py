@@ -1,7 +1,7 @@
 """What a plan would do: each cell with the state of its stages and their cost, and what the suite excludes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -179,6 +179,18 @@ def _score(plan: Plan) -> str:
 @cache
 def _code(method: str, stage: str) -> str:
     return code_fingerprint(with_stage(written_in(method) if method else (), stage))
+
+
+def joined(found: Sequence[Matrix]) -> Matrix:
+    """The cells of several plans of one suite, for what they cost together."""
+    return Matrix(found[0].plan, tuple(line for each in found for line in each.lines), found[0].runs)
+
+
+def all_as_json(found: Sequence[Matrix]) -> dict[str, Any]:
+    """All of the plans of a suite with several data sets, and what they cost together."""
+    whole = as_json(joined(found))
+    plans = [{"label": each.plan.suite.label, **as_json(each)} for each in found]
+    return {"question": whole["question"], "data_sets": plans, "total": whole["total"]}
 
 
 def as_json(found: Matrix) -> dict[str, Any]:

@@ -28,7 +28,7 @@ NEWEST = 50_000  # runs that are looked at in an experiment: MLflow's limit for 
 
 
 class NotMirrored(ValueError):
-    """A store that does not hold the record of a suite, or not whole."""
+    """A store that does not hold the whole record of a suite."""
 
 
 def files_of_suite(runs: Path, suite: str) -> dict[str, Path]:
@@ -63,9 +63,11 @@ def upload(client: Any, run: Any, files: dict[str, Path]) -> None:
 def fetch(uri: str, suite: str, runs: Path) -> None:
     """Writes the record of a suite that an MLflow store holds into the folder of results `runs`.
 
-    Raises NotMirrored where the store lacks the suite, or holds a file that is not whole.
+    Raises NoRecord where the store lacks the suite, NotMirrored where it holds a file that is not whole.
     """
     from mlflow import MlflowClient
+
+    from bench.results import NoRecord
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(suite)
@@ -73,7 +75,7 @@ def fetch(uri: str, suite: str, runs: Path) -> None:
     kept = [run for run in held if "bench.manifest" in run.data.tags]
     records = [run for run in kept if run.data.tags.get("bench.role") == RECORD["bench.role"]]
     if not records:
-        raise NotMirrored(f'{uri} holds no record of suite "{suite}"; write it there with: bench sync')
+        raise NoRecord(f'{uri} holds no record of suite "{suite}"; write it there with: bench sync')
     _download(client, records[0], runs)
     by_arm = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in kept}
     for cell in read_json(runs / "suites" / f"{suite}.json")["cells"]:
@@ -85,7 +87,7 @@ def fetch(uri: str, suite: str, runs: Path) -> None:
 def read(uri: str, suite: str) -> "Record":
     """The record of a suite that an MLflow store holds; the same as that of the folders that it was written from.
 
-    Raises NotMirrored as `fetch` does.
+    Raises NoRecord and NotMirrored as `fetch` does.
     """
     from bench.results import read as read_folders
 

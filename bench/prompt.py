@@ -118,12 +118,18 @@ def find(runs: Path, run: str) -> Path:
     found = [names[run]] if run in names else [id for id in ids if id.startswith(run)]
     if len(found) == 1:
         return (runs / "cells" / found[0]).resolve()
-    near = get_close_matches(run, names, n=1)
-    hint = f'; did you mean "{near[0]}"?' if near else "."
+    near = _of_data_sets(run, names) or get_close_matches(run, names, n=1)
+    hint = f"""; did you mean {" or ".join(f'"{name}"' for name in near)}?""" if near else "."
     what = f'{len(found)} cells begin with "{run}".' if found else f'there is no cell "{run}" under "{runs}"{hint}'
     listed = [f"  {name}  {id}" for name, id in cells.items()]
     listed += [f"  {id}" for id in ids if id not in cells.values()]
     raise NoRecord("\n".join([f"{what} There are (without a seed: the first one)", *listed]))
+
+
+def _of_data_sets(run: str, names: Iterable[str]) -> list[str]:
+    """The names that differ from SUITE/ARM or SUITE/ARM/SEED by a scale or the label of a data set: SUITE-LABEL/ARM."""
+    suite, _, arm = run.partition("/")
+    return [name for name in sorted(names) if arm and name.startswith(f"{suite}-") and name.partition("/")[2] == arm]
 
 
 def _named(runs: Path) -> tuple[dict[str, str], dict[str, str]]:

@@ -6,6 +6,9 @@ has of its own may leave out whatever they do not change.
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from bench.data.spec import LabelledSpec
 from bench.language import SuiteFile
 from bench.policies import POLICIES
 from bench.sense import OVERRIDES
@@ -22,6 +25,7 @@ def schema() -> Schema:
     """The JSON Schema of a suite file."""
     suite = SuiteFile.model_json_schema()
     definitions = suite.pop("$defs")
+    _lists_of_data(suite["properties"], definitions)
     _shorthands(definitions)
     parts = {f"{name}{PARTIAL}": loosened(each) for name, each in definitions.items()}
     _own_blocks(definitions["ArmSpec"]["properties"])
@@ -63,6 +67,13 @@ def _shorthands(definitions: Schema) -> None:
     policy = definitions["SamplesSpec"]["properties"]["policy"]
     policy["anyOf"] = [{"enum": list(POLICIES)}, {"oneOf": policy.pop("oneOf")}]
     definitions["ArmSpec"]["properties"]["method"] = {"anyOf": [{"enum": list(METHODS)}, {"type": "string"}]}
+
+
+def _lists_of_data(properties: Schema, definitions: Schema) -> None:
+    """The data may be one block, or a list of blocks with labels."""
+    several = TypeAdapter(list[LabelledSpec]).json_schema()
+    definitions |= several.pop("$defs")
+    properties["data"] = {"anyOf": [properties["data"], {**several, "minItems": 1}]}
 
 
 def _own_blocks(arm: Schema) -> None:

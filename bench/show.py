@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.matrix import Line, Matrix
+from bench.matrix import Line, Matrix, joined
 from bench.plan import Plan
 from bench.power import words
 from bench.promise import words as matched
 
 if TYPE_CHECKING:
     from bench.results import Record
+
+
+def show_plans(found: Sequence[Matrix]) -> None:
+    """Prints the plans of all data sets of a suite, and where there are several what they cost together."""
+    console = Console(highlight=False)
+    for each in found:
+        show_plan(each)
+        if len(found) > 1:
+            console.print()
+    if len(found) > 1:
+        console.print(Text(f"all {len(found)} data sets:"))
+        _show_total(joined(found), console)
 
 
 def show_plan(found: Matrix) -> None:
@@ -30,10 +43,15 @@ def show_plan(found: Matrix) -> None:
         console.print(Text(f"failed: {reason}"))
     for each in found.refused:
         console.print(Text(f"refused: {each.label} ({each.method}): {each.reason}"))
+    _show_total(found, console)
+    for line in words(found.power):
+        console.print(Text(line))
+
+
+def _show_total(found: Matrix, console: Console) -> None:
+    """Prints how many cells there are, what they cost, and how long the rest takes."""
     console.print(f"{len(found.distinct)} cells, {found.tokens:,} training tokens, {_short(found.flops)} FLOPs")
     for line in _time(found) if found.to_run else ["nothing is left to run"]:
-        console.print(Text(line))
-    for line in words(found.power):
         console.print(Text(line))
 
 

@@ -1,5 +1,6 @@
 """Suite files: strict YAML 1.2 whose every fault is reported at once, with file:line:column."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,50 +16,74 @@ from bench.faults import unknown_keys, validate
 from bench.language import SuiteFile
 from bench.scorers import ScorerError, Trained
 from bench.sense import with_inherited
+from bench.several import choose, clashes, split, tell_all
 from bench.spec import SamplesSpec, SuiteSpec
 from bench.variations import Refused
 from methods import OptionError
 
-__all__ = ["Suite", "SuiteError", "read", "with_data"]
+__all__ = ["Suite", "SuiteError", "read", "read_all", "with_all_data", "with_data"]
 
 
 @dataclass(frozen=True)
 class Suite:
     """A suite that was checked against the registry and against its data."""
 
-    name: str  # the file's name without its ending, and its scale
+    name: str  # the file's name without its ending, its scale, and the label of its data where there are several
     spec: SuiteSpec
     facts: Facts  # some are open while a text is still to be fetched; no id depends on those
     base: Path  # the suite's folder, from which its data paths start
     source: str  # the text of the file, and of those that it extends
     refused: tuple[Refused, ...] = ()  # what its ablations exclude
+    label: str = ""  # of its data, where the file has several data sets; not hashed
 
 
-def read(path: Path, scale: str | None = None) -> Suite:
-    """The suite in `path`, at one of its scales, checked without fetching anything.
+def read(path: Path, scale: str | None = None, data: str | None = None) -> Suite:
+    """The one suite in `path`, at one of its scales, of several data sets with the one that is labelled `data`.
 
-    Raises SuiteError with all its faults.
+    Nothing is fetched. Raises SuiteError with all its faults, and where several data sets are left to choose from.
+    """
+    suites = read_all(path, scale, data)
+    if len(suites) > 1:
+        spot, labels = load(path).at(scale).spot(("data",)), ", ".join(suite.label for suite in suites)
+        raise SuiteError(f"{spot}: there are {len(suites)} data sets: {labels}; one is wanted: name it with --data")
+    return suites[0]
+
+
+def read_all(path: Path, scale: str | None = None, data: str | None = None) -> tuple[Suite, ...]:
+    """A suite for each data set in `path`, or for the one that is labelled `data`, checked without fetching anything.
+
+    Raises SuiteError with the faults of all of them, each told once.
     """
     document = load(path)
     meant: set[Place] = set()
-    told = _strange(document, meant)
+    told = [*_strange(document, meant), *clashes(document)]
     chosen = document.at(scale)
     expanded, refused, found = expand(chosen)
-    told += chosen.tell(found)
-    written = replace(expanded, content=_whole_arms(expanded.content))
+    parts, of_labels = split(replace(expanded, content=_whole_arms(expanded.content)))
+    told += chosen.tell([*found, *of_labels])
+    checked = [(part, *_check(part, meant)) for _, part in choose(chosen, parts, data)]
+    chosen.raise_for(told + tell_all([(part, faults) for part, _, _, faults in checked]))
+    suites = []
+    for part, spec, known, _ in checked:
+        assert spec is not None
+        assert known is not None
+        suites.append(Suite(part.name, spec, known, path.parent.resolve(), document.source, refused, part.label))
+    return tuple(suites)
+
+
+def _check(written: Document, meant: set[Place]) -> tuple[SuiteSpec | None, Facts | None, list[Fault]]:
+    """What a suite with one data set says, the facts of its data, and its faults."""
     faults: list[Fault] = []
+    base = written.path.parent
     spec = validate(SuiteSpec, written.content, (), faults, meant)
-    known = _data_facts(written.content, path.parent, faults)
+    known = _data_facts(written.content, base, faults)
     _check_arms(written, known.vocab_size if known else 2, faults)
     if spec and known and not faults:
         _check_bounds(spec, known.vocab_size, faults)
         for field in ("samples", "trajectories"):
             _check_samples(spec, field, known.vocab_size, faults)
-        _check_quality(spec, known, path.parent.resolve(), faults)
-    written.raise_for(told + written.tell(faults))
-    assert spec is not None
-    assert known is not None
-    return Suite(chosen.name, spec, known, path.parent.resolve(), document.source, refused)
+        _check_quality(spec, known, base.resolve(), faults)
+    return spec, known, faults
 
 
 def _strange(document: Document, meant: set[Place]) -> list[tuple[Spot, str]]:
@@ -91,6 +116,20 @@ def _whole_arms(content: Map) -> Map:
 def with_data(suite: Suite) -> Suite:
     """The suite with its data read, fetched where they are not here yet; raises DataError."""
     return suite if suite.facts.are_read else replace(suite, facts=facts(suite.spec.data, suite.base))
+
+
+def with_all_data(suites: Sequence[Suite]) -> tuple[list[Suite], dict[str, str]]:
+    """The suites with their data, and by label why that of others cannot be had; raises DataError where none can."""
+    there: list[Suite] = []
+    lost: dict[str, str] = {}
+    for suite in suites:
+        try:
+            there.append(with_data(suite))
+        except DataError as error:
+            lost[suite.label] = f"{suite.name} is NOT run, its data cannot be had: {error}"
+            if len(lost) == len(suites):
+                raise
+    return there, lost
 
 
 def _data_facts(content: Map, base: Path, faults: list[Fault]) -> Facts | None:

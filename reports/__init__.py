@@ -1,4 +1,4 @@
-"""Reports of a record: its table in every format, its figures, and one self-contained page."""
+"""Reports of records: their tables in every format, their figures, and self-contained pages."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from bench import tidy
+from bench.recorded import Records
 from bench.results import Record
+from reports.across import build_across, write_across
 from reports.deltas import build_deltas, list_deltas
 from reports.estimators import build_estimators
 from reports.forest import plot_forest
@@ -24,8 +26,23 @@ from reports.tables import Table, build_main
 from reports.trajectories import plot_unmasked
 
 
-def report(record: Record, folder: Path) -> None:
-    """Writes every report, prints the table and names the page: what `bench run` and `bench report` call."""
+def report(records: Records, folder: Path) -> None:
+    """Writes every report, prints the tables and names the pages: what `bench run` and `bench report` call.
+
+    `records` holds one record under "", whose folder it is; or by its label that of each data set of a suite, or words
+    why there is none: then `folder` is for the table across all, and theirs are beside it, FOLDER-LABEL.
+    """
+    for label, record in records.items():
+        if isinstance(record, Record):
+            report_one(record, folder.with_name(f"{folder.name}-{label}") if label else folder)
+    if "" not in records:
+        index, console = write_across(records, folder)[-1], Console()
+        show(build_across(folder.name, records), console)
+        console.print(Text(f"page of all data sets: {index}"), soft_wrap=True)
+
+
+def report_one(record: Record, folder: Path) -> None:
+    """Writes every report of one record, prints the tables and names the page."""
     index = write(record, folder)[-1]
     console = Console()
     others = (build_deltas(record), build_estimators(record), build_samplers(record), *build_qualities(record))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bench.results import Record
@@ -261,12 +261,17 @@ def show_figures(figures: dict[str, str], arms: str) -> dict[str, Markup]:
     return {name: inline(figures[name], label) if name in figures else Markup("") for name, label in labels.items()}
 
 
-def render(record: Record, figures: dict[str, str]) -> str:
-    """The page as HTML that needs no other file, with the SVG of each figure by its name."""
+def find_template(name: str) -> Template:
+    """A template of a page, in which everything is escaped that is not marked as safe."""
     loader = PackageLoader("reports")
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return jinja.get_template(name)
+
+
+def render(record: Record, figures: dict[str, str]) -> str:
+    """The page as HTML that needs no other file, with the SVG of each figure by its name."""
     main, quality, whole = build_main(record), build_qualities(record), build_qualities(record, whole=True)
-    return jinja.get_template("page.html.j2").render(
+    return find_template("page.html.j2").render(
         record=record,
         warning=main.warning,
         answer=answer(main),

@@ -232,7 +232,7 @@ def test_a_run_is_paired_document_by_document(ran: Path) -> None:
 
 
 def test_a_run_ends_in_its_table_and_its_figure(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reports.report(read(ran, "tiny"), ran / "page")
+    reports.report({"": read(ran, "tiny")}, ran / "page")
     assert "tiny: differences from the base" in capsys.readouterr().out
     assert "MDLM (base)" in (ran / "page" / "deltas.md").read_text()
     assert 'id="deltas"' in (ran / "page" / "index.html").read_text()

@@ -59,6 +59,7 @@ CHECKS = {
     "minProperties": lambda v, s, _, r: not isinstance(v, dict) or len(v) >= s,
     "items": lambda v, s, _, r: not isinstance(v, list) or all(fits(each, s, r) for each in v),
     "minItems": lambda v, s, _, r: not isinstance(v, list) or len(v) >= s,
+    "pattern": lambda v, s, _, r: not isinstance(v, str) or bool(re.search(s, v)),
     "minLength": lambda v, s, _, r: bool(is_type(v, "number")) or len(v) >= s,
     "minimum": lambda v, s, _, r: not is_type(v, "number") or v >= s,
     "maximum": lambda v, s, _, r: not is_type(v, "number") or v <= s,

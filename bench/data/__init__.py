@@ -9,6 +9,18 @@ from bench.data.dataset import Dataset, load
 from bench.data.describe import Facts, facts, foresee
 from bench.data.errors import DataError
 from bench.data.source import Source
-from bench.data.spec import SOURCES, DataSpec
+from bench.data.spec import LABELLED, SOURCES, DataSpec
 
-__all__ = ["SOURCES", "Chain", "DataError", "DataSpec", "Dataset", "Facts", "Source", "facts", "foresee", "load"]
+__all__ = [
+    "LABELLED",
+    "SOURCES",
+    "Chain",
+    "DataError",
+    "DataSpec",
+    "Dataset",
+    "Facts",
+    "Source",
+    "facts",
+    "foresee",
+    "load",
+]
