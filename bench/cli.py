@@ -131,9 +131,9 @@ def _add_methods(kinds: Any) -> None:
 def _add_suites(kinds: Any) -> None:
     """The commands on suites and their results."""
 
-    def add(name: str, command: Command, help: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Command, help: str, many: str | None = None) -> argparse.ArgumentParser:
         added = _add(kinds, name, help, command)
-        added.add_argument("suite", type=Path, help="suite file, such as suites/quickstart.yaml")
+        added.add_argument("suite", type=Path, nargs=many, help="suite file, such as suites/quickstart.yaml")
         _add_scale(added)
         _add_runs(added)
         return added
@@ -145,7 +145,9 @@ def _add_suites(kinds: Any) -> None:
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     _add_plugin(running)
     add("status", commands.status, "show how far each cell of a suite is")
-    add("report", commands.report, "write the table, the plots and the page from what is recorded")
+    reporting = add("report", commands.report, "write the table, the plots and the page from what is recorded", "?")
+    help = "instead of a suite: the numbers of papers beside those measured here; without NAME the names, or all"
+    reporting.add_argument("--published", nargs="?", const="", metavar="NAME", help=help)
     _add(kinds, "schema", "print the JSON Schema of suite files, for editors", commands.schema)
     looking = _add(kinds, "ui", "open MLflow's page on the recorded runs", commands.ui)
     _add_runs(looking)

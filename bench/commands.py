@@ -152,9 +152,14 @@ def status(chosen: argparse.Namespace) -> int:
 
 
 def report(chosen: argparse.Namespace) -> int:
-    """`bench report SUITE`"""
+    """`bench report SUITE`, `bench report --published NAME`"""
     from bench import results
 
+    if (chosen.published is None) == (chosen.suite is None) or (chosen.scale and chosen.published is not None):
+        print("give a suite, such as suites/quickstart.yaml, or --published NAME without a suite", file=sys.stderr)
+        return BAD_USE
+    if chosen.published is not None:
+        return _publish(chosen.published, chosen.runs)
     record = results.read(chosen.runs, _name(chosen))
     _warn_of_changes(record, chosen.suite)
     _report(record, chosen.runs)
@@ -194,6 +199,19 @@ def _report(record: "Record", runs: Path) -> None:
         print("no reporter is installed, so no table is written; install the project with: make setup", file=sys.stderr)
     for found in reporters:
         found.load()(record, runs / "reports" / record.suite)
+
+
+def _publish(name: str, runs: Path) -> int:
+    """Has the numbers of papers shown beside those under `runs`, by whatever is installed for it."""
+    publishers = entry_points(group="bench.publishers")
+    if not publishers:
+        print(
+            "nothing is installed that knows published numbers; install the project with: make setup", file=sys.stderr
+        )
+        return BAD_USE
+    for found in publishers:
+        found.load()(name, runs)
+    return DONE
 
 
 def _name(chosen: argparse.Namespace) -> str:
