@@ -8,8 +8,8 @@ import subprocess
 import tomllib
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from decimal import Decimal
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
