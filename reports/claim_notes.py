@@ -52,10 +52,10 @@ def find_own(published: Published) -> dict[Place, list[str]]:
 
 def find_read(published: Published) -> dict[int, str]:
     """The groups all of whose numbers, more than one, were read in the same way that is not the paper itself."""
-    ways: dict[int, set[str]] = {}
+    ways: dict[int, list[str]] = {}
     for claim in published.claims:
-        ways.setdefault(claim.place[0], set()).add(claim.read)
-    return {i: way for i, (way, *others) in ways.items() if way in READ and not others}
+        ways.setdefault(claim.place[0], []).append(claim.read)
+    return {i: way[0] for i, way in ways.items() if len(way) > 1 and set(way) == {way[0]} <= set(READ)}
 
 
 def list_protocols(published: Published) -> list[tuple[str, str]]:
@@ -63,10 +63,10 @@ def list_protocols(published: Published) -> list[tuple[str, str]]:
     sheet, read = published.sheet, find_read(published)
     notes = [f"Protocol: {say(sheet.protocol)}."] * bool(say(sheet.protocol))
     groups = [(group.title, say(group.protocol)) for group in sheet.groups]
-    notes += [f"Protocol of {title}: {told}." for title, told in groups if told]
+    notes += [f'Protocol of "{title}": {told}.' for title, told in groups if told]
     if len(read) == len(sheet.groups) and len(set(read.values())) == 1:
         return [("", note) for note in [*notes, f"All numbers: {READ[read[0]]}."]]
-    notes += [f"Numbers of {sheet.groups[i].title}: {READ[way]}." for i, way in read.items()]
+    notes += [f'Numbers of "{sheet.groups[i].title}": {READ[way]}.' for i, way in read.items()]
     return [("", note) for note in notes]
 
 
@@ -86,8 +86,8 @@ def list_notes(published: Published, found: Sequence[Measured], rows: Sequence[R
 
 def list_own(claims: Sequence[Claim], found: Sequence[Measured]) -> list[tuple[str, str]]:
     """Where numbers measured here come from, what an arm needs to stand here, and why others do not."""
-    arms = dict.fromkeys(f"{own.arm.suite}, {own.arm.label}" for own in found if own.arm and own.estimate)
-    notes = [("", f"Measured here are: {'; '.join(arms)}.")] * bool(arms)
+    arms = dict.fromkeys(f"arm {own.arm.label} of suite {own.arm.suite}" for own in found if own.arm and own.estimate)
+    notes = [("", f"{HERE}: {'; '.join(arms)}.")] * bool(arms)
     wanted = list(dict.fromkeys(need(claim.here) for claim in claims if claim.here.method))
     usual = max(wanted, key=[need(claim.here) for claim in claims].count, default="")
     others = "; some rows ask for another network or number of tokens" * (len(wanted) > 1)
@@ -96,7 +96,7 @@ def list_own(claims: Sequence[Claim], found: Sequence[Measured]) -> list[tuple[s
     for claim, own in zip(claims, found, strict=True):
         if reason := explain(own):
             reasons.setdefault(reason, []).append(claim.row)
-    return notes + [("", f"For {', '.join(dict.fromkeys(rows))} {reason}.") for reason, rows in reasons.items()]
+    return notes + [("", f"{'; '.join(dict.fromkeys(rows))}: {reason}.") for reason, rows in reasons.items()]
 
 
 def need(here: Counterpart) -> str:

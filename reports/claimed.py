@@ -109,7 +109,7 @@ def write_cell(
     if column.stage == "verdict":
         return Cell(own.verdict)
     if own.estimate is None:
-        return Cell(NONE)
+        return Cell()
     value, error = column.write(own.estimate)
     is_value = column.stage == "value"
     marks = mark(own.estimate, set(), letters) if is_value else ""

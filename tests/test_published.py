@@ -307,12 +307,12 @@ def test_what_matches_stands_there_with_error_n_and_verdict(
     value, count, told = own_cells(view, "MD4")
     assert value == {1: f"† {bits[0]:.4f} 0.0010", 2: "† 1.360 0.060", 3: "† 1.40000 0.00058"}[len(bits)]
     assert (count, told) == (f"19531 × {len(bits)}", verdict)
-    assert own_cells(view, "GenMD4") == ["—", "—", "not run"]
-    assert own_cells(view, "EDLM") == ["—", "—", "—"]
+    assert own_cells(view, "GenMD4") == ["", "", "not run"]
+    assert own_cells(view, "EDLM") == ["", "", "—"]
     number = view.numbers.set_index("row").loc["MD4"]
     assert number["own_value"] == pytest.approx(sum(bits) / len(bits))
     assert (number["verdict"], number["own_n"], number["own_seeds"]) == (verdict, 19531, len(bits))
-    assert "Measured here are: own, masks." in [note for _, note in view.table.footnotes]
+    assert "Measured here: arm masks of suite own." in [note for _, note in view.table.footnotes]
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_of_several_arms_the_one_with_most_seeds_stands_there(tmp_path: Path) ->
     write_run(tmp_path, 1.37, 1.372, name="more")
     view = view_of("text8", write_run(tmp_path, 1.6, 1.7, 1.8, name="short", tokens=500_000))
     assert own_cells(view, "MD4")[1] == "19531 × 2"
-    assert "Measured here are: more, masks." in [note for _, note in view.table.footnotes]
+    assert "Measured here: arm masks of suite more." in [note for _, note in view.table.footnotes]
 
 
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -350,7 +350,7 @@ def test_another_protocol_is_named_and_not_put_in_the_column(tmp_path: Path, fie
     assert own_cells(view, "MD4") == ["not run"]
     assert not view.numbers["own_value"].notna().any()
     notes = [note for _, note in view.table.footnotes if "own number" in note]
-    assert notes == [f"For MD4 there is an own number, in suite own, of another protocol: {told}."]
+    assert notes == [f"MD4: there is an own number, in suite own, of another protocol: {told}."]
 
 
 def test_other_options_are_another_method(tmp_path: Path) -> None:
