@@ -142,9 +142,9 @@ def _add_methods(kinds: Any) -> None:
 def _add_suites(kinds: Any) -> None:
     """The commands on suites and their results."""
 
-    def add(name: str, command: Command, help: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Command, help: str, many: str | None = None) -> argparse.ArgumentParser:
         added = _add(kinds, name, help, command)
-        added.add_argument("suite", type=Path, help="suite file, such as suites/quickstart.yaml")
+        added.add_argument("suite", type=Path, nargs=many, help="suite file, such as suites/quickstart.yaml")
         _add_scale(added)
         _add_data(added)
         _add_runs(added)
@@ -157,9 +157,11 @@ def _add_suites(kinds: Any) -> None:
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     _add_plugin(running)
     add("status", commands.status, "show how far each cell of a suite is")
-    reporting = add("report", commands.report, "write the table, the plots and the page from what is recorded")
+    reporting = add("report", commands.report, "write the table, the plots and the page from what is recorded", "?")
     help = "read the record from an MLflow store, such as http://host:5000, instead of the folder of results"
     reporting.add_argument("--from-mlflow", metavar="URI", help=help)
+    help = "instead of a suite: the numbers of papers beside those measured here; without NAME the names, or all"
+    reporting.add_argument("--published", nargs="?", const="", metavar="NAME", help=help)
     add("sync", commands.sync, "write what is recorded of a suite into MLflow's store again, where it lacks it")
     _add(kinds, "schema", "print the JSON Schema of suite files, for editors", commands.schema)
     looking = _add(kinds, "ui", "open MLflow's page on the recorded runs", commands.ui)

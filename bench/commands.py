@@ -174,10 +174,16 @@ def status(chosen: argparse.Namespace) -> int:
 
 
 def report(chosen: argparse.Namespace) -> int:
-    """`bench report SUITE`"""
+    """`bench report SUITE`, `bench report --published NAME`"""
     from bench.recorded import read_all
     from bench.several import names
 
+    of_suite = (chosen.scale, chosen.data, chosen.from_mlflow)
+    if (chosen.published is None) == (chosen.suite is None) or (any(of_suite) and chosen.published is not None):
+        print("give a suite, such as suites/quickstart.yaml, or --published NAME without a suite", file=sys.stderr)
+        return BAD_USE
+    if chosen.published is not None:
+        return _publish(chosen.published, chosen.runs)
     records = read_all(chosen.runs, names(chosen.suite, chosen.scale, chosen.data), uri=chosen.from_mlflow)
     _warn_of_changes(records, chosen.suite)
     _report(records, chosen)
@@ -237,6 +243,19 @@ def _report(records: "Records", chosen: argparse.Namespace) -> None:
     (name,) = alone or [record_name(chosen.suite, chosen.scale)]
     for found in reporters:
         found.load()(records, chosen.runs / "reports" / name)
+
+
+def _publish(name: str, runs: Path) -> int:
+    """Has the numbers of papers shown beside those under `runs`, by whatever is installed for it."""
+    publishers = entry_points(group="bench.publishers")
+    if not publishers:
+        print(
+            "nothing is installed that knows published numbers; install the project with: make setup", file=sys.stderr
+        )
+        return BAD_USE
+    for found in publishers:
+        found.load()(name, runs)
+    return DONE
 
 
 def _warn_of_changes(records: "Records", suite: Path) -> None:

@@ -142,13 +142,13 @@ def write_latex_mark(mark: str, raised: bool = False) -> str:
 
 
 def write_latex_cell(cell: Cell, widest: Cell) -> str:
-    """One number in LaTeX, bold where best; where it has no error or marks, room for the widest of its column."""
+    """One number in LaTeX, bold where best; its error and marks take the room of the widest of its column."""
     value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.best else escape_latex(cell.value)
     text = write_latex_mark(cell.sign) + "~" * bool(cell.sign) + value
     errors = [rf" $\pm$ {error}" * bool(error) for error in (cell.error, widest.error)]
     marks = [write_latex_mark(mark, raised=True) for mark in (cell.marks, widest.marks)]
     for own, room in (errors, marks) if cell.estimate else ():
-        text += own or rf"\phantom{{{room}}}" * bool(room)
+        text += own if own == room else rf"\rlap{{{own}}}" * bool(own) + rf"\phantom{{{room}}}"
     return text
 
 
