@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from bench.results import Record
+from bench.stats import LEVEL, half_width, join
 from reports.cells import choose_arms, describe, find_problems, list_others, split_arms, warn
 
 SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
@@ -18,7 +19,8 @@ MEANINGS = {
     "†": "a bound whose certificate has not been run; <= is kept for certified ones",
     "±": "one standard error: over the seeds (and the Monte Carlo noise that they share) where there are several, else"
     " over the n sequences of the one seed, which shows no variance of training",
-    "~": "within 1.96 combined standard errors, over seeds and sequences, of the lowest value, which is bold; unpaired",
+    "~": "the 95 % interval of the difference from the lowest value, which is bold, holds zero: Student's, over seeds and"
+    " sequences, unpaired",
 }
 SURVIVORS = "a mean over the seeds that finished; the status names the others"
 STALE = "measured by other code than this checkout's"
@@ -177,9 +179,18 @@ def combine(one: Estimate, other: Estimate) -> float:
     return math.hypot(*(error for pair in spreads for error in pair if error > 0))
 
 
+def find_half(number: Estimate, level: float = LEVEL) -> float:
+    """Half of the interval of a number: Student's over its seeds joined with that over its documents, of one seed over
+    the documents alone; 0 where it has no error."""
+    sources = [(number.error, number.seeds), (number.sampling, number.documents)]
+    if number.seeds <= 1:
+        sources = [(number.error, number.documents)]
+    return join([half_width(*source, level) for source in sources if source[0] > 0 and source[1] > 1] or [0.0])
+
+
 def is_tied(one: Estimate, other: Estimate) -> bool:
-    """True when two values differ by at most 1.96 combined standard errors."""
-    return abs(one.value - other.value) <= 1.96 * combine(one, other)
+    """True when the interval of the difference of two values holds zero; unpaired."""
+    return abs(one.value - other.value) <= join([find_half(one), find_half(other)])
 
 
 def letter_of(note: str, letters: dict[str, str]) -> str:
