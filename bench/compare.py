@@ -31,6 +31,8 @@ DONE, BAD_USE, REGRESSED = 0, 2, 3
 NAN = math.nan
 REGRESSION, HELD, UNSURE, UNKNOWN = "regression", "held", "cannot tell", "not compared"
 HIGHER, LOWER = "higher", "lower"
+BOUNDS = "a difference of bounds, which may differ in how tight they are"
+MIXED = "a bound against a likelihood, which says nothing of the likelihood behind the bound but that it is no worse"
 
 Matched = dict[str, tuple[str, str]]  # the arm of A and that of B, by the label of both in the output
 
@@ -129,16 +131,31 @@ def compare(one: Side, other: Side) -> Comparison:
         for kind in kinds
     ]
     settings, surroundings, protocols = read or (_read_told(one, other, matched), {}, {})
+    claims = {label: _claim(one, a, metric) + _claim(other, b, metric) for label, (a, b) in matched.items()}
     return Comparison(
         (one.name, other.name),
         metric,
-        tuple(bounds),
+        tuple(_with_claim(each, claims[each.arm]) for each in bounds),
         tuple(_of_texts(one, other, matched)),
         settings,
         surroundings,
         protocols,
         _alone(one, other, matched),
     )
+
+
+def _claim(side: Side, arm: str, metric: str) -> list[str]:
+    """What the score of an arm claims to be."""
+    kinds = _numbers(side, arm, metric)["kind"] if "kind" in side.table else []
+    return ["exact" if kind == "exact" else "bound" for kind in dict.fromkeys(kinds)]
+
+
+def _with_claim(difference: Difference, claims: Sequence[str]) -> Difference:
+    """The difference, told apart from one of likelihoods."""
+    if not difference.seeds or set(claims) <= {"exact"}:
+        return difference
+    note = BOUNDS if set(claims) == {"bound"} else MIXED
+    return replace(difference, notes="; ".join(filter(None, (difference.notes, note))))
 
 
 def _read_told(one: Side, other: Side, matched: Matched) -> dict[str, Changes]:

@@ -13,7 +13,20 @@ import pytest
 
 from bench.cell import read_json, write_json
 from bench.cli import BAD_USE, DONE, FAILED, main
-from bench.compare import HELD, REGRESSION, UNKNOWN, UNSURE, Difference, Margin, code, compare, decide, match
+from bench.compare import (
+    BOUNDS,
+    HELD,
+    MIXED,
+    REGRESSION,
+    UNKNOWN,
+    UNSURE,
+    Difference,
+    Margin,
+    code,
+    compare,
+    decide,
+    match,
+)
 from bench.compare_find import CompareError, Side, find_side
 from bench.pairs import BETTER, SAME, TIED, WORSE
 from bench.results import COLUMNS, NoRecord, load, read
@@ -121,6 +134,16 @@ def test_a_difference_is_that_of_the_report(ran: Path) -> None:
     assert each.low < each.value < each.high
     assert each.reach.startswith("p < 0.05 is out of reach with 3 seeds")
     assert found.settings["MDLM against MD4"] == {"method": ("md4", "mdlm")}
+    assert each.notes == BOUNDS
+
+
+def test_a_bound_against_a_likelihood_is_told(ran: Path) -> None:
+    side = find_side(ran, f"{ran.parent}/tidy.csv")
+    exact = side.table.assign(kind="exact")
+    (mixed, _), (exacts, _) = (
+        compare(Side("A", (), exact, {}, True), Side("B", (), table, {}, True)).bounds for table in (side.table, exact)
+    )
+    assert (mixed.notes, exacts.notes) == (MIXED, "")
 
 
 def test_names_stand_for_arms_seeds_cells_suites_and_files(ran: Path) -> None:
