@@ -20,7 +20,7 @@ EXIT_CODES = """exit codes:
   0    done
   2    wrong usage, or a suite that cannot be run (nothing was written)
   3    some cells failed, each a row of the table with its reason, or some of several data sets could not be had
-       (certify, perf: a check failed)
+       (certify, perf: a check failed; compare: a regression)
   4    incomplete: some cells have no result yet
   130  interrupted; run the same command again to go on
 """
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
         from bench.cell import BrokenRecord, Busy
+        from bench.compare_find import CompareError
         from bench.data import DataError
         from bench.mirror import NotMirrored
         from bench.prompt import PromptError
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bench.suite import SuiteError
         from methods import OptionError, PluginError
 
-        wrong = SuiteError | DataError | OptionError | PluginError | PromptError
+        wrong = SuiteError | DataError | OptionError | PluginError | PromptError | CompareError
         told = wrong | NoRecord | NotMirrored | BrokenRecord | Busy | OSError
         if not isinstance(error, told):
             raise
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_methods(kinds)
     _add_suites(kinds)
     _add_sample(kinds)
+    _add_compare(kinds)
     measuring = _add(kinds, "perf", "measure speed and memory").add_subparsers(
         required=True, metavar="loss|sample|plan"
     )
@@ -194,6 +196,27 @@ def _add_sample(kinds: Any) -> None:
     drawing.add_argument("--greedy-last", action="store_true", help="the last guess is the likeliest token")
     drawing.add_argument("--seed", type=int, help="(default: that of the suite's own samples)")
     drawing.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+
+
+def _add_compare(kinds: Any) -> None:
+    comparing = _add(kinds, "compare", "show how B differs from A, in numbers and in all else", commands.compare)
+    help = "SUITE, SUITE/ARM, SUITE/ARM/SEED, ARM, the beginning of a cell's id; the same behind the path of another"
+    help += " folder of results; or the path of a cell's folder, of a suite's record or of a tidy.csv"
+    comparing.add_argument("one", metavar="A", help=help)
+    comparing.add_argument("other", metavar="B", help="as A; the new one")
+    _add_runs(comparing)
+    help = "exit with 3 where the bound of an arm grew by surely more than this share, or difference if without %%"
+    comparing.add_argument("--fail-on-regression", type=_margin, metavar="0.5%", dest="margin", help=help)
+    comparing.add_argument("--json", action="store_true", help="print all of it as JSON")
+
+
+def _margin(text: str) -> Any:
+    from bench.compare import Margin
+
+    try:
+        return Margin.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_loss(kinds: Any) -> None:

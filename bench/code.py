@@ -6,7 +6,7 @@ Of the methods only the files that the one in question is written in count: a ne
 import ast
 import hashlib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -70,12 +70,13 @@ def written_in(method: str) -> tuple[str, ...]:
     files, todo = set[Path](), {Path(inspect.getfile(METHODS[method]))}
     while todo:
         files |= todo
-        todo = {each for file in todo for each in _imported(file)} - files
+        todo = {each for file in todo for each in _imported(file, file.stat().st_mtime_ns)} - files
     return tuple(sorted(file.relative_to(ROOT).as_posix() for file in files if file.parent == ROOT / "methods"))
 
 
-def _imported(file: Path) -> Iterable[Path]:
-    """The files of methods/ that a file imports from."""
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("methods."):
-            yield ROOT / f"{node.module.replace('.', '/')}.py"
+@cache
+def _imported(file: Path, changed: int) -> tuple[Path, ...]:
+    """The files of methods/ that a file imports from, parsed once for each time at which it was changed."""
+    nodes = (node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.ImportFrom))
+    modules = [node.module for node in nodes if node.module and node.module.startswith("methods.")]
+    return tuple(ROOT / f"{module.replace('.', '/')}.py" for module in modules)

@@ -57,6 +57,21 @@ def sample(chosen: argparse.Namespace) -> int:
     return DONE
 
 
+def compare(chosen: argparse.Namespace) -> int:
+    """`bench compare A B`"""
+    from bench.compare import code
+    from bench.compare import compare as subtract
+    from bench.compare_find import find_side
+    from bench.compare_show import as_json, show
+
+    found = subtract(find_side(chosen.runs, chosen.one), find_side(chosen.runs, chosen.other))
+    if chosen.json:
+        print(json.dumps(as_json(found, chosen.margin), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        show(found, chosen.margin)
+    return code(found, chosen.margin)
+
+
 def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.certify.show import show

@@ -7,7 +7,6 @@ A difference is the arm's bound minus the base's; below zero the arm is better.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,17 +21,19 @@ from bench.bound import PARTS, Estimate
 from bench.measures import mean_nats
 from bench.stats import (
     LEVEL,
-    Interval,
+    Source,
+    clustered_error,
     detectable,
+    find_runs,
     half_width,
     holm,
+    interval_p,
     is_reachable,
     join,
     rank,
     say_reach,
     sign_flip,
     standard_error,
-    student,
 )
 
 NAN = float("nan")
@@ -46,6 +47,7 @@ COLUMNS = {  # of the pairs, a row for each arm, seed and metric, with the value
     "standard_error": NAN,  # over documents, Monte Carlo noise included
     "monte_carlo_error": NAN,
     "n": 0,  # documents
+    "clusters": 0,  # runs of neighbouring documents that the errors are clustered in; 0 where documents are independent
     "clustered_error": NAN,  # over documents, of the mean over all paired seeds of the arm, which share them
     "clustered_noise": NAN,  # the Monte Carlo error of that mean
     "unlike": "",  # how the two were estimated, where not alike: the noise is not shared then
@@ -63,12 +65,15 @@ DELTAS = {  # of the differences of arms, a row for each arm; as above
     "seeds": 0,  # that are paired, of those planned for the arm
     "planned": 0,
     "documents": 0,
+    "clusters": 0,  # of documents that may vary together; as many as documents where these are independent
     "seeds_error": NAN,  # one standard error over the paired seeds
     "documents_error": NAN,  # one over the documents, of the mean over the seeds
     "monte_carlo_error": NAN,  # of it what the noise alone adds
     "p": NAN,  # of the exact sign-flip test over the paired seeds
     "p_holm": NAN,  # corrected for being one of several arms
     "reach": "",  # why p < 0.05 cannot be
+    "p_interval": NAN,  # the level at which the interval just reaches zero
+    "p_interval_holm": NAN,  # corrected for being one of several arms
     "detectable": NAN,
     "rank_best": pd.NA,
     "rank_worst": pd.NA,
@@ -76,6 +81,7 @@ DELTAS = {  # of the differences of arms, a row for each arm; as above
     "unlike": "",
     "reason": "",  # why some seed, or all of them, are not paired
 }
+INDEPENDENT = ("markov",)  # sources of independent sequences; those of all others are cut from a running text
 WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same training"
 
 
@@ -88,6 +94,7 @@ class Measured:
     length: int  # tokens of a document
     setting: dict[str, Any]
     estimator: str
+    is_running: bool  # neighbouring documents are pieces of one text
 
 
 def pair(runs: Path, plan: Any) -> pd.DataFrame:
@@ -107,7 +114,7 @@ def _of_arm(runs: Path, own: list[Any], cells: dict[tuple[str, int], Any], score
     """The rows of one arm: a token is a character, or a byte where the score is in bytes, so one factor converts."""
     rows: list[dict[str, Any]] = []
     found: list[Tensor] = []
-    length = 0
+    length, is_running = 0, False
     for cell in own:
         said = {"arm": cell["arm"], "method": cell["method"], "base": cell["base"], "seed": cell["seed"]}
         base = cells.get((cell["base"], cell["seed"]))
@@ -117,23 +124,36 @@ def _of_arm(runs: Path, own: list[Any], cells: dict[tuple[str, int], Any], score
         if isinstance(one, Measured) and isinstance(other, Measured) and not reason:
             differences, length = one.nats - other.nats, one.length
             found.append(differences)
+            is_running = one.is_running
             unlike = f"{one.estimator}; of the base: {other.estimator}" * (one.estimator != other.estimator)
-            numbers = _numbers(differences, length)
-            rows.append({**said, **numbers, "unlike": unlike, "is_same": one.cell == other.cell})
+            rows.append(
+                {
+                    **said,
+                    **average(differences, length, one.is_running),
+                    "unlike": unlike,
+                    "is_same": one.cell == other.cell,
+                }
+            )
         else:
             rows.append({**said, "reason": f"not paired: {reason}"})
     if found:
-        whole = _numbers(torch.stack(found).mean(0), length)
+        whole = average(torch.stack(found).mean(0), length, is_running)
         errors = {"clustered_error": whole["standard_error"], "clustered_noise": whole["monte_carlo_error"]}
         rows = [row if row.get("reason") else row | errors for row in rows]
     return [_scaled(row, *unit) for unit in ((score, 1 / math.log(2)), ("nats_per_token", 1.0)) for row in rows]
 
 
-def _numbers(differences: Tensor, length: int) -> dict[str, Any]:
-    """Mean and errors of differences [n, replicates] in nats per token."""
+def average(differences: Tensor, length: int, is_running: bool) -> dict[str, Any]:
+    """Mean and errors of differences [n, replicates] in nats per token, clustered in runs of neighbours where the
+    documents are pieces of one running text."""
     found = mean_nats({"difference": differences}, length)
     names = ("value", "standard_error", "monte_carlo_error", "n")
-    return {name: getattr(found, name) for name in names}
+    told = {name: getattr(found, name) for name in names}
+    if is_running:
+        runs = find_runs(found.n)
+        error = clustered_error(differences.double().mean(1).numpy() / length, runs)
+        told |= {"standard_error": error, "clusters": int(runs[-1]) + 1}
+    return told
 
 
 def _scaled(row: dict[str, Any], metric: str, factor: float) -> dict[str, Any]:
@@ -181,7 +201,9 @@ def _read(folder: Path, cell: Any) -> Measured:
         "noise": block["seed"],
         "precision": result["environment"]["precision"],
     }
-    return Measured(cell["id"], nats, data["length"], setting, result["protocol"].split(";")[0])
+    return Measured(
+        cell["id"], nats, data["length"], setting, result["protocol"].split(";")[0], data["source"] not in INDEPENDENT
+    )
 
 
 def beside_headline(runs: Path, cell: Any, stage: Any) -> Estimate | None:
@@ -215,63 +237,94 @@ def _why_not(one: Measured | str, other: Measured | str, base: str) -> str:
 
 
 def summarise(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A row for each arm with its difference in one metric over all paired seeds, in the order of the bases.
-
-    The 95 % interval `low`..`high` is Student's over the paired seeds, joined with that over the documents, which the
-    seeds share; of a single seed it is over documents alone. An arm is worse or better where the interval leaves out
-    zero and, where the sign-flip test over the seeds can fall below 0.05, its p after Holm's correction over all arms
-    does. `detectable` is the true difference whose interval leaves out zero in 80 % of experiments. `rank_best` and
-    `rank_worst` are places among the arms of one base and the base itself.
-    """
-    chosen = pairs[pairs["metric"] == metric]
-    order = {base: place for place, base in enumerate(dict.fromkeys(chosen["base"]))}
-    groups = sorted(chosen.groupby(["base", "arm"], sort=False), key=lambda group: order[group[0][0]])
-    rows = [_summary(rows) for _, rows in groups]
-    tested = [row for row in rows if not math.isnan(row["p"])]
-    for row, corrected in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        can = is_reachable(row["seeds"], len(tested))
-        row |= {"p_holm": corrected, "reach": say_reach(row["seeds"], len(tested))}
-        row["verdict"] = TIED if can and corrected >= LEVEL else row["verdict"]
-    for _, of_base in groupby(rows, key=lambda row: row["base"]):
-        _place([row for row in of_base if row["seeds"]])
+    """A row for each arm with its difference in one metric over all paired seeds, in the order of the bases: see
+    `judge`."""
+    rows = judge(pairs[pairs["metric"] == metric].to_dict("records"))
     found = pd.DataFrame([{**DELTAS, **row} for row in rows], columns=list(DELTAS))
     return found.astype({"rank_best": "Int64", "rank_worst": "Int64"})
 
 
-def _summary(rows: pd.DataFrame) -> dict[str, Any]:
+def judge(pairs: Sequence[dict[Any, Any]]) -> list[dict[str, Any]]:
+    """What the pairs of one metric say of each arm.
+
+    The 95 % interval `low`..`high` is Student's over the paired seeds, joined with that over the documents, which the
+    seeds share; of a single seed it is over documents alone. An arm is worse or better where its interval leaves out
+    zero after Holm's correction over all arms and, where the sign-flip test over the seeds can fall below 0.05, its p
+    after Holm's correction does: where no arm differs, at most one table in twenty has a verdict. Both are asked for,
+    since with few seeds Student's interval alone is wrong too often where differences are far from normal. `detectable`
+    is the true difference that gets a verdict in 80 % of experiments. `rank_best` and `rank_worst` are places among the
+    arms of one base and the base itself, all of which hold at once in 95 % of tables.
+    """
+    groups: dict[str, dict[str, list[dict[Any, Any]]]] = {}
+    for row in pairs:
+        groups.setdefault(row["base"], {}).setdefault(row["arm"], []).append(row)
+    found = {base: [_summary(rows) for rows in arms.values()] for base, arms in groups.items()}
+    together = [row for rows in found.values() for row in rows]
+    _correct(together)
+    for rows in found.values():
+        _place([row for row in rows if row["seeds"]])
+    return together
+
+
+def _summary(rows: Sequence[dict[Any, Any]]) -> dict[str, Any]:
     """The difference of one arm over its paired seeds, not yet one of several arms."""
-    there = rows[rows["value"].notna()]
-    common = {name: rows[name].iloc[0] for name in ("arm", "method", "base", "metric")}
-    common |= {"planned": len(rows), "seeds": len(there), "p": NAN}
-    common["reason"] = "; ".join(dict.fromkeys(reason for reason in rows["reason"] if reason))
-    if there.empty:
+    there = [row for row in rows if not math.isnan(row["value"])]
+    common = {name: rows[0][name] for name in ("arm", "method", "base", "metric")}
+    common |= {"planned": len(rows), "seeds": len(there), "p": NAN, "p_interval": NAN}
+    common["reason"] = "; ".join(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    if not there:
         return common
-    values, documents = there["value"].to_list(), int(there["n"].min())
-    errors = {"seeds_error": standard_error(values), "documents_error": float(there["clustered_error"].iloc[0])}
-    sources = [(errors["seeds_error"], len(values)), (errors["documents_error"], documents)]
-    sources = [source for source in sources if source[1] > 1]
-    half, is_same = join([half_width(*source) for source in sources]), bool(there["is_same"].all())
-    mean = student(values).mean
-    found = Interval(mean, mean - half, mean + half, len(values))
-    verdict = (WORSE if found.mean > 0 else BETTER) if found.leaves_out_zero else TIED
-    return {
+    values = [row["value"] for row in there]
+    first, mean, is_same = there[0], float(np.mean(values)), all(row["is_same"] for row in there)
+    documents = min(row["n"] for row in there)
+    found = {
         **common,
-        **errors,
         "value": mean,
-        "low": found.low,
-        "high": found.high,
         "documents": documents,
-        "monte_carlo_error": float(there["clustered_noise"].iloc[0]),
+        "clusters": first["clusters"] or documents,
+        "seeds_error": standard_error(values),
+        "documents_error": first["clustered_error"],
+        "monte_carlo_error": first["clustered_noise"],
         "p": sign_flip(values) if len(values) > 1 and not is_same else NAN,
         "reach": say_reach(len(values)),
-        "detectable": join([detectable(*source) for source in sources]),
-        "verdict": SAME if is_same else verdict,
-        "unlike": "; or ".join(dict.fromkeys(words for words in there["unlike"] if words)),
+        "verdict": SAME if is_same else TIED,
+        "unlike": "; or ".join(dict.fromkeys(row["unlike"] for row in there if row["unlike"])),
     }
+    half = _half(found, LEVEL)
+    p = NAN if is_same else interval_p(mean, _sources(found))
+    return found | {"low": mean - half, "high": mean + half, "p_interval": p}
+
+
+def _sources(row: dict[str, Any]) -> list[Source]:
+    """The sources of chance of a difference that can be told anything about: seeds and documents."""
+    sources = [(row["seeds_error"], row["seeds"]), (row["documents_error"], row["clusters"])]
+    return [source for source in sources if source[1] > 1]
+
+
+def _half(row: dict[str, Any], level: float) -> float:
+    """Half of the interval of a difference; nan where there is none."""
+    return join([half_width(*source, level) for source in _sources(row)])
+
+
+def _correct(rows: Sequence[dict[str, Any]]) -> None:
+    """Gives each arm its verdict as one of several, and the effect that such a verdict would have found."""
+    flipped, tested = ([row for row in rows if not math.isnan(row[name])] for name in ("p", "p_interval"))
+    for row, p in zip(flipped, holm([row["p"] for row in flipped]), strict=True):
+        row |= {"p_holm": p, "reach": say_reach(row["seeds"], len(flipped))}
+    for row, p in zip(tested, holm([row["p_interval"] for row in tested]), strict=True):
+        can = row["seeds"] > 1 and is_reachable(row["seeds"], len(flipped))
+        level = LEVEL / (len(flipped) if can else len(tested))
+        sizes = [detectable(*source, level, flipped=can and place == 0) for place, source in enumerate(_sources(row))]
+        row |= {"p_interval_holm": p, "detectable": join(sizes)}
+        if p < LEVEL and not (can and row["p_holm"] >= LEVEL):
+            row["verdict"] = WORSE if row["value"] > 0 else BETTER
 
 
 def _place(rows: Sequence[dict[str, Any]]) -> None:
-    """Gives the arms of one base their places among each other and the base, whose difference is zero for sure."""
-    places = rank([0.0, *(row["low"] for row in rows)], [0.0, *(row["high"] for row in rows)])[1:]
-    for row, (best, worst) in zip(rows, places, strict=True):
+    """Gives the arms of one base their places among each other and the base, whose difference is zero for sure, from
+    intervals that all hold at once (Bonferroni's correction)."""
+    halves = [_half(row, LEVEL / len(rows)) for row in rows]
+    lows = [row["value"] - half for row, half in zip(rows, halves, strict=True)]
+    highs = [row["value"] + half for row, half in zip(rows, halves, strict=True)]
+    for row, (best, worst) in zip(rows, rank([0.0, *lows], [0.0, *highs])[1:], strict=True):
         row |= {"rank_best": best, "rank_worst": worst}

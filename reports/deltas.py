@@ -36,10 +36,12 @@ NOTES = {
     "delta": "Delta: the arm minus its base, {on}; below zero the arm is better. 95 % interval: {how}",
     "documents": "over the documents of the one seed, which shows no variance of training",
     "seeds": "Student's t over the paired seeds, joined in quadrature with that over the documents, which they share",
-    "verdict": "Worse, better: the interval leaves out zero{and_p}. Each interval holds by itself: of 20 arms that do"
-    " not differ, one is told apart by chance",
-    "detectable": "Detectable: the true difference, in the unit of Delta, whose interval would leave out zero in 80 %"
-    " of such experiments",
+    "verdict": "Worse, better: the interval leaves out zero{corrected}{and_p}. Of 20 tables in which no arm differs, at"
+    " most one has such a verdict by chance{alone}",
+    "clusters": "The n sequences are cut from a running text: the error over them is that of {count} runs of"
+    " neighbours",
+    "detectable": "Detectable: the true difference, in the unit of Delta, that would get a verdict in 80 % of such"
+    " experiments",
     "bounds": "A difference of bounds is not a difference of likelihoods: an arm may have the lower bound because its"
     " bound is tighter{certified}",
     "certified": "; a certificate says that it is a bound, not how tight",
@@ -164,9 +166,16 @@ def explain(deltas: pd.DataFrame, rows: Sequence[Row]) -> list[tuple[str, str]]:
     on = "on the same documents, seed by seed" + " and with the same noise" * bool(is_shared)
     how = NOTES["seeds" if (paired["seeds"] > 1).any() else "documents"]
     reached = bool((paired["p_holm"].notna() & (paired["reach"] == "")).any())
-    and_p = " and, where it is within reach, p < 0.05 after Holm's correction" * reached
+    several = int(paired["p_interval"].notna().sum()) > 1
+    said = {
+        "corrected": " after Holm's correction over the arms" * several,
+        "and_p": " and, where it is within reach, p < 0.05" * reached + " after it" * (reached and several),
+        "alone": "; an interval is that of its arm alone" * several,
+    }
     notes.append(("", NOTES["delta"].format(on=on, how=how)))
-    notes.append(("", NOTES["verdict"].format(and_p=and_p)))
+    notes.append(("", NOTES["verdict"].format(**said)))
+    if (clusters := paired["clusters"][paired["clusters"] < paired["documents"]]).any():
+        notes.append(("", NOTES["clusters"].format(count=", ".join(map(str, sorted(set(clusters)))))))
     notes += [("", f"{reach}.") for reach in dict.fromkeys(filter(None, paired["reach"]))]
     notes += [("", NOTES["detectable"])] * bool((paired["verdict"] == TIED).any())
     if kinds := {"certified", "bound"} & {cell.estimate.kind for row in rows for cell in row.cells if cell.estimate}:

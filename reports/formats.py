@@ -210,10 +210,11 @@ def list_numbers(table: Table) -> pd.DataFrame:
     records = []
     for row in table.rows + table.references:
         for column, cell in zip(table.columns, row.cells, strict=True):
-            if row.method or row.reason or cell.estimate:
-                number = asdict(cell.estimate or Estimate(math.nan))
-                words = {"status": row.status, "reason": row.reason}
-                records.append({"arm": row.label, "method": row.method, "metric": column.metric} | number | words)
+            words = {"status": row.status, "reason": row.reason}
+            for metric, number in ((column.metric, cell.estimate), *cell.also):
+                if row.method or row.reason or number:
+                    told = {"arm": row.label, "method": row.method, "metric": metric}
+                    records.append(told | asdict(number or Estimate(math.nan)) | words)
     columns = ["arm", "method", "metric", *Estimate.__dataclass_fields__, "status", "reason"]
     numbers = pd.DataFrame(records, columns=columns).drop_duplicates(["arm", "metric"])
     return numbers.rename(columns={"error": "standard_error", "documents": "n"})

@@ -60,7 +60,7 @@ SHORT = {
 UNLIKE = Column("quality", "unlike_data", "Unlike data", "columns", write_whole, is_marked=False)
 NOTES = {
     "bold": "Bold: the best arm of a judged column: ↓ the lowest, ↑ the highest, ≈ the nearest to the row data",
-    "~": "within 1.96 combined standard errors of the best arm, which is bold; unpaired",
+    "~": "the 95 % interval of the difference from the best arm, which is bold, holds zero; unpaired",
     "unlike": "Unlike data: in how many of the judged columns, all of those in quality.csv, a row can be told from"
     " held-out text: text of the same law has 0 in 95 of 100 rows (Bonferroni over the columns; 1 / n for the error"
     " where no two texts differ). Then the column in which it differs most, and by how many combined standard errors",

@@ -6,19 +6,24 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from bench.pairs import summarise
 from bench.results import Record
+from bench.stats import join
 from reports.cells import choose_arms, describe, find_problems, list_others, split_arms, warn
+from reports.ranks import find_half, find_places
 
 SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
 LETTERS = "abcdefghijklmnoprstuvwxyz"
 NONE = "—"
+RANK = 3  # the place of the column of ranks: after the scores and what they were measured on
 MEANINGS = {
     "=": "the likelihood itself",
     "<=": "a bound with a certificate",
     "†": "a bound whose certificate has not been run; <= is kept for certified ones",
     "±": "one standard error: over the seeds (and the Monte Carlo noise that they share) where there are several, else"
     " over the n sequences of the one seed, which shows no variance of training",
-    "~": "within 1.96 combined standard errors, over seeds and sequences, of the lowest value, which is bold; unpaired",
+    "~": "the 95 % interval of the difference from the lowest value, which is bold, holds zero: Student's, over seeds"
+    " and sequences, unpaired",
 }
 SURVIVORS = "a mean over the seeds that finished; the status names the others"
 STALE = "measured by other code than this checkout's"
@@ -61,6 +66,7 @@ class Cell:
     marks: str = ""
     best: bool = False
     estimate: Estimate | None = None
+    also: tuple[tuple[str, Estimate], ...] = ()  # other numbers that the text holds, by the names of their metrics
 
 
 @dataclass(frozen=True)
@@ -178,8 +184,8 @@ def combine(one: Estimate, other: Estimate) -> float:
 
 
 def is_tied(one: Estimate, other: Estimate) -> bool:
-    """True when two values differ by at most 1.96 combined standard errors."""
-    return abs(one.value - other.value) <= 1.96 * combine(one, other)
+    """True when the interval of the difference of two values holds zero; unpaired."""
+    return abs(one.value - other.value) <= join([find_half(one), find_half(other)])
 
 
 def letter_of(note: str, letters: dict[str, str]) -> str:
@@ -274,9 +280,37 @@ def build(record: Record, columns: Sequence[Column], caption: str) -> Table:
     return Table(caption, warn(record), tuple(columns), tuple(rows), tuple(references), tuple(notes))
 
 
+def write_place(place: tuple[int, int] | None) -> Cell:
+    """Such as 1, or 2-3 for an arm that shares its places with another."""
+    if place is None:
+        return Cell(NONE)
+    best, worst = place
+    also = (("rank_worst", Estimate(worst)),)
+    return Cell(f"{best}-{worst}" if best < worst else f"{best}", estimate=Estimate(best), also=also)
+
+
+def add_ranks(table: Table, record: Record) -> Table:
+    """The main table with the column of places, where three or more arms can be compared."""
+    numbers = {row.label: row.cells[0].estimate for row in table.rows if row.cells[0].estimate}
+    places, note = find_places(numbers, summarise(record.pairs, table.columns[0].metric))
+    if not places:
+        return table
+
+    def widen(row: Row, cell: Cell) -> Row:
+        return replace(row, cells=(*row.cells[:RANK], cell, *row.cells[RANK:]))
+
+    return replace(
+        table,
+        columns=(*table.columns[:RANK], Column("bound", "rank_best", "Rank", "", write_plain), *table.columns[RANK:]),
+        rows=tuple(widen(row, write_place(places.get(row.label))) for row in table.rows),
+        references=tuple(widen(row, Cell()) for row in table.references),
+        footnotes=(*table.footnotes, ("", note)),
+    )
+
+
 def build_main(record: Record) -> Table:
     """The table of the suite, with the notes on its data and its machines."""
-    table = build(record, main_columns(record), f"{record.suite}: {record.question}")
+    table = add_ranks(build(record, main_columns(record), f"{record.suite}: {record.question}"), record)
     notes = list(record.data.get("notes", []))
     if len(record.environment) > 1:
         notes.append(f"The cells ran in {len(record.environment)} environments: seconds compare only within one.")
