@@ -146,7 +146,7 @@ def compare(one: Side, other: Side) -> Comparison:
 
 def _claim(side: Side, arm: str, metric: str) -> list[str]:
     """What the score of an arm claims to be."""
-    kinds = _numbers(side, arm, metric)["kind"] if "kind" in side.table else []
+    kinds: Sequence[str] = list(_numbers(side, arm, metric)["kind"]) if "kind" in side.table else []
     return ["exact" if kind == "exact" else "bound" for kind in dict.fromkeys(kinds)]
 
 
