@@ -9,14 +9,12 @@ from bench.price import Price
 from bench.spec import BoundSpec, SamplesSpec
 from bench.suite import Suite
 
-KINDS = ("training", "bound", "drawing", "drawing left to right")  # of work: they differ in how fast they go
-
 
 @dataclass(frozen=True)
 class Work:
     """Something that a stage does."""
 
-    kind: str
+    kind: str  # "training", "bound", "drawing" or "drawing left to right", which differ in how fast they go
     flops: float
 
 
