@@ -228,6 +228,14 @@ def beside_headline(runs: Path, cell: Any, stage: Any) -> Estimate | None:
     return replace(found, monte_carlo_error=math.hypot(*noise))
 
 
+def tell_apart(cell: Any, stage: Any) -> str:
+    """What else sets an estimate of the bound apart from others of its cell, in words."""
+    blocks = [each["block"] for each in cell["stages"] if each["name"] in ("bound", "estimate")]
+    words = {"replicates": " x {}", "seed": ", noise {}", "split": ", {} split", "sequences": ", {} sequences"}
+    told = [(said, name) for name, said in words.items() if len({block.get(name) for block in blocks}) > 1]
+    return "".join(said.format(stage["block"][name] or "all") for said, name in told)
+
+
 def _why_not(one: Measured | str, other: Measured | str, base: str) -> str:
     """Why two cannot be paired; "" where they can."""
     if isinstance(one, str) or isinstance(other, str):

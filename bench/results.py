@@ -17,7 +17,7 @@ from bench.certified import collect, files_of, subject_of
 from bench.certify.certificates import holds
 from bench.code import code_fingerprint, with_stage
 from bench.pairs import COLUMNS as PAIRED
-from bench.pairs import beside_headline, pair
+from bench.pairs import beside_headline, pair, tell_apart
 from bench.quality.spec import ORDERS
 from bench.spec import SamplesSpec
 from methods import METHODS
@@ -185,7 +185,7 @@ def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dic
     if stage["name"] == "controls":
         return [row for name, each in result["controls"].items() for row in _control(common | {"arm": name}, each)]
     found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]] if name in result]
-    common |= {"way": f"{result['estimator']}{_apart(cell, stage)}"} if "estimator" in result else {}
+    common |= {"way": f"{result['estimator']}{tell_apart(cell, stage)}"} if "estimator" in result else {}
     found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
     apart = beside_headline(runs, cell, stage) if stage["name"] == "estimate" else None
     if apart is not None:
@@ -205,7 +205,7 @@ def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
     if stage["name"] in ("bound", "estimate"):
         asked = stage["block"]
         how = f"{asked['estimator']}, {asked['draws']} draws" if "estimator" in asked else ""
-        return {"way": how + _apart(cell, stage)}
+        return {"way": how + tell_apart(cell, stage)}
     if stage["name"] == "controls":
         return {"texts": f"{stage['block']['count']} x {stage['block']['length']}"}
     asked = block.get(stage["name"])
@@ -216,14 +216,6 @@ def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
     words = {"way": told["how"], "policy": told["family"], "temperature": told["temperature"]}
     words["texts"] = f"{spec.count} x {spec.length or length}"
     return words | ({"protocol": told["how"]} if stage["name"] == "samples" else {})
-
-
-def _apart(cell: Any, stage: Any) -> str:
-    """What else sets an estimate of the bound apart from others of its cell, in words."""
-    blocks = [each["block"] for each in cell["stages"] if each["name"] in ("bound", "estimate")]
-    words = {"replicates": " x {}", "seed": ", noise {}", "split": ", {} split", "sequences": ", {} sequences"}
-    told = [(said, name) for name, said in words.items() if len({block.get(name) for block in blocks}) > 1]
-    return "".join(said.format(stage["block"][name] or "all") for said, name in told)
 
 
 def _keep(trajectories: list[dict[str, Any]], new: dict[str, Any]) -> None:
