@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 import reports
 from bench import cell as record
 from bench.cli import BAD_USE, DONE, FAILED, INCOMPLETE, main
+from bench.commands import _code
 from bench.data import fetch
 from bench.plan import plan
 from bench.prompt import find
@@ -171,6 +172,7 @@ def test_the_schema_knows_lists_of_data_sets(tmp_path):
     for old, new in [("order-2", "a/b"), ("label", "labl"), ("order-2", "2")]:
         text = write(tmp_path, ONE, TWO.replace(old, new)).read_text()
         assert not fits(parsed(text), whole, whole), new
+    assert not fits(parsed(TINY.replace(DATA, "data: []")), whole, whole)
     text = TINY.replace("{source: markov,", "{source: markov, label: mine,")
     assert not fits(parsed(text), whole, whole), "a block alone has no label"
     assert fits(parsed(TINY + f"scales: {{a: {{data: [{ONE}]}}, b: {{data: {{length: 8}}}}}}"), whole, whole)
@@ -285,6 +287,12 @@ def test_certify_takes_the_arms_once(unrun, monkeypatch):
     monkeypatch.setattr("bench.certify.show.show", lambda arms, *_: seen.extend(name for name, _ in arms) or True)
     assert main(["certify", "--suite", str(write(unrun, ONE, TWO))]) == DONE
     assert seen == ["ar", "mdlm"]
+
+
+def test_a_data_set_without_a_record_leaves_a_suite_incomplete():
+    whole = make_record(make_arm("AR", 2.0, "exact"))
+    assert _code({"a": whole, "b": whole}) == DONE
+    assert _code({"a": whole, "b": "it was never run"}) == INCOMPLETE
 
 
 # the table across data sets, on records made by hand
