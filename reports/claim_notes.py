@@ -15,9 +15,9 @@ READ = {
     "recalled": "from memory: look it up before relying on it",
 }
 MEANINGS = {
-    "=": "the paper states the likelihood itself",
-    "<=": "the paper states an upper bound; certificates are for numbers measured here",
-    "±": "{spread}",
+    "=": "the likelihood itself, as the paper states it or as it was measured here",
+    "<=": "an upper bound, as the paper states it; of a number measured here, a bound with a certificate",
+    "±": "of the paper: {spread}",
     DOUBT: "disputed or withdrawn, for the reason in the footnote; never bold",
 }
 BOLD = "Bold: the best of its group, among numbers with the same sign."
@@ -79,6 +79,7 @@ def list_notes(published: Published, found: Sequence[Measured], rows: Sequence[R
     notes = [(sign, text.format(spread=published.sheet.spread)) for sign, text in MEANINGS.items() if sign in used]
     own = {cell.sign for cell in cells} - papers
     notes += [(sign, text) for sign, text in OWN.items() if sign in own and sign]
+    notes += [("±", f"of a number measured here: {OWN['±']}")] * any(measured.estimate for measured in found)
     notes += [("", BOLD)] * any(cell.best for cell in cells)
     compared = any(measured.verdict != NO_COUNTERPART for measured in found)
     return [*notes, ("", VERDICTS if compared else NOTHING)]

@@ -47,18 +47,27 @@ def build(published: Published, arms: Sequence[Arm]) -> View:
     pairs = {claim.place: (claim, own) for claim, own in zip(claims, found, strict=True)}
     best, told = find_best(claims), find_own(published)
     rows: list[Row] = []
-    headings: dict[int, str] = {}
-    for i, group in enumerate(published.sheet.groups):
-        if group.title:
-            headings[len(rows)] = group.title
-        for j, line in enumerate(group.rows):
-            there = {k: pairs[i, j, k] for k in range(len(line.numbers)) if (i, j, k) in pairs}
-            cells = [write_cell(column, there, best, told, letters) for column in columns]
-            rows.append(Row(line.label, "", tuple(cells)))
+    for i, j, label in list_labels(published):
+        there = {k: pairs[i, j, k] for k in range(len(published.sheet.columns)) if (i, j, k) in pairs}
+        cells = [write_cell(column, there, best, told, letters) for column in columns]
+        rows.append(Row(label, "", tuple(cells)))
     notes = [*list_notes(published, found, rows), *((letter, note) for note, letter in letters.items())]
     notes += list_protocols(published) + list_own(claims, found) + list_sources(claims)
     table = Table(published.sheet.title, "", tuple(columns), tuple(rows), (), tuple(notes))
-    return View(published.name, table, headings, list_numbers(published, found))
+    return View(published.name, table, list_headings(published), list_numbers(published, found))
+
+
+def list_labels(published: Published) -> list[tuple[int, int, str]]:
+    """Group, row within it and label of every row."""
+    groups = published.sheet.groups
+    return [(i, j, line.label) for i, group in enumerate(groups) for j, line in enumerate(group.rows)]
+
+
+def list_headings(published: Published) -> dict[int, str]:
+    """The titles of the groups that have one, by the number of their first row."""
+    firsts = [number for number, (_, j, _) in enumerate(list_labels(published)) if j == 0]
+    titles = [group.title for group in published.sheet.groups]
+    return {number: title for number, title in zip(firsts, titles, strict=True) if title}
 
 
 def list_columns(published: Published, found: Sequence[Measured]) -> list[Column]:

@@ -175,6 +175,8 @@ class Sheet(Said):
         for line in (line for group in groups for line in group.rows):
             if wanted and len(line.numbers) != wanted:
                 raise ValueError(f'row "{line.label}" has {len(line.numbers)} numbers for {wanted} columns')
+            if info.data.get("spread") is None and any(number and number.spread for number in line.numbers):
+                raise ValueError(f'row "{line.label}" has a spread; `spread` of the table has to say what it is')
         return groups
 
 

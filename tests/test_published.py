@@ -186,6 +186,7 @@ FAULTS = {
     "an unknown network": ("network: small", "network: smal", 'did you mean "small"?'),
     "no sign": ('sign: "<="\n', "", ":15:40: its sign is not told"),
     "half a counterpart": ("network: small, ", "", ":16:40: its counterpart here lacks network"),
+    "a spread of nothing": ("[1.45]", "[{value: 1.45, spread: 0.1}]", "`spread` of the table has to say what it is"),
     "doubt without a reason": ("status: withdrawn, reason: gone", "status: withdrawn", "needs a reason"),
     "a word for a number": ("1.45", "much", ":16:40: numbers[0] is 'much'"),
     "no YAML": ("columns:\n", "columns: [\n", "not valid YAML"),
@@ -313,6 +314,7 @@ def test_what_matches_stands_there_with_error_n_and_verdict(
     assert number["own_value"] == pytest.approx(sum(bits) / len(bits))
     assert (number["verdict"], number["own_n"], number["own_seeds"]) == (verdict, 19531, len(bits))
     assert "Measured here: arm masks of suite own." in [note for _, note in view.table.footnotes]
+    assert {"=", "<=", "†", "±", "‡"} <= {sign for sign, _ in view.table.footnotes}
 
 
 @pytest.mark.parametrize(
