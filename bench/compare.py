@@ -146,8 +146,9 @@ def compare(one: Side, other: Side) -> Comparison:
 
 def _claim(side: Side, arm: str, metric: str) -> list[str]:
     """What the score of an arm claims to be."""
-    kinds: Sequence[str] = list(_numbers(side, arm, metric)["kind"]) if "kind" in side.table else []
-    return ["exact" if kind == "exact" else "bound" for kind in dict.fromkeys(kinds)]
+    rows = _numbers(side, arm, metric)
+    kinds = rows["kind"].unique().tolist() if "kind" in rows else []
+    return ["exact" if kind == "exact" else "bound" for kind in kinds]
 
 
 def _with_claim(difference: Difference, claims: Sequence[str]) -> Difference:

@@ -104,14 +104,15 @@ def test_without_correction_there_would_be_too_many(rng: np.random.Generator) ->
 
 
 def test_seeds_that_jump_either_way_are_not_told_apart_for_agreeing(rng: np.random.Generator) -> None:
-    """Differences far from normal: nearly the same size, either sign. Six that agree by chance leave Student no doubt;
-    where the exact test can speak it is asked, and with fewer seeds the table says that p < 0.05 is out of reach."""
+    """Differences far from normal: nearly the same size, either sign. Six of seven that agree are enough for Student,
+    which is wrong in one table of eight; the exact test is asked as well where it can speak, and with fewer seeds the
+    table says that p < 0.05 is out of reach."""
 
     def table(seeds: int) -> Nats:
         of_seeds = rng.choice([-1.0, 1.0], (1, seeds, 1)) + rng.normal(0, 0.01, (1, seeds, 1))
         return of_seeds + rng.normal(0, 0.01, (1, seeds, DOCUMENTS))
 
-    assert count_false(lambda: table(6)) < LEVEL + slack(LEVEL)
+    assert count_false(lambda: table(7)) < LEVEL + slack(LEVEL)
     assert count_false(lambda: table(3), 100) > 0.1
 
 
