@@ -11,25 +11,28 @@ from bench.bound import PARTS, Estimate, Parts, estimate
 LARGEST = 500.0  # nats per token, above which a perplexity and its error are no numbers any more
 
 
-def mean_nats(parts: Parts, length: int) -> Estimate:
-    """The sum of the parts in nats per token."""
+def mean_nats(parts: Parts, length: int, clusters: Tensor | None = None) -> Estimate:
+    """The sum of the parts in nats per token; `clusters` as for `bench.bound.estimate`."""
     total = torch.stack(list(parts.values())).sum(0)
-    return estimate(total, torch.full((len(total),), length))
+    return estimate(total, torch.full((len(total),), length), clusters)
 
 
-def measures(parts: Parts, length: int, sizes: list[int], level: str) -> dict[str, Estimate]:
-    """Every number that follows from the bound of sequences of `length` tokens and `sizes` bytes each.
+def measures(
+    parts: Parts, length: int, sizes: list[int], level: str, clusters: Tensor | None = None
+) -> dict[str, Estimate]:
+    """Every number that follows from the bound of sequences of `length` tokens and `sizes` bytes each, of which those
+    of a cluster may vary together.
 
     Keys: nats_per_token, bits_per_byte, bits_per_char where tokens are characters, perplexity (per token) where it is a
     number, the parts of the bound and its addends in nats per token, and estimator_sd where there are replicates.
     """
     total = whole(parts)
-    nats = mean_nats({"whole": total}, length)
-    per_byte = estimate(total, torch.tensor(sizes))
+    nats = mean_nats({"whole": total}, length, clusters)
+    per_byte = estimate(total, torch.tensor(sizes), clusters)
     found = {
         "nats_per_token": nats,
         "bits_per_byte": _scaled(per_byte, 1 / math.log(2)),
-        **{name: mean_nats({name: part}, length) for name, part in parts.items()},
+        **{name: mean_nats({name: part}, length, clusters) for name, part in parts.items()},
     }
     if level == "char":
         found["bits_per_char"] = _scaled(nats, 1 / math.log(2))
@@ -59,7 +62,8 @@ def estimator_sd(nats: Tensor, length: int) -> Estimate:
 
 
 def _scaled(found: Estimate, factor: float) -> Estimate:
-    return Estimate(found.value * factor, found.standard_error * factor, found.monte_carlo_error * factor, found.n)
+    names = ("value", "standard_error", "monte_carlo_error")
+    return replace(found, **{name: getattr(found, name) * factor for name in names})
 
 
 def _perplexity(nats: Estimate) -> Estimate:

@@ -6,7 +6,7 @@ A difference is the arm's bound minus the base's; below zero the arm is better.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,13 +18,12 @@ from torch import Tensor
 
 from bench import cell as record
 from bench.bound import PARTS, Estimate
+from bench.clusters import clusters_of
 from bench.measures import mean_nats
 from bench.stats import (
     LEVEL,
     Source,
-    clustered_error,
     detectable,
-    find_runs,
     half_width,
     holm,
     interval_p,
@@ -81,7 +80,6 @@ DELTAS = {  # of the differences of arms, a row for each arm; as above
     "unlike": "",
     "reason": "",  # why some seed, or all of them, are not paired
 }
-INDEPENDENT = ("markov",)  # sources of independent sequences; those of all others are cut from a running text
 WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same training"
 
 
@@ -94,7 +92,7 @@ class Measured:
     length: int  # tokens of a document
     setting: dict[str, Any]
     estimator: str
-    is_running: bool  # neighbouring documents are pieces of one text
+    clusters: Tensor | None  # which of them may vary together
 
 
 def pair(runs: Path, plan: Any) -> pd.DataFrame:
@@ -114,7 +112,7 @@ def _of_arm(runs: Path, own: list[Any], cells: dict[tuple[str, int], Any], score
     """The rows of one arm: a token is a character, or a byte where the score is in bytes, so one factor converts."""
     rows: list[dict[str, Any]] = []
     found: list[Tensor] = []
-    length, is_running = 0, False
+    length, clusters = 0, None
     for cell in own:
         said = {"arm": cell["arm"], "method": cell["method"], "base": cell["base"], "seed": cell["seed"]}
         base = cells.get((cell["base"], cell["seed"]))
@@ -124,36 +122,22 @@ def _of_arm(runs: Path, own: list[Any], cells: dict[tuple[str, int], Any], score
         if isinstance(one, Measured) and isinstance(other, Measured) and not reason:
             differences, length = one.nats - other.nats, one.length
             found.append(differences)
-            is_running = one.is_running
+            clusters = one.clusters
             unlike = f"{one.estimator}; of the base: {other.estimator}" * (one.estimator != other.estimator)
-            rows.append(
-                {
-                    **said,
-                    **average(differences, length, one.is_running),
-                    "unlike": unlike,
-                    "is_same": one.cell == other.cell,
-                }
-            )
+            same = {"unlike": unlike, "is_same": one.cell == other.cell}
+            rows.append({**said, **average(differences, length, clusters), **same})
         else:
             rows.append({**said, "reason": f"not paired: {reason}"})
     if found:
-        whole = average(torch.stack(found).mean(0), length, is_running)
+        whole = average(torch.stack(found).mean(0), length, clusters)
         errors = {"clustered_error": whole["standard_error"], "clustered_noise": whole["monte_carlo_error"]}
         rows = [row if row.get("reason") else row | errors for row in rows]
     return [_scaled(row, *unit) for unit in ((score, 1 / math.log(2)), ("nats_per_token", 1.0)) for row in rows]
 
 
-def average(differences: Tensor, length: int, is_running: bool) -> dict[str, Any]:
-    """Mean and errors of differences [n, replicates] in nats per token, clustered in runs of neighbours where the
-    documents are pieces of one running text."""
-    found = mean_nats({"difference": differences}, length)
-    names = ("value", "standard_error", "monte_carlo_error", "n")
-    told = {name: getattr(found, name) for name in names}
-    if is_running:
-        runs = find_runs(found.n)
-        error = clustered_error(differences.double().mean(1).numpy() / length, runs)
-        told |= {"standard_error": error, "clusters": int(runs[-1]) + 1}
-    return told
+def average(differences: Tensor, length: int, clusters: Tensor | None) -> dict[str, Any]:
+    """Mean and errors of differences [n, replicates] in nats per token; documents of a cluster may vary together."""
+    return asdict(mean_nats({"difference": differences}, length, clusters))
 
 
 def _scaled(row: dict[str, Any], metric: str, factor: float) -> dict[str, Any]:
@@ -201,9 +185,8 @@ def _read(folder: Path, cell: Any) -> Measured:
         "noise": block["seed"],
         "precision": result["environment"]["precision"],
     }
-    return Measured(
-        cell["id"], nats, data["length"], setting, result["protocol"].split(";")[0], data["source"] not in INDEPENDENT
-    )
+    estimator, clusters = result["protocol"].split(";")[0], clusters_of(data["source"], len(nats))
+    return Measured(cell["id"], nats, data["length"], setting, estimator, clusters)
 
 
 def beside_headline(runs: Path, cell: Any, stage: Any) -> Estimate | None:

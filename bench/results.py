@@ -80,6 +80,7 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "standard_error": float("nan"),
     "monte_carlo_error": float("nan"),
     "n": 0,  # documents
+    "clusters": 0,  # of documents that may vary together; 0 where each varies by itself
     "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
     "protocol": "",
     "role": "arm",  # or "scorer", which judges texts, or "control": texts that no arm has written
@@ -295,4 +296,6 @@ def _curve(result: Any) -> list[dict[str, Any]]:
 
 def _errors(found: Any) -> dict[str, Any]:
     errors = {name: found.get(name) for name in ("value", "standard_error", "monte_carlo_error")}
-    return {name: float("nan") if value is None else value for name, value in errors.items()} | {"n": found.get("n", 0)}
+    return {name: float("nan") if value is None else value for name, value in errors.items()} | {
+        name: found.get(name, 0) for name in ("n", "clusters")
+    }

@@ -18,7 +18,6 @@ Source = tuple[float, int]  # of chance: a standard error, and how many independ
 
 LEVEL = 0.05  # the share of false wins that is accepted; intervals hold 1 - LEVEL
 POWER = 0.8  # the share of experiments that find a detectable effect
-MOST_RUNS = 30  # of neighbouring sequences; more of them make an interval hardly narrower
 SMALLEST = 1e-300  # the least p that is told from 0
 TRIED = 4000  # experiments that the power of a sign-flip test is counted in: a standard error of 0.6 %
 COUNTED = 10  # seeds up to which it is counted; with more of them it is that of Student's test
@@ -81,29 +80,6 @@ def interval_p(mean: float, sources: Sequence[Source]) -> float:
     if mean == 0 or beyond(least) <= 0:
         return float(mean == 0)
     return math.exp(float(optimize.brentq(beyond, least, 0.0)))
-
-
-def find_runs(n: int) -> NDArray[np.int64]:
-    """Which run of neighbours each of n sequences of a running text belongs to [n]: the root of n runs, 2 to 30.
-
-    What is alike lies together, whether the ends of its documents are known or not; a run has to be longer than they
-    are, and past 30 runs little is gained (Schmeiser, 1982, Batch size effects in the analysis of simulation output).
-    """
-    count = min(n, MOST_RUNS, max(2, math.isqrt(n)))
-    return np.arange(n) * count // n
-
-
-def clustered_error(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
-    """The standard error of the mean of values [n] of which those of one cluster [n] may vary together; nan for one
-    cluster.
-
-    sqrt(G / (G - 1) * sum over G clusters of (sum of value - mean)^2) / n, with G - 1 degrees of freedom (Liang and
-    Zeger, 1986, Longitudinal data analysis using generalized linear models, with the factor for few clusters). Where
-    each value is its own cluster, it is the standard error of independent values.
-    """
-    sums = np.bincount(clusters, values - values.mean())
-    count = len(sums)
-    return math.sqrt(count / (count - 1) * float(np.square(sums).sum())) / len(values) if count > 1 else math.nan
 
 
 def sign_flip(differences: Sequence[float]) -> float:

@@ -20,6 +20,7 @@ from torch import Tensor
 from bench import cell as record
 from bench import checkpoint
 from bench.bound import bound, calls, choose, measure, say_estimator
+from bench.clusters import clusters_of
 from bench.code import with_stage, written_in
 from bench.data import Dataset, DataSpec, load
 from bench.environment import environment, joined, settle
@@ -142,7 +143,7 @@ class Worker:
             averaged.load_state_dict(trainer.average)
             averaged.method.progress = model.method.progress
             parts = bound(averaged, valid, training.validation_draws, 1, 0, self.execution.evaluation_batch)
-            found = mean_nats(parts, valid.shape[1])
+            found = mean_nats(parts, valid.shape[1], clusters_of(data.facts.source, len(valid)))
             return {"value": found.value, "standard_error": _finite(found.standard_error), "n": found.n}
 
         with Bar(self.job["title"], trainer.steps, training.batch_size * data.facts.length) as bar:
@@ -177,7 +178,8 @@ class Worker:
             settings = (spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach, spec.estimator)
             parts = measure(model, x, *settings)
         np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
-        found = measures(parts, x.shape[1], [data.count_bytes(row) for row in x], data.facts.level)
+        sizes, clusters = [data.count_bytes(row) for row in x], clusters_of(data.facts.source, len(x))
+        found = measures(parts, x.shape[1], sizes, data.facts.level, clusters)
         return {
             "split": spec.split,
             "kind": "exact" if model.method.exact else "bound",

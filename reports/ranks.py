@@ -27,9 +27,9 @@ Place = tuple[int, int]  # the best and the worst that an arm can have
 def find_half(number: "Estimate", level: float = LEVEL) -> float:
     """Half of the interval of a number: Student's over its seeds joined with that over its documents, of one seed over
     the documents alone; 0 where it has no error."""
-    sources = [(number.error, number.seeds), (number.sampling, number.documents)]
+    sources = [(number.error, number.seeds), (number.sampling, number.clusters)]
     if number.seeds <= 1:
-        sources = [(number.error, number.documents)]
+        sources = [(number.error, number.clusters)]
     return join([half_width(*source, level) for source in sources if source[0] > 0 and source[1] > 1] or [0.0])
 
 

@@ -21,7 +21,8 @@ MEANINGS = {
     "<=": "a bound with a certificate",
     "†": "a bound whose certificate has not been run; <= is kept for certified ones",
     "±": "one standard error: over the seeds (and the Monte Carlo noise that they share) where there are several, else"
-    " over the n sequences of the one seed, which shows no variance of training",
+    " over the n sequences of the one seed, which shows no variance of training; sequences of a running text are taken"
+    " in runs of neighbours, which may vary together",
     "~": "the 95 % interval of the difference from the lowest value, which is bold, holds zero: Student's, over seeds"
     " and sequences, unpaired",
 }
@@ -38,6 +39,7 @@ class Estimate:
     sampling: float = math.nan  # one standard error over the documents, which the seeds share
     monte_carlo_error: float = math.nan
     documents: int = 0
+    clusters: int = 0  # of documents that may vary together; as many as documents where each varies by itself
     seeds: int = 0
     planned: int = 0  # seeds that the suite asked for
     kind: str = ""
@@ -159,6 +161,7 @@ def pool(rows: pd.DataFrame, planned: int = 0) -> Estimate | None:
         sampling=float(rows["standard_error"].mean()),
         monte_carlo_error=noise,
         documents=int(rows["n"].min()),
+        clusters=int(rows["clusters"].where(rows["clusters"] > 0, rows["n"]).min()),
         seeds=seeds,
         planned=max(planned, seeds),
         kind=max(rows["kind"], key=list(SIGNS).index),  # the weakest claim among the seeds

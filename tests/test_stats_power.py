@@ -13,8 +13,10 @@ import torch
 from scipy import stats
 
 import bench.pairs
-from bench.pairs import BETTER, COLUMNS, TIED, WORSE, Measured, judge, pair, summarise
-from bench.stats import LEVEL, POWER, clustered_error, detectable, find_runs, half_width, interval_p, is_reachable
+from bench.bound import estimate
+from bench.clusters import clusters_of, find_runs
+from bench.pairs import BETTER, COLUMNS, TIED, WORSE, Measured, average, judge, pair, summarise
+from bench.stats import LEVEL, POWER, detectable, half_width, interval_p, is_reachable
 from reports.deltas import build_deltas
 from tests.test_deltas import make_record, make_seeds, with_pairs
 
@@ -35,11 +37,11 @@ def rng() -> np.random.Generator:
 def pairs_of(differences: Nats, is_running: bool = False) -> list[dict[str, Any]]:
     """The pairs of a table from differences [arms, seeds, documents], as `bench.pairs.pair` makes them."""
     rows: list[dict[str, Any]] = []
-    runs = find_runs(differences.shape[2]) if is_running else np.arange(differences.shape[2])
+    runs = find_runs(differences.shape[2]) if is_running else None
     for arm, of_arm in enumerate(differences):
-        error = clustered_error(of_arm.mean(0), runs)
-        common = {"arm": f"{arm}", "base": "A", "metric": "nats_per_token", "n": len(runs), "clustered_noise": 0.0}
-        common |= {"clustered_error": error, "clusters": (int(runs[-1]) + 1) * is_running}
+        found = average(torch.from_numpy(of_arm.mean(0))[:, None], 1, runs)
+        common = {"arm": f"{arm}", "base": "A", "metric": "nats_per_token", "n": found["n"], "clustered_noise": 0.0}
+        common |= {"clustered_error": found["standard_error"], "clusters": found["clusters"]}
         rows += [{**COLUMNS, **common, "seed": seed, "value": value} for seed, value in enumerate(of_arm.mean(1))]
     return rows
 
@@ -69,7 +71,7 @@ def test_the_tables_of_this_file_are_those_of_a_run(rng: np.random.Generator, mo
 
     def measured(runs: Path, cell: Any) -> Measured:
         found = torch.from_numpy(nats[cell["arm"], cell["seed"]])[:, None] * LENGTH
-        return Measured(f"{cell['arm']}-{cell['seed']}", found, LENGTH, {}, "", is_running=True)
+        return Measured(f"{cell['arm']}-{cell['seed']}", found, LENGTH, {}, "", find_runs(len(found)))
 
     monkeypatch.setattr(bench.pairs, "_measured", measured)
     cells = [{"arm": arm, "seed": seed, "method": "", "base": None if arm == "A" else "A"} for arm, seed in nats]
@@ -130,13 +132,22 @@ def test_sequences_of_one_document_are_not_independent(rng: np.random.Generator)
 
 
 def test_the_error_of_clusters_is_that_of_their_means(rng: np.random.Generator) -> None:
-    values, each = rng.normal(0, 1, 60), np.arange(60)
-    assert clustered_error(values, each) == pytest.approx(values.std(ddof=1) / math.sqrt(60))
+    values, each = rng.normal(0, 1, 60), torch.arange(60)
+
+    def found(clusters: torch.Tensor | None) -> tuple[float, int]:
+        number = estimate(torch.from_numpy(values)[:, None], torch.ones(60), clusters)
+        return number.standard_error, number.clusters
+
+    alone = values.std(ddof=1) / math.sqrt(60)
+    assert found(None) == (pytest.approx(alone), 0)
+    assert found(each) == (pytest.approx(alone), 60)
     means = values.reshape(10, 6).mean(1)
-    assert clustered_error(values, each // 6) == pytest.approx(means.std(ddof=1) / math.sqrt(10))
-    assert math.isnan(clustered_error(values, 0 * each))
-    assert [len(set(find_runs(n))) for n in (1, 2, 4, 16, 120, 5000)] == [1, 2, 2, 4, 10, 30]
-    assert (np.diff(find_runs(1001)) >= 0).all()
+    assert found(each // 6) == (pytest.approx(means.std(ddof=1) / math.sqrt(10)), 10)
+    assert math.isnan(found(0 * each)[0])
+    assert [len(set(find_runs(n).tolist())) for n in (1, 2, 4, 16, 120, 5000)] == [1, 2, 2, 4, 10, 30]
+    assert (find_runs(1001).diff() >= 0).all()
+    assert clusters_of("markov", 100) is None
+    assert clusters_of("pydoc", 120).tolist() == find_runs(120).tolist()
 
 
 def find(differences: Nats) -> str:
