@@ -70,9 +70,10 @@ def test_paired_differences_tell_apart_what_scores_do_not() -> None:
 
 
 def test_few_seeds_make_wide_intervals() -> None:
-    one, three = Estimate(3.0, 0.01, documents=500, seeds=1), Estimate(3.0, 0.01, 0.0, documents=500, seeds=3)
+    one, three = Estimate(3.0, 0.01, clusters=500, seeds=1), Estimate(3.0, 0.01, 0.0, clusters=500, seeds=3)
     assert find_half(three) > 2 * find_half(one)
-    assert find_half(Estimate(3.0, 0.01, 0.02, documents=500, seeds=3)) > find_half(three)
+    assert find_half(Estimate(3.0, 0.01, clusters=10, seeds=1)) > 1.1 * find_half(one)
+    assert find_half(Estimate(3.0, 0.01, 0.02, clusters=500, seeds=3)) > find_half(three)
     assert find_half(Estimate(3.0)) == 0.0
     assert find_half(one, 0.05 / 8) > find_half(one)
 
