@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.results import Record
+    from bench.suite import Suite
 
 DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -52,10 +53,12 @@ def sample(chosen: argparse.Namespace) -> int:
 def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.certify.show import show
-    from bench.suite import read
+    from bench.tuning.lock import read_tuned
     from methods import METHODS, known
 
-    arms = [(arm.method, arm.options) for arm in read(chosen.suite, chosen.scale).spec.arms] if chosen.suite else []
+    arms = (
+        [(arm.method, arm.options) for arm in read_tuned(chosen.suite, chosen.scale).spec.arms] if chosen.suite else []
+    )
     arms += [(known(name, METHODS, "method"), {}) for name in chosen.methods]
     fine = show(arms or [(name, {}) for name in METHODS], chosen.precision, chosen.runs if chosen.write else None)
     return DONE if fine else FAILED
@@ -90,9 +93,9 @@ def plan(chosen: argparse.Namespace) -> int:
     from bench.matrix import as_json, matrix
     from bench.plan import plan as make
     from bench.show import show_plan
-    from bench.suite import read
+    from bench.tuning.lock import read_tuned
 
-    found = matrix(make(read(chosen.suite, chosen.scale)), chosen.runs)
+    found = matrix(make(read_tuned(chosen.suite, chosen.scale)), chosen.runs)
     if chosen.json:
         print(json.dumps(as_json(found), indent=1, ensure_ascii=False))
     else:
@@ -111,18 +114,15 @@ def schema(chosen: argparse.Namespace) -> int:
 def run(chosen: argparse.Namespace) -> int:
     """`bench run SUITE`"""
     from bench import results
-    from bench.environment import settle
     from bench.plan import Cell
     from bench.plan import plan as make
     from bench.run import run as carry_out
-    from bench.suite import read, with_data
+    from bench.suite import with_data
     from bench.tracking import store
+    from bench.tuning.lock import read_tuned
 
-    suite, runs = read(chosen.suite, chosen.scale), chosen.runs
-    try:
-        settle(suite.spec.execution)
-    except (RuntimeError, ImportError) as error:
-        print(f"{chosen.suite}: {error}", file=sys.stderr)
+    suite, runs = read_tuned(chosen.suite, chosen.scale), chosen.runs
+    if not _settled(suite, chosen.suite):
         return BAD_USE
     planned = make(with_data(suite))
 
@@ -138,6 +138,33 @@ def run(chosen: argparse.Namespace) -> int:
     told = f"runs are tracked in {store(runs)}; look at them with: bench ui --runs {runs}"
     print("; ".join(untracked) or told, file=sys.stderr)
     return _code(record)
+
+
+def tune(chosen: argparse.Namespace) -> int:
+    """`bench tune SUITE`"""
+    from bench.plan import Cell
+    from bench.suite import SuiteError, read, with_data
+    from bench.tuning.lock import lock_file
+    from bench.tuning.show import show
+    from bench.tuning.tune import Tuner
+    from bench.tuning.winners import write
+
+    suite, runs = read(chosen.suite, chosen.scale), chosen.runs
+    if suite.tune is None:
+        raise SuiteError(f"{chosen.suite}: suite {suite.name} says nothing of tuning; give it a block `tune`")
+    if not _settled(suite, chosen.suite):
+        return BAD_USE
+    untracked: list[str] = []
+
+    def finished(cell: Cell) -> None:
+        if not untracked:
+            untracked.extend(_track(runs, f"{suite.name}-trials", cell.id))
+
+    lock = Tuner(runs, with_data(suite), chosen.retry_failed, finished).tune()
+    write(lock_file(suite), lock)
+    show(lock, lock_file(suite))
+    print("; ".join(untracked), end="\n" if untracked else "", file=sys.stderr)
+    return DONE if all(arm.winner is not None for arm in lock.arms.values()) else FAILED
 
 
 def status(chosen: argparse.Namespace) -> int:
@@ -173,6 +200,18 @@ def cell(chosen: argparse.Namespace) -> int:
     from bench.worker import Worker
 
     return Worker(chosen.folder).run()
+
+
+def _settled(suite: "Suite", file: Path) -> bool:
+    """Whether the suite can be run here as it asks to be; says why not."""
+    from bench.environment import settle
+
+    try:
+        settle(suite.spec.execution)
+    except (RuntimeError, ImportError) as error:
+        print(f"{file}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _track(runs: Path, suite: str, cell: str) -> list[str]:

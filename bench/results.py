@@ -5,7 +5,7 @@ so on in vocabularies of at most 256 tokens, and `power_min`, `power_mean` and `
 numbers are in train/result.json and in `Record.learned`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,7 @@ class Record:
     trajectories: list[dict[str, Any]] = field(default_factory=list)  # texts with all that each call was shown
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
+    tuning: dict[str, Any] = field(default_factory=dict)  # see bench.tuning.winners.Lock.told; empty where none was
 
 
 class NoRecord(ValueError):
@@ -146,7 +147,8 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     found = pd.DataFrame(learned, columns=LEARNED)
     samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
-    return Record(*said, trajectories, found, *([pair(runs, plan)] if only is None else []))
+    whole = Record(*said, trajectories, found, tuning=plan.get("tuning") or {})
+    return whole if only else replace(whole, pairs=pair(runs, plan))
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:

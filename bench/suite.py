@@ -15,6 +15,9 @@ from bench.language import SuiteFile
 from bench.scorers import ScorerError, Trained
 from bench.sense import with_inherited
 from bench.spec import SamplesSpec, SuiteSpec
+from bench.tuning.check import check as check_tuning
+from bench.tuning.spec import Tune
+from bench.tuning.winners import Lock
 from bench.variations import Refused
 from methods import OptionError
 
@@ -31,6 +34,8 @@ class Suite:
     base: Path  # the suite's folder, from which its data paths start
     source: str  # the text of the file, and of those that it extends
     refused: tuple[Refused, ...] = ()  # what its ablations exclude
+    tune: Tune | None = None  # how its arms are tuned
+    winners: Lock | None = None  # what tuning found, where it is laid on the arms: see bench.tuning.lock
 
 
 def read(path: Path, scale: str | None = None) -> Suite:
@@ -45,10 +50,14 @@ def read(path: Path, scale: str | None = None) -> Suite:
     expanded, refused, found = expand(chosen)
     told += chosen.tell(found)
     written = replace(expanded, content=_whole_arms(expanded.content))
+    written.content.pop("tune", None)
     faults: list[Fault] = []
     spec = validate(SuiteSpec, written.content, (), faults, meant)
     known = _data_facts(written.content, path.parent, faults)
-    _check_arms(written, known.vocab_size if known else 2, faults)
+    vocab_size = known.vocab_size if known else 2
+    _check_arms(written, vocab_size, faults)
+    tune, untunable = check_tuning(expanded, vocab_size, meant)
+    told += expanded.tell(untunable)
     if spec and known and not faults:
         for field in ("samples", "trajectories"):
             _check_samples(spec, field, known.vocab_size, faults)
@@ -56,7 +65,7 @@ def read(path: Path, scale: str | None = None) -> Suite:
     written.raise_for(told + written.tell(faults))
     assert spec is not None
     assert known is not None
-    return Suite(chosen.name, spec, known, path.parent.resolve(), document.source, refused)
+    return Suite(chosen.name, spec, known, path.parent.resolve(), document.source, refused, tune)
 
 
 def _strange(document: Document, meant: set[Place]) -> list[tuple[Spot, str]]:

@@ -19,13 +19,20 @@ from reports.quality import build_qualities
 from reports.samplers import build_samplers
 from reports.tables import Table, build_main
 from reports.trajectories import plot_unmasked
+from reports.tuning import build_tuning, list_trials, plot_tuning
 
 
 def report(record: Record, folder: Path) -> None:
     """Writes every report, prints the table and names the page: what `bench run` and `bench report` call."""
     index = write(record, folder)[-1]
     console = Console()
-    tables = (build_main(record), build_deltas(record), build_samplers(record), *build_qualities(record))
+    tables = (
+        build_main(record),
+        build_deltas(record),
+        build_samplers(record),
+        *build_qualities(record),
+        build_tuning(record),
+    )
     for table in filter(None, tables):
         show(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
@@ -45,6 +52,7 @@ def write(record: Record, folder: Path) -> list[Path]:
         "deltas": [build_deltas(record)],
         "samplers": [build_samplers(record)],
         "quality": build_qualities(record),
+        "tuning": [build_tuning(record)],
     }
     for name, found in others.items():
         if tables := [table for table in found if table]:
@@ -55,7 +63,9 @@ def write(record: Record, folder: Path) -> list[Path]:
         texts["quality.csv"] = pd.concat(numbers).to_csv(index=False, lineterminator="\n")
     if "deltas.md" in texts:
         texts["deltas.csv"] = list_deltas(record).to_csv(index=False, lineterminator="\n")
-    plots = (plot_curves, plot_forest, plot_learned, plot_frontiers, plot_unmasked)
+    if "tuning.md" in texts:
+        texts["trials.csv"] = list_trials(record).to_csv(index=False, lineterminator="\n")
+    plots = (plot_curves, plot_forest, plot_learned, plot_frontiers, plot_unmasked, plot_tuning)
     figures = [path for plot in plots for path in plot(record, folder)]
     texts["index.html"] = render(
         record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}

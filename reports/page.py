@@ -31,6 +31,7 @@ from reports.tables import (
     write_plain,
 )
 from reports.trajectories import list_finals, list_players
+from reports.tuning import build_tuning
 
 SHOWN = 4  # samples of each arm on the page
 FIGURE_SPACE = "\u2007"  # as wide as a digit
@@ -42,6 +43,7 @@ FIGURES = {  # what each figure shows
     "frontier_seconds": "Quality and entropy against seconds",
     "frontier_temperature": "Quality against entropy over temperatures",
     "unmasked": "Tokens changed in each network call",
+    "tuning": "Expected best of k trials",
 }
 
 
@@ -264,6 +266,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         finals=list_finals(record),
         samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
         fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
+        tuning=format_html(tuning) if (tuning := build_tuning(record)) else "",
         breakdown=format_html(build(record, BREAKDOWN, "Where each arm spends its nats")),
         facts=list_facts(record.data),
         names=list(dict.fromkeys(name for environment in record.environment for name in environment)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from bench.results import Record
-from reports.cells import choose_arms, describe, find_problems, list_others, split_arms, warn
+from reports.cells import choose_arms, describe, find_problems, list_others, say_tuning, split_arms, warn
 
 SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
 LETTERS = "abcdefghijklmnoprstuvwxyz"
@@ -280,4 +280,5 @@ def build_main(record: Record) -> Table:
     notes = list(record.data.get("notes", []))
     if len(record.environment) > 1:
         notes.append(f"The cells ran in {len(record.environment)} environments: seconds compare only within one.")
+    notes += say_tuning(record)
     return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes), *list_others(record)))
