@@ -38,7 +38,8 @@ NOTES = {
     " {seeds}; one that failed was not replaced. What is reported has another split and other seeds",
     "winner": "The winner's score is the lowest of several noisy ones and thereby too low: it is no result. ± as in the"
     " main table; the spread is one standard deviation over the trials that did not fail",
-    "seconds": "Seconds and FLOPs of tuning hold training and scoring of the trials; those of training all seeds",
+    "seconds": "Seconds and FLOPs of tuning hold training and scoring of the trials; those of training all seeds."
+    " A trial that failed counts with its whole budget, and its seconds are not recorded",
     "untuned": "{arm} was not tuned: {reason}",
 }
 
