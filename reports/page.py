@@ -210,6 +210,7 @@ def list_commands(record: Record) -> list[str]:
     return [
         *checkout * (len(commits) == 1),
         "make setup",
+        *[f".venv/bin/bench tune {suite}"] * bool(record.tuning),
         f".venv/bin/bench run {suite}",
         f".venv/bin/bench report {suite}",
     ]

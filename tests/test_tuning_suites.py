@@ -8,13 +8,15 @@ import pytest
 from bench.cli import BAD_USE, DONE, FAILED, main
 from bench.plan import plan
 from bench.run import submit
+from bench.schema import schema
 from bench.suite import SuiteError, read, with_data
 from bench.tuning.lock import lay, lock_file, read_tuned
 from bench.tuning.trials import tuned_under
 from bench.tuning.winners import Lock, Tried, Tuned, write
 from bench.tuning.winners import read as read_lock
-from tests.conftest import ROOT
-from tests.tuning import Fake, write_suite
+from tests.conftest import ROOT, TINY
+from tests.test_schema import fits, parsed
+from tests.tuning import TUNE, Fake, write_suite
 
 BOTH = "    training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"
 OWN = "{options.schedule: [linear, cosine]}"
@@ -258,3 +260,11 @@ def test_the_suite_that_ships_has_as_many_trials_for_ar(tmp_path):
             ["options.schedule", "training.learning_rate"],
         ]
     assert suite.tune.trials == 6
+
+
+def test_the_schema_for_editors_knows_tuning():
+    root, text = schema(), TINY.replace("method: ar}", "method: ar, untuned: as published}") + TUNE
+    assert fits(parsed(text), root, root)
+    assert fits(parsed("extends: a.yaml\nscales: {x: {tune: {trials: 2, search: {a: {low: 1.0}}}}}\n"), root, root)
+    for old, new in (("trials: 3", "trails: 3"), ("[linear, cosine]", "[linear]"), ("log: true", "lgo: true")):
+        assert not fits(parsed(text.replace(old, new, 1)), root, root), new
