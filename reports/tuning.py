@@ -183,6 +183,7 @@ def draw_lines(axes: Axes, best: pd.DataFrame) -> None:
         line: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markeredgewidth": 0, "markersize": 6}
         axes.plot(points["k"], points["expected"], linestyle=(0, dash) if dash else "-", **line)
         low, high = points["expected"] - points["deviation"], points["expected"] + points["deviation"]
+        low = low.clip(lower=points["expected"].min())  # no draw is better than the best trial
         axes.fill_between(points["k"], low, high, color=style.colour, alpha=0.15, linewidth=0)
 
 
