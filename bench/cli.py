@@ -20,7 +20,7 @@ EXIT_CODES = """exit codes:
   0    done
   2    wrong usage, or a suite that cannot be run (nothing was written)
   3    some cells failed, each a row of the table with its reason, or some of several data sets could not be had
-       (certify, perf: a check failed; compare: a regression)
+       (certify, perf: a check failed; compare: a regression; tune: an arm has no trial that did not fail)
   4    incomplete: some cells have no result yet
   130  interrupted; run the same command again to go on
 """
@@ -155,6 +155,10 @@ def _add_suites(kinds: Any) -> None:
     planning = add("plan", commands.plan, "show what a suite would run, and write nothing")
     planning.add_argument("--json", action="store_true", help="print all of it as JSON")
     _add_plugin(planning)
+    help = "try what a suite leaves open, as often for each arm, and keep the best for bench run"
+    tuning = add("tune", commands.tune, help)
+    tuning.add_argument("--retry-failed", action="store_true", help="try failed trials again")
+    _add_plugin(tuning)
     running = add("run", commands.run, "run what is missing of a suite, then write its report")
     running.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     _add_plugin(running)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.recorded import Records
+    from bench.suite import Suite
 
 DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -75,10 +76,10 @@ def compare(chosen: argparse.Namespace) -> int:
 def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.certify.show import show
-    from bench.suite import read_all
+    from bench.tuning.lock import read_tuned
     from methods import METHODS, known
 
-    suites = read_all(chosen.suite, chosen.scale, chosen.data) if chosen.suite else ()
+    suites = read_tuned(chosen.suite, chosen.scale, chosen.data) if chosen.suite else ()
     arms = [(arm.method, arm.options) for suite in suites[:1] for arm in suite.spec.arms]  # the same on all data
     arms += [(known(name, METHODS, "method"), {}) for name in chosen.methods]
     fine = show(arms or [(name, {}) for name in METHODS], chosen.precision, chosen.runs if chosen.write else None)
@@ -114,9 +115,9 @@ def plan(chosen: argparse.Namespace) -> int:
     from bench.matrix import all_as_json, as_json, matrix
     from bench.plan import plan as make
     from bench.show import show_plans
-    from bench.suite import read_all
+    from bench.tuning.lock import read_tuned
 
-    found = [matrix(make(suite), chosen.runs) for suite in read_all(chosen.suite, chosen.scale, chosen.data)]
+    found = [matrix(make(suite), chosen.runs) for suite in read_tuned(chosen.suite, chosen.scale, chosen.data)]
     if chosen.json:
         told = as_json(found[0]) if len(found) == 1 else all_as_json(found)
         print(json.dumps(told, indent=1, ensure_ascii=False))
@@ -135,19 +136,16 @@ def schema(chosen: argparse.Namespace) -> int:
 
 def run(chosen: argparse.Namespace) -> int:
     """`bench run SUITE`"""
-    from bench.environment import settle
     from bench.plan import Cell
     from bench.plan import plan as make
     from bench.recorded import read_all as read_records
     from bench.run import run as carry_out
-    from bench.suite import read_all, with_all_data
+    from bench.suite import with_all_data
     from bench.tracking import store
+    from bench.tuning.lock import read_tuned
 
-    suites, runs = read_all(chosen.suite, chosen.scale, chosen.data), chosen.runs
-    try:
-        settle(suites[0].spec.execution)  # that of all
-    except (RuntimeError, ImportError) as error:
-        print(f"{chosen.suite}: {error}", file=sys.stderr)
+    suites, runs = read_tuned(chosen.suite, chosen.scale, chosen.data), chosen.runs
+    if not _settled(suites[0], chosen.suite):  # all are run as the first one
         return BAD_USE
     fetched, lost = with_all_data(suites)
     for why in lost.values():
@@ -168,6 +166,36 @@ def run(chosen: argparse.Namespace) -> int:
     told = f"runs are tracked in {store(runs)}; look at them with: bench ui --runs {runs}"
     print(*lost.values(), "; ".join(untracked) or told, sep="\n", file=sys.stderr)
     return FAILED if lost else _code(records)
+
+
+def tune(chosen: argparse.Namespace) -> int:
+    """`bench tune SUITE`"""
+    from bench.plan import Cell
+    from bench.suite import SuiteError, read_all, with_data
+    from bench.tuning.lock import lock_file
+    from bench.tuning.show import show
+    from bench.tuning.tune import Tuner
+    from bench.tuning.winners import write
+
+    suites, runs = read_all(chosen.suite, chosen.scale, chosen.data), chosen.runs
+    if suites[0].tune is None:
+        raise SuiteError(f"{chosen.suite}: suite {suites[0].name} says nothing of tuning; give it a block `tune`")
+    if not _settled(suites[0], chosen.suite):
+        return BAD_USE
+    untracked: list[str] = []
+    is_whole = True
+    for suite in suites:
+
+        def finished(cell: Cell, name: str = f"{suite.name}-trials") -> None:
+            if not untracked:
+                untracked.extend(_track(runs, name, cell.id))
+
+        lock = Tuner(runs, with_data(suite), chosen.retry_failed, finished).tune()
+        write(lock_file(suite), lock)
+        show(lock, lock_file(suite))
+        is_whole &= all(arm.winner is not None for arm in lock.arms.values())
+    print("; ".join(untracked), end="\n" if untracked else "", file=sys.stderr)
+    return DONE if is_whole else FAILED
 
 
 def status(chosen: argparse.Namespace) -> int:
@@ -233,6 +261,18 @@ def cell(chosen: argparse.Namespace) -> int:
     from bench.worker import Worker
 
     return Worker(chosen.folder).run()
+
+
+def _settled(suite: "Suite", file: Path) -> bool:
+    """Whether the suite can be run here as it asks to be; says why not."""
+    from bench.environment import settle
+
+    try:
+        settle(suite.spec.execution)
+    except (RuntimeError, ImportError) as error:
+        print(f"{file}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _track(runs: Path, suite: str, cell: str) -> list[str]:

@@ -1,4 +1,5 @@
-"""The words that a suite file may use beside those of a plain suite: extends, scales, ablate and lists of data sets."""
+"""The words that a suite file may use beside those of a plain suite: extends, scales, ablate, tune and lists of data
+sets."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from bench.data import LABELLED, SOURCES
 from bench.policies import POLICIES
 from bench.scorers import SCORERS
 from bench.spec import SuiteSpec, listed
+from bench.tuning.spec import Tune
 
 TAGGED: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {  # blocks of several kinds, and what tells them apart
     "data": ("source", SOURCES),
@@ -66,3 +68,4 @@ class SuiteFile(SuiteSpec):
     extends: str | None = Field(None, min_length=1)  # a suite file, relative to this one
     scales: dict[str, dict[str, Any] | None] | None = None  # blocks that --scale lays over the suite
     ablate: Ablations = ()  # one block, or a list of them
+    tune: Tune | None = None  # how what is searched is found, alike for every arm

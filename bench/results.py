@@ -6,7 +6,7 @@ numbers are in train/result.json and in `Record.learned`. Stage `bound` is the b
 other estimates of it, each is a stage `estimate`, told apart by its way. `integral[...]` are addends of the integral.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,7 @@ class Record:
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
     certificates: list[dict[str, Any]] = field(default_factory=list)  # of the arms' bounds: see bench.certified
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm -> those of its method that the suite gives
+    tuning: dict[str, Any] = field(default_factory=dict)  # see bench.tuning.winners.Lock.told; empty where none was
 
 
 class NoRecord(ValueError):
@@ -157,9 +158,8 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
     options = {cell["arm"]: cell.get("options", {}) for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
-    if only is not None:
-        return Record(*said, trajectories, found, options=options)
-    return Record(*said, trajectories, found, pair(runs, plan), collect(runs, plan), options)
+    whole = Record(*said, trajectories, found, options=options, tuning=plan.get("tuning") or {})
+    return whole if only else replace(whole, pairs=pair(runs, plan), certificates=collect(runs, plan))
 
 
 def _rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:

@@ -33,6 +33,10 @@ def submit(runs: Path, plan: Plan) -> None:
     """Writes down what the suite asks for, so that status and reports know what belongs to it."""
     suite = plan.suite
     assert suite.facts.are_read, f"the data of suite {suite.name} were not read"
+    assert suite.tune is None or suite.winners, (
+        f"suite {suite.name} is tuned, and its winners were not laid on its arms"
+    )
+    tuning = None if suite.winners is None else suite.winners.told(suite.spec.arms)
     for cell in merged(plan.all):
         record.write_json(folder_of(runs, cell) / "job.json", job(plan, cell))
     content = {
@@ -42,6 +46,7 @@ def submit(runs: Path, plan: Plan) -> None:
         "facts": {**asdict(suite.facts)},
         "network": suite.spec.network.label,
         "cells": [_told(cell) for cell in plan.all],
+        "tuning": tuning,
     }
     record.write_json(runs / "suites" / f"{suite.name}.json", content)
 

@@ -110,6 +110,7 @@ class ArmSpec(Block):
     method: str
     options: dict[Any, Any] = Field(default_factory=dict)  # checked by the registry
     base: str | None = None  # the label of the arm against which its deltas are taken
+    untuned: str | None = Field(None, min_length=1)  # why it is not tuned, where other arms are
     network: NetworkSpec | None = None  # in these three an arm says what differs from the suite's; null: nothing
     budget: Budget | None = None
     training: Training | None = None

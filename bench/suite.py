@@ -18,6 +18,9 @@ from bench.scorers import ScorerError, Trained
 from bench.sense import with_inherited
 from bench.several import choose, clashes, split, tell_all
 from bench.spec import SamplesSpec, SuiteSpec
+from bench.tuning.check import check as check_tuning
+from bench.tuning.spec import Tune
+from bench.tuning.winners import Lock
 from bench.variations import Refused
 from methods import OptionError
 
@@ -35,6 +38,8 @@ class Suite:
     source: str  # the text of the file, and of those that it extends
     refused: tuple[Refused, ...] = ()  # what its ablations exclude
     label: str = ""  # of its data, where the file has several data sets; not hashed
+    tune: Tune | None = None  # how its arms are tuned
+    winners: Lock | None = None  # what tuning found, where it is laid on the arms: see bench.tuning.lock
 
 
 def read(path: Path, scale: str | None = None, data: str | None = None) -> Suite:
@@ -59,31 +64,39 @@ def read_all(path: Path, scale: str | None = None, data: str | None = None) -> t
     told = [*_strange(document, meant), *clashes(document)]
     chosen = document.at(scale)
     expanded, refused, found = expand(chosen)
-    parts, of_labels = split(replace(expanded, content=_whole_arms(expanded.content)))
+    whole = replace(expanded, content=_whole_arms(expanded.content))
+    whole.content.pop("tune", None)
+    parts, of_labels = split(whole)
     told += chosen.tell([*found, *of_labels])
-    checked = [(part, *_check(part, meant)) for _, part in choose(chosen, parts, data)]
-    chosen.raise_for(told + tell_all([(part, faults) for part, _, _, faults in checked]))
+    checked = [(part, *_check(part, expanded, meant)) for _, part in choose(chosen, parts, data)]
+    chosen.raise_for(told + tell_all([(part, faults) for part, _, _, _, faults in checked]))
     suites = []
-    for part, spec, known, _ in checked:
+    for part, spec, known, tune, _ in checked:
         assert spec is not None
         assert known is not None
-        suites.append(Suite(part.name, spec, known, path.parent.resolve(), document.source, refused, part.label))
+        suites.append(Suite(part.name, spec, known, path.parent.resolve(), document.source, refused, part.label, tune))
     return tuple(suites)
 
 
-def _check(written: Document, meant: set[Place]) -> tuple[SuiteSpec | None, Facts | None, list[Fault]]:
-    """What a suite with one data set says, the facts of its data, and its faults."""
+def _check(
+    written: Document, expanded: Document, meant: set[Place]
+) -> tuple[SuiteSpec | None, Facts | None, Tune | None, list[Fault]]:
+    """What a suite with one data set says, the facts of its data, its tuning, and its faults; in `expanded` arms say only
+    what is their own."""
     faults: list[Fault] = []
     base = written.path.parent
     spec = validate(SuiteSpec, written.content, (), faults, meant)
     known = _data_facts(written.content, base, faults)
-    _check_arms(written, known.vocab_size if known else 2, faults)
+    vocab_size = known.vocab_size if known else 2
+    _check_arms(written, vocab_size, faults)
+    tune, untunable = check_tuning(expanded, vocab_size, meant)
+    faults += untunable
     if spec and known and not faults:
         _check_bounds(spec, known.vocab_size, faults)
         for field in ("samples", "trajectories"):
             _check_samples(spec, field, known.vocab_size, faults)
         _check_quality(spec, known, base.resolve(), faults)
-    return spec, known, faults
+    return spec, known, tune, faults
 
 
 def _strange(document: Document, meant: set[Place]) -> list[tuple[Spot, str]]:

@@ -24,6 +24,7 @@ from reports.samplers import build_samplers
 from reports.schedules import plot_schedules
 from reports.tables import Table, build_main
 from reports.trajectories import plot_unmasked
+from reports.tuning import build_tuning, list_trials, plot_tuning
 
 
 def report(records: Records, folder: Path) -> None:
@@ -46,7 +47,7 @@ def report_one(record: Record, folder: Path) -> None:
     index = write(record, folder)[-1]
     console = Console()
     others = (build_deltas(record), build_estimators(record), build_samplers(record), *build_qualities(record))
-    for table in filter(None, (build_main(record), *others)):
+    for table in filter(None, (build_main(record), *others, build_tuning(record))):
         show(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
@@ -66,6 +67,7 @@ def write(record: Record, folder: Path) -> list[Path]:
         "estimators": [build_estimators(record)],
         "samplers": [build_samplers(record)],
         "quality": build_qualities(record),
+        "tuning": [build_tuning(record)],
     }
     for name, found in others.items():
         if tables := [table for table in found if table]:
@@ -78,7 +80,9 @@ def write(record: Record, folder: Path) -> list[Path]:
         texts["deltas.csv"] = list_deltas(record).to_csv(index=False, lineterminator="\n")
     if estimators := build_estimators(record):
         texts["estimators.csv"] = list_numbers(estimators).to_csv(index=False, lineterminator="\n")
-    plots = (plot_curves, plot_forest, plot_schedules, plot_learned, plot_frontiers, plot_unmasked)
+    if "tuning.md" in texts:
+        texts["trials.csv"] = list_trials(record).to_csv(index=False, lineterminator="\n")
+    plots = (plot_curves, plot_forest, plot_schedules, plot_learned, plot_frontiers, plot_unmasked, plot_tuning)
     figures = [path for plot in plots for path in plot(record, folder)]
     texts["index.html"] = render(
         record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}

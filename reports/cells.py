@@ -54,3 +54,15 @@ def list_others(record: Record) -> list[tuple[str, str]]:
         for role, rows in others
         for _, row in find_problems(rows).iterrows()
     ]
+
+
+def say_tuning(record: Record) -> list[str]:
+    """How many trials each arm was tuned with, and the arms that were not, with the reason; nothing without tuning."""
+    if not record.tuning:
+        return []
+    tuned, untuned = record.tuning["arms"], record.tuning["untuned"]
+    trials = sorted({each["trials"] for each in tuned.values()})
+    told = f"{trials[0]} trials for each arm" if len(trials) == 1 else f"{trials[0]} to {trials[-1]} trials an arm"
+    tokens = sum(each["tokens"] for each in tuned.values())
+    where = f"on the {record.tuning['split']} split, {tokens:,} tokens in all"
+    return [f"Tuned: {told}, {where}.", *(f"{arm} was not tuned: {reason}." for arm, reason in untuned.items())]

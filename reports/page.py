@@ -33,6 +33,7 @@ from reports.tables import (
     write_plain,
 )
 from reports.trajectories import list_finals, list_players
+from reports.tuning import build_tuning
 
 SHOWN = 4  # samples of each arm on the page
 FIGURE_SPACE = "\u2007"  # as wide as a digit
@@ -45,6 +46,7 @@ FIGURES = {  # what each figure shows
     "frontier_seconds": "Quality and entropy against seconds",
     "frontier_temperature": "Quality against entropy over temperatures",
     "unmasked": "Tokens changed in each network call",
+    "tuning": "Expected best of k trials",
 }
 
 CERTIFICATES = {  # their states in words
@@ -226,6 +228,7 @@ def list_commands(record: Record) -> list[str]:
     return [
         *checkout * (len(commits) == 1),
         "make setup",
+        *[f".venv/bin/bench tune {suite}"] * bool(record.tuning),
         f".venv/bin/bench run {suite}",
         f".venv/bin/bench report {suite}",
     ]
@@ -288,6 +291,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         finals=list_finals(record),
         samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
         fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
+        tuning=format_html(tuning) if (tuning := build_tuning(record)) else "",
         breakdown=format_html(build(record, list_breakdown(record), "Where each arm spends its nats")),
         facts=list_facts(record.data),
         names=list(dict.fromkeys(name for environment in record.environment for name in environment)),

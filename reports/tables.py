@@ -9,7 +9,7 @@ import pandas as pd
 from bench.pairs import summarise
 from bench.results import Record
 from bench.stats import join
-from reports.cells import choose_arms, describe, find_problems, list_others, split_arms, warn
+from reports.cells import choose_arms, describe, find_problems, list_others, say_tuning, split_arms, warn
 from reports.ranks import find_half, find_places
 
 SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
@@ -317,4 +317,5 @@ def build_main(record: Record) -> Table:
     notes = list(record.data.get("notes", []))
     if len(record.environment) > 1:
         notes.append(f"The cells ran in {len(record.environment)} environments: seconds compare only within one.")
+    notes += say_tuning(record)
     return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes), *list_others(record)))

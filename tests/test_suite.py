@@ -247,6 +247,7 @@ GOLDEN = {  # ids of the trainings, without the fingerprint of the data: the tex
     ),
     "sampling": "b520d78a7b05 ceabd0026a43 664bd151bb9e 8d5cc6ac1121 8c9a24f970fc",
     "smoke": "78890016d155 e81b28b64058",
+    "tuning": "9c487c75078f e7285807b798 46d06b69138a b82a7cd890c6 79bca5980a71 b9ca093f02f6",  # before its winners
 }
 
 
