@@ -68,35 +68,32 @@ def read_all(path: Path, scale: str | None = None, data: str | None = None) -> t
     whole.content.pop("tune", None)
     parts, of_labels = split(whole)
     told += chosen.tell([*found, *of_labels])
-    checked = [(part, *_check(part, expanded, meant)) for _, part in choose(chosen, parts, data)]
-    chosen.raise_for(told + tell_all([(part, faults) for part, _, _, _, faults in checked]))
+    checked = [(part, *_check(part, meant)) for _, part in choose(chosen, parts, data)]
+    told += tell_all([(part, faults) for part, _, _, faults in checked])
+    tuned = [check_tuning(expanded, known.vocab_size if known else 2, meant) for _, _, known, _ in checked]
+    told += dict.fromkeys(fault for _, untunable in tuned for fault in expanded.tell(untunable))
+    chosen.raise_for(told)
     suites = []
-    for part, spec, known, tune, _ in checked:
+    for (part, spec, known, _), (tune, _) in zip(checked, tuned, strict=True):
         assert spec is not None
         assert known is not None
         suites.append(Suite(part.name, spec, known, path.parent.resolve(), document.source, refused, part.label, tune))
     return tuple(suites)
 
 
-def _check(
-    written: Document, expanded: Document, meant: set[Place]
-) -> tuple[SuiteSpec | None, Facts | None, Tune | None, list[Fault]]:
-    """What a suite with one data set says, the facts of its data, its tuning, and its faults; in `expanded` arms say only
-    what is their own."""
+def _check(written: Document, meant: set[Place]) -> tuple[SuiteSpec | None, Facts | None, list[Fault]]:
+    """What a suite with one data set says, the facts of its data, and its faults."""
     faults: list[Fault] = []
     base = written.path.parent
     spec = validate(SuiteSpec, written.content, (), faults, meant)
     known = _data_facts(written.content, base, faults)
-    vocab_size = known.vocab_size if known else 2
-    _check_arms(written, vocab_size, faults)
-    tune, untunable = check_tuning(expanded, vocab_size, meant)
-    faults += untunable
+    _check_arms(written, known.vocab_size if known else 2, faults)
     if spec and known and not faults:
         _check_bounds(spec, known.vocab_size, faults)
         for field in ("samples", "trajectories"):
             _check_samples(spec, field, known.vocab_size, faults)
         _check_quality(spec, known, base.resolve(), faults)
-    return spec, known, tune, faults
+    return spec, known, faults
 
 
 def _strange(document: Document, meant: set[Place]) -> list[tuple[Spot, str]]:

@@ -27,7 +27,7 @@ BAD = {
     "split": (("seeds: [100]", "seeds: [100]\n  split: test"), r"17:3: tuning on test, the split that is reported"),
     "default split": (("{draws: 2,", "{split: valid, draws: 2,"), r"14:1: tuning on valid, the split that is reported"),
     "trials": (("trials: 3", "trials: 0"), r"15:3: tune.trials is 0: "),
-    "budget": (("{steps: 4}", "{steps: 4, tokens: 9}"), r"17:3: tune.budget: give either steps or tokens"),
+    "budget": (("{steps: 4}", "{steps: 4, tokens: 9}"), r"17:3: tune.budget: give one of steps, tokens and flops"),
     "unknown key": (("trials: 3", "trails: 3"), r'15:3: unknown key "trails"; did you mean "trials"\?'),
     "empty range": (
         ("low: 1.0e-4", "low: 1.0e-1"),

@@ -68,8 +68,8 @@ class Fake:
                 write(train / "failure.json", {"reason": found})
                 continue
             measures = {"bits_per_char": {"value": found, "standard_error": 0.01}}
-            write(train / "result.json", {"seconds": 2.0})
-            write(bound / "result.json", {"seconds": 1.0, "measures": measures})
+            write(train / "result.json", {"seconds": 2.0, "environment": {}})
+            write(bound / "result.json", {"seconds": 1.0, "environment": {}, "measures": measures})
 
 
 def tune(suite: Suite, runs: Path, fake: Fake, monkeypatch: Any, retry: bool = False) -> Lock:
