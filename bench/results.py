@@ -111,6 +111,7 @@ class Record:
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
     certificates: list[dict[str, Any]] = field(default_factory=list)  # of the arms' bounds: see bench.certified
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm -> those of its method that the suite gives
+    asked: str = ""  # the words that name the suite on the command line
     tuning: dict[str, Any] = field(default_factory=dict)  # see bench.tuning.winners.Lock.told; empty where none was
 
 
@@ -158,7 +159,9 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
     options = {cell["arm"]: cell.get("options", {}) for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
-    whole = Record(*said, trajectories, found, options=options, tuning=plan.get("tuning") or {})
+    whole = Record(
+        *said, trajectories, found, options=options, asked=plan.get("asked", ""), tuning=plan.get("tuning") or {}
+    )
     return whole if only else replace(whole, pairs=pair(runs, plan), certificates=collect(runs, plan))
 
 

@@ -42,6 +42,7 @@ def submit(runs: Path, plan: Plan) -> None:
     content = {
         "suite": suite.name,
         "question": suite.spec.question,
+        "asked": suite.asked,
         "source": suite.source,
         "facts": {**asdict(suite.facts)},
         "network": suite.spec.network.label,

@@ -38,6 +38,7 @@ class Suite:
     source: str  # the text of the file, and of those that it extends
     refused: tuple[Refused, ...] = ()  # what its ablations exclude
     label: str = ""  # of its data, where the file has several data sets; not hashed
+    asked: str = ""  # the words that name it on the command line
     tune: Tune | None = None  # how its arms are tuned
     winners: Lock | None = None  # what tuning found, where it is laid on the arms: see bench.tuning.lock
 
@@ -77,8 +78,16 @@ def read_all(path: Path, scale: str | None = None, data: str | None = None) -> t
     for (part, spec, known, _), (tune, _) in zip(checked, tuned, strict=True):
         assert spec is not None
         assert known is not None
-        suites.append(Suite(part.name, spec, known, path.parent.resolve(), document.source, refused, part.label, tune))
+        asked, base = say_asked(path, scale, part.label), path.parent.resolve()
+        suites.append(Suite(part.name, spec, known, base, document.source, refused, part.label, asked, tune))
     return tuple(suites)
+
+
+def say_asked(path: Path, scale: str | None, label: str) -> str:
+    """The words that name a suite on the command line, from here where its file lies below."""
+    whole = path.resolve()
+    file = whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else Path(path.name)
+    return " ".join([str(file), *([f"--scale {scale}"] if scale else []), *([f"--data {label}"] if label else [])])
 
 
 def _check(written: Document, meant: set[Place]) -> tuple[SuiteSpec | None, Facts | None, list[Fault]]:

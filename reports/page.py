@@ -31,6 +31,7 @@ from reports.tables import (
     write_compact,
     write_error,
     write_plain,
+    write_power,
 )
 from reports.trajectories import list_finals, list_players
 from reports.tuning import build_tuning
@@ -65,6 +66,7 @@ def write_seeds(number: Estimate) -> tuple[str, str]:
 FAIRNESS = (
     Column("train", "tokens", "Training", "tokens", write_compact),
     Column("train", "epochs", "Training", "epochs", write_plain),
+    Column("train", "flops", "Training", "FLOPs", write_power),
     Column("train", "seconds", "Training", "seconds", write_plain),
     Column("train", "tokens_per_second", "Training", "tokens per second", write_compact),
     Column("train", "parameters", "Parameters", "total", write_compact),
@@ -224,14 +226,20 @@ def list_commands(record: Record) -> list[str]:
     commits = {environment.get("commit", "unknown") for environment in record.environment} - {"unknown"}
     changed = "  # plus changes that were not committed"
     checkout = [f"git checkout {commit.rstrip('+')}{changed * commit.endswith('+')}" for commit in commits]
-    suite = f"suites/{record.suite}.yaml"
+    suite = find_file(record)
+    verbs = ["tune"] * bool(record.tuning) + ["run", "report"]
+    certify = f".venv/bin/bench certify --suite {suite} --write"  # the certificates of the defaults are there
     return [
         *checkout * (len(commits) == 1),
         "make setup",
-        *[f".venv/bin/bench tune {suite}"] * bool(record.tuning),
-        f".venv/bin/bench run {suite}",
-        f".venv/bin/bench report {suite}",
+        *[certify] * any(record.options.values()),
+        *(f".venv/bin/bench {verb} {suite}" for verb in verbs),
     ]
+
+
+def find_file(record: Record) -> str:
+    """The words that name the suite on the command line."""
+    return record.asked or f"suites/{record.suite}.yaml"
 
 
 def inline(svg: str, label: str) -> Markup:
@@ -299,4 +307,5 @@ def render(record: Record, figures: dict[str, str]) -> str:
         protocols=list_protocols(record),
         commands=list_commands(record),
         states=CERTIFICATES,
+        asked=find_file(record),
     )

@@ -106,6 +106,11 @@ def write_compact(number: Estimate) -> tuple[str, str]:
     return f"{number.value:.0f}", ""
 
 
+def write_power(number: Estimate) -> tuple[str, str]:
+    """Three digits and a power of ten: 1.25e12."""
+    return f"{number.value:.2e}".replace("e+", "e"), ""
+
+
 def write_plain(number: Estimate) -> tuple[str, str]:
     """One decimal below 100, none above."""
     return f"{number.value:.{int(number.value < 100)}f}", ""
