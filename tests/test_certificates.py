@@ -148,6 +148,7 @@ def test_a_method_that_cannot_be_asked_is_a_failed_row(folder, tmp_path, monkeyp
 
     monkeypatch.setitem(METHODS, "wrong", Unfinished)
     monkeypatch.setattr("bench.certify.verdict.QUESTIONS", ("oracle", "kraft"))
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["certify", "wrong"]) == FAILED
     told = capsys.readouterr().out
     assert "Unfinished has no `log_noise`" in told

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.bound import last_guess_costs
 from bench.model import Model
 from bench.rng import Stream
-from bench.train import Trainer
+from bench.train import Progress, Trainer
 from methods.absorbing import Md4
 from methods.genmd4 import GenMd4
 from methods.method import pick
@@ -280,7 +280,7 @@ class Seen(GenMd4):
 def test_training_puts_two_noisings_of_one_text_at_one_time_side_by_side():
     method = Seen(V)
     trainer = Trainer.__new__(Trainer)
-    trainer.model, trainer.noise = model(method), Stream(0)
+    trainer.model, trainer.noise, trainer.progress = model(method), Stream(0), Progress()
     trainer.loss(TEXTS, torch.linspace(0.3, 0.9, len(TEXTS), dtype=torch.float64))
     inside, ends = method.given
     assert torch.equal(inside[0][::2], TEXTS)

@@ -12,7 +12,7 @@ from bench.model import Model
 from bench.network import Shape
 from bench.rng import Stream
 from bench.sample import sample
-from bench.train import Trainer
+from bench.train import Progress, Trainer
 from methods import METHODS, build, describe, parameters
 from methods.method import pick
 from methods.plaid import WARM_UP, WIDTH, Plaid
@@ -43,7 +43,7 @@ def modelled(method: Plaid, spread: float | None = 0.5) -> Model:
 def training(model: Model) -> Trainer:
     """What computes the loss of training, and nothing else of it."""
     trainer = Trainer.__new__(Trainer)
-    trainer.model, trainer.noise = model, Stream(2)
+    trainer.model, trainer.noise, trainer.progress = model, Stream(2), Progress()
     return trainer
 
 

@@ -90,7 +90,7 @@ def test_the_jackknife_takes_the_number_of_texts_for_no_spread(n):
 
 
 def test_pooled_gives_the_statistic_of_all_texts():
-    assert astuple(pooled(lambda rows: float(len(rows)), 5)) == (5.0, 0.0, 0.0, 5)
+    assert astuple(pooled(lambda rows: float(len(rows)), 5)) == (5.0, 0.0, 0.0, 5, 0)
 
 
 # MAUVE.

@@ -38,7 +38,7 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     shutil.copytree(ROOT / "suites", tmp_path / "suites")
     monkeypatch.chdir(tmp_path)
     shown = commands("bench ")
-    verbs = ["methods", "certify", "plan", "run", "status", "report", "sample", "compare", "ui"]
+    verbs = ["methods", "certify", "plan", "run", "status", "report", "sample", "compare", "sync", "ui"]
     assert [line.split()[1] for line in shown] == verbs
     for line in shown[:-1]:
         assert main(shlex.split(line)[1:]) == DONE, line

@@ -10,7 +10,7 @@ import bench.model
 from bench.model import Model
 from bench.network import Shape
 from bench.rng import Stream
-from bench.train import SELF_CONDITIONED, Trainer
+from bench.train import SELF_CONDITIONED, Progress, Trainer
 from methods.plaid import WIDTH, Plaid
 
 V, B, L = 5, 4, 3
@@ -107,7 +107,7 @@ def test_the_gradients_do_not_depend_on_how_much_memory_is_allowed(made, monkeyp
 
 def trained(model: Model) -> Trainer:
     trainer = Trainer.__new__(Trainer)
-    trainer.model, trainer.noise = model, Stream(2)
+    trainer.model, trainer.noise, trainer.progress = model, Stream(2), Progress()
     return trainer
 
 
