@@ -59,7 +59,7 @@ def show_status(found: "Record") -> None:
     """Prints the state of each stage, with the reasons of failures."""
     console = Console()
     table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")
-    stages = found.table.drop_duplicates(["arm", "seed", "cell", "stage"])
+    stages = found.table.drop_duplicates(["arm", "seed", "cell", "stage", "status", "reason"])
     for row in stages.to_dict("records"):
         words = (row[name] for name in ("arm", "seed", "cell", "stage", "status", "reason"))
         table.add_row(*(Text(str(word)) for word in words))
