@@ -17,7 +17,7 @@ from reports.matching import list_arms
 from reports.page import format_html
 
 ALL = "all"
-ROW = '<tr><th scope="row">'  # how a row of an HTML table begins
+ROW = '<tr data-method="'  # how a row of an HTML table begins
 
 
 def publish(name: str, runs: Path) -> None:

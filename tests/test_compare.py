@@ -319,6 +319,13 @@ def test_texts_are_compared_where_both_drew_in_the_same_way() -> None:
     assert (fewer.seeds, fewer.reason) == (0, "texts: 50 x 12, but 100 x 12 of A")
 
 
+def test_errors_over_clusters_have_as_many_values_as_there_are_clusters() -> None:
+    """Of four runs of neighbours Student's factor is 3.18, not the 1.98 of a hundred documents."""
+    sides = [side_of(name, make_texts("x", "rep_4", 0.1, clusters=4)) for name in "AB"]
+    (found,) = compare(*sides).qualities
+    assert (found.n, found.high) == (100, pytest.approx(3.182 * 0.01 * math.sqrt(2), rel=1e-3))
+
+
 def test_json_has_every_number_and_no_nan(ran: Path, copied: Names, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["compare", "MDLM", str(copied(share=0.02)), "--runs", str(ran), "--json", "--fail-on-regression", "1%"]
     assert main(asked) == FAILED
