@@ -13,8 +13,8 @@ MANY = 100  # seeds: the search for a number that is enough ends here
 
 @dataclass(frozen=True)
 class Power:
-    """What the paired differences of `arms` arms over `seeds` seeds can show, by the rule of `bench.pairs.judge` but for
-    the chance of documents, which adds to that of seeds."""
+    """What the paired differences of `arms` arms over `seeds` seeds can show, by the rule of `bench.pairs.judge`; the
+    chance of documents, which adds to that of seeds, is left out."""
 
     seeds: int
     arms: int  # that are compared with a base
