@@ -275,8 +275,11 @@ def _subtract(about: Difference, old: pd.DataFrame, new: pd.DataFrame, count: in
 
 
 def _sources(rows: pd.DataFrame, shared: bool) -> list[Source]:
-    """Seeds, and documents: those of a bound are shared by the seeds, texts are drawn by each seed anew."""
-    values, error, n = rows["value"].to_list(), float(rows["standard_error"].mean()), int(rows["n"].min())
+    """Seeds, and documents, in clusters where they may vary together: those of a bound are shared by the seeds, texts
+    are drawn by each seed anew."""
+    values, error = rows["value"].to_list(), float(rows["standard_error"].mean())
+    clusters = rows["clusters"] if "clusters" in rows else 0 * rows["n"]
+    n = int(clusters.where(clusters > 0, rows["n"]).min())
     of_seeds = [(standard_error(values), len(values))] if len(values) > 1 else []
     of_documents = [(error, n)] if error >= 0 and n > 1 and (shared or not of_seeds) else []
     return of_seeds + of_documents

@@ -58,7 +58,8 @@ def read_protocol(cells: Sequence[Values]) -> Values:
     """How the bound of an arm was estimated."""
     made = _results(cells, "bound")
     told = joined([{"protocol": result["protocol"]} for result in made]) if made else {}
-    return _flatten(made[0]["block"], "bound") | told if made else told
+    asked = {name: value for name, value in made[0]["block"].items() if name != "arms"} if made else {}
+    return _flatten(asked, "bound") | told if made else told
 
 
 def _results(cells: Sequence[Values], name: str) -> list[Any]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from bench.pairs import SAME, TIED
 UNITS = {"bits_per_char": "bits per character", "bits_per_byte": "bits per byte"}
 PAIRED = "paired: the same sequences, seed by seed, and the same noise where nothing else is said"
 UNPAIRED = "unpaired: a results file has no values of single sequences"
+WIDEST = 10_000  # signs in a line
 ONE_SEED = "one seed: the interval is over the sequences alone and shows no variance of training"
 
 
@@ -26,13 +28,13 @@ def show(found: Comparison, margin: Margin | None) -> None:
     how = PAIRED if any(each.is_paired for each in found.bounds) else UNPAIRED
     console.print(Text(f"A: {one}\nB: {other}"), soft_wrap=True)
     _section(console, f"Bound, {UNITS[found.metric]}, B minus A; below zero B is better ({how})")
-    console.print(_bounds(found, margin))
+    _print_whole(console, _bounds(found, margin))
     for note in dict.fromkeys(note for each in found.bounds for note in _notes(each)):
         console.print(Text(note, "dim"), soft_wrap=True)
     if found.qualities:
         _section(console, "Texts, B minus A (unpaired: each side drew its own)")
         if told := [each for each in found.qualities if each.verdict != TIED]:
-            console.print(_qualities(told))
+            _print_whole(console, _qualities(told))
         if rest := len(found.qualities) - len(told):
             console.print(f"{rest} of {len(found.qualities)} numbers are not told apart; --json has them all")
     for title, by_arm in (
@@ -68,6 +70,12 @@ def _plain(value: Any) -> Any:
 
 def _section(console: Console, title: str) -> None:
     console.print(Text(f"\n{title}", "bold"), soft_wrap=True)
+
+
+def _print_whole(console: Console, table: Table) -> None:
+    """Prints a table as wide as it is: none of its numbers is cut off, wherever they are printed."""
+    width = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+    Console(highlight=False, width=max(width, console.width)).print(table)
 
 
 def _bounds(found: Comparison, margin: Margin | None) -> Table:

@@ -109,7 +109,8 @@ class Document:
     def scales(self) -> dict[str, Map]:
         """The named blocks that may be laid over it."""
         blocks = self.content.get("scales")
-        return {name: block or Map() for name, block in blocks.items()} if isinstance(blocks, Map) else {}
+        named = blocks.items() if isinstance(blocks, Map) else ()
+        return {name: block or Map() for name, block in named if isinstance(name, str)}
 
     def at(self, scale: str | None) -> "Document":
         """The suite at one of its scales, or as it is written; raises SuiteError where there is no such scale."""

@@ -13,7 +13,7 @@ from bench.flops import Work, works
 from bench.plan import Cell, Plan, Stage
 from bench.power import Power, power
 from bench.promise import Match, match
-from bench.run import folder_of
+from bench.run import folder_of, merged
 from bench.speeds import Forecast, name_of, speeds
 from bench.variations import Refused
 
@@ -75,8 +75,13 @@ class Matrix:
 
     @cached_property
     def distinct(self) -> tuple[Line, ...]:
-        """Each cell once: equal science runs once."""
-        return tuple({line.cell.id: line for line in self.lines}.values())
+        """Each cell once, with all stages that its arms ask of it: equal science runs once."""
+        cells: dict[str, Cell] = {}
+        steps: dict[str, dict[str, Step]] = {}
+        for line in self.lines:
+            cells.setdefault(line.cell.id, line.cell)
+            steps.setdefault(line.cell.id, {}).update({step.id: step for step in line.steps})
+        return tuple(Line(cells[id], tuple(of_cell.values())) for id, of_cell in steps.items())
 
     @property
     def refused(self) -> tuple[Refused, ...]:
@@ -126,8 +131,8 @@ class Matrix:
     @cached_property
     def power(self) -> Power | None:
         """What the seeds can show."""
-        steps = [(line.cell, step) for line in self.lines for step in line.steps]
-        scores = {(cell.arm, cell.seed): step.score for cell, step in steps if step.score is not None}
+        bounds = [(line.cell, step) for line in self.lines for step in line.steps if step.name == "bound"]
+        scores = {(cell.arm, cell.seed): step.score for cell, step in bounds if step.score is not None}
         return power(self.plan, scores, _score(self.plan))
 
 
@@ -147,11 +152,9 @@ class Time:
 
 def matrix(plan: Plan, runs: Path) -> Matrix:
     """The cells of a plan with what is there of each under `runs`; nothing is written."""
-    found: dict[str, tuple[Step, ...]] = {}
-    for cell in plan.all:
-        if cell.id not in found:
-            found[cell.id] = tuple(_steps(plan, cell, folder_of(runs, cell)))
-    return Matrix(plan, tuple(Line(cell, found[cell.id]) for cell in plan.all), runs)
+    found = {step.id: step for cell in merged(plan.all) for step in _steps(plan, cell, folder_of(runs, cell))}
+    lines = (Line(cell, tuple(found[stage.id] for stage in cell.stages)) for cell in plan.all)
+    return Matrix(plan, tuple(lines), runs)
 
 
 def _steps(plan: Plan, cell: Cell, folder: Path) -> Iterator[Step]:

@@ -13,13 +13,14 @@ MANY = 100  # seeds: the search for a number that is enough ends here
 
 @dataclass(frozen=True)
 class Power:
-    """What the paired differences of `arms` arms over `seeds` seeds can show."""
+    """What the paired differences of `arms` arms over `seeds` seeds can show, by the rule of `bench.pairs.judge`; the
+    chance of documents, which adds to that of seeds, is left out."""
 
     seeds: int
     arms: int  # that are compared with a base
     smallest_p: float  # of the sign-flip test, after Holm's correction over the arms
     seeds_needed: int  # for p < 0.05
-    detectable_sd: float  # in standard deviations of a paired difference over seeds; nan for one seed
+    detectable_sd: float  # what gets a verdict, in standard deviations of a paired difference over seeds; nan for one
     detectable: tuple[float, float] | None  # the same in the score's unit, of the steadiest and the least steady arm
     unit: str  # of the score
 
@@ -39,7 +40,7 @@ def power(plan: Plan, scores: dict[tuple[str, int], float], unit: str) -> Power 
         return None
     seeds, arms = plan.suite.spec.seeds, len(bases)
     needed = next(n for n in range(1, MANY) if is_reachable(n, arms))
-    in_sd = detectable(1 / math.sqrt(len(seeds)), len(seeds))
+    in_sd = detectable(1 / math.sqrt(len(seeds)), len(seeds), LEVEL / arms, flipped=is_reachable(len(seeds), arms))
     spreads = [spread for arm, base in bases.items() if (spread := _spread(arm, base, seeds, scores)) is not None]
     found = (in_sd * min(spreads), in_sd * max(spreads)) if spreads and len(seeds) > 1 else None
     return Power(len(seeds), arms, min(1.0, arms * smallest_p(len(seeds))), needed, in_sd, found, unit)

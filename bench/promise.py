@@ -18,9 +18,10 @@ class BrokenPromise(RuntimeError):
 
 def promise(cell: "Cell") -> Promise:
     """What a training owes: its steps and tokens to the last one, and FLOPs, where those are the budget, within half a
-    step of what the suite says; within a whole one where the budget is less than that."""
+    step of what the suite says; within a whole one where the budget is less than that. Control texts have no training.
+    """
     due: Promise = {"steps": [cell.steps, 0], "tokens": [cell.tokens, 0]}
-    if cell.budget.flops is not None:
+    if cell.budget.flops is not None and cell.role != "control":
         one = cell.flops / cell.steps
         due["flops"] = [cell.budget.flops, one if cell.steps == 1 else 0.5 * one]
     return due

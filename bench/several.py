@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench.data.spec import LABEL
-from bench.document import Document, Fault, Map, Seq, Spot, SuiteError, load, nearest, record_name
+from bench.document import Document, Fault, Map, Seq, Spot, SuiteError, has, load, nearest, record_name
 
 Parts = list[tuple[str, Document]]  # the label of each data set, and the suite with it alone
 
@@ -49,8 +49,8 @@ def _faults(document: Document, blocks: Seq, labels: list[str]) -> list[Fault]:
     """Labels that cannot be a part of a file's name, or that stand twice."""
     faults: list[Fault] = []
     for index, block in enumerate(blocks):
-        given, place = block.get("label", "") if isinstance(block, Map) else "", ("data", index, "label")
-        if given != "" and not (isinstance(given, str) and re.fullmatch(LABEL, given)):
+        given, place = block.get("label") if isinstance(block, Map) else None, ("data", index, "label")
+        if has(block, "label") and not (isinstance(given, str) and re.fullmatch(LABEL, given)):
             why = "records and folders are named by it: letters and digits, and behind the first one also _ . + -"
             faults.append((place, f"label {given!r} will not do: {why}"))
         first = labels.index(labels[index])

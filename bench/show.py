@@ -59,7 +59,7 @@ def show_status(found: "Record") -> None:
     """Prints the state of each stage, with the reasons of failures."""
     console = Console()
     table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")
-    stages = found.table.drop_duplicates(["arm", "seed", "cell", "stage"])
+    stages = found.table.drop_duplicates(["arm", "seed", "cell", "stage", "status", "reason"])
     for row in stages.to_dict("records"):
         words = (row[name] for name in ("arm", "seed", "cell", "stage", "status", "reason"))
         table.add_row(*(Text(str(word)) for word in words))
@@ -150,10 +150,13 @@ def _time(found: Matrix) -> list[str]:
         way = "to know it, run one cell of such a network with a small budget, or a small scale that has it"
         return [f"{left}; how long that takes is unknown: no {missing} on such a network was measured on {device}", way]
     forecast, count = time.forecast, sum(speed.measured for speed in time.forecast.speeds)
-    spread = f" ({_long(forecast.least)} to {_long(forecast.most)})" if forecast.most > 1.05 * forecast.least else ""
+    ends = [_long(forecast.least), _long(forecast.most)]
+    spread = f" ({' to '.join(ends)})" if forecast.most > 1.05 * forecast.least and ends[0] != ends[1] else ""
     stages = f"{count} stage{'s' * (count != 1)}"
     lines = [f"{left}, about {_long(forecast.seconds)}{spread} by the speed of {stages} measured on {device}"]
     lines += ["in part by other methods on the same network"] * any(not speed.method for speed in forecast.speeds)
+    starts = len({cell.id for cell, _ in found.to_run})
+    lines.append(f"without the start of {starts} process{'es' * (starts > 1)}, some seconds each")
     without = f"without {' and '.join(found.uncounted)}, whose cost is not known beforehand"
     return lines + [without] * bool(found.uncounted)
 

@@ -1,5 +1,6 @@
 """Suite files: strict YAML 1.2 whose every fault is reported at once, with file:line:column."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.bound import unfit
 from bench.built import built, described, undrawn
 from bench.data import DataError, DataSpec, Facts, facts, foresee
+from bench.data.spec import LABEL
 from bench.document import Document, Fault, Map, Place, Seq, Spot, SuiteError, load, nearest, plain
 from bench.expand import expand
 from bench.faults import unknown_keys, validate
@@ -106,19 +108,22 @@ def _check(written: Document, meant: set[Place]) -> tuple[SuiteSpec | None, Fact
 
 
 def _strange(document: Document, meant: set[Place]) -> list[tuple[Spot, str]]:
-    """Unknown keys, also those of scales that are not asked for, and scales that are no mappings."""
+    """Unknown keys, also those of scales that are not asked for, scales that are no mappings, and their ill names."""
     scales = document.content.get("scales")
     blocks = scales if isinstance(scales, Map) else {}
     faults: list[Fault] = (
         [] if scales is None or isinstance(scales, Map) else [(("scales",), "scales: give named blocks")]
     )
     for name, block in blocks.items():
+        if not (isinstance(name, str) and re.fullmatch(LABEL, name)):
+            why = "records are named by it: letters and digits, and behind the first one also _ . + -"
+            faults.append((("scales", name), f"scale {name!r} will not do: {why}"))
         if not isinstance(block, Map | None):
             faults.append((("scales", name), f"scales.{name}: give a mapping of what differs at this scale"))
         for key in {"extends", "scales"} & set(block if isinstance(block, Map) else ()):
             faults.append((("scales", name, key), f"{key} stands at the top of a suite, not in a scale"))
     told = document.tell([*faults, *unknown_keys(document.content, SuiteFile, (), meant)])
-    for scaled in (document.at(name) for name, block in blocks.items() if isinstance(block, Map)):
+    for scaled in (document.at(name) for name in document.scales if isinstance(blocks[name], Map)):
         told += scaled.tell(unknown_keys(scaled.content, SuiteFile, (), meant))
     return told
 

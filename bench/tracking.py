@@ -54,10 +54,16 @@ def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
     record = next((run for run in runs_held if RECORD.items() <= run.data.tags.items()), None)
     upload(client, record or _record(client, experiment), files_of_suite(runs, suite))
     planned = {(cell["arm"], cell["id"]): cell for cell in plan["cells"]}
-    for (arm, id), rows in table.groupby(["arm", "cell"], sort=False):
+    for (arm, id), rows in _gather(table).groupby(["arm", "cell"], sort=False):
         run = held.get((str(id), str(arm))) or _create(client, experiment, rows)
         _update(client, folders, run, rows)
         upload(client, run, files_of_cell(runs, planned[str(arm), str(id)]))
+
+
+def _gather(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with all kinds of control texts under the one cell that they are, told apart by their way."""
+    is_control = table["role"] == "control"
+    return table.assign(way=table["way"].mask(is_control, table["arm"]), arm=table["arm"].mask(is_control, "controls"))
 
 
 def _experiment(client: Any, runs: Path, suite: str) -> str:

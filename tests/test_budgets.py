@@ -100,6 +100,19 @@ def test_parts_of_a_batch_that_make_a_step_dearer_do_not_decide_how_long_it_is(t
     assert plan(read(path)).cells[0].id == plan(read(in_flops(tmp_path, arms=arms))).cells[0].id
 
 
+def test_what_judges_texts_is_planned_under_a_budget_in_flops_too(tmp_path):
+    """Control texts are a cell without a training; the scorer gets what an arm gets."""
+    path = in_flops(tmp_path)
+    judged = path.read_text().replace("test: 16}", "test: 16, reserve: 0.25}")
+    path.write_text(judged.replace("calls: 4}", "calls: 4}\n  quality: {copied: 8, scorer: {kind: trained, seed: 9}}"))
+    made = plan(read(path))
+    submit(tmp_path, made)
+    due = {cell.arm: record.read_json(folder_of(tmp_path, cell) / "job.json")["promise"] for cell in made.all}
+    assert due["controls"] == {"steps": [0, 0], "tokens": [0, 0]}
+    assert due["scorer"] == due["AR"]
+    assert due["AR"]["flops"][0] == float(FLOPS)
+
+
 def test_a_plan_says_how_far_arms_are_matched(tmp_path, capsys):
     path = in_flops(tmp_path, arms=EVERY + "  - {label: Own, method: ar, budget: {steps: 1}}\n")
     assert main(["plan", str(path), "--runs", str(tmp_path), "--json"]) == DONE

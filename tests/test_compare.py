@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,9 @@ def test_other_protocols_are_not_subtracted(ran: Path, copied: Names, capsys: py
     assert found.protocols["MD4"] == {"bound.draws": ("2", "4")}
     assert main(["compare", "tiny", str(runs), "--runs", str(ran)]) == BAD_USE
     assert "draws 4, but 2 of base A: MD4" in " ".join(capsys.readouterr().out.split())
+    for path in runs.glob("cells/*/bound-*/result.json"):
+        change(path, lambda result: result["block"].update(draws=2, arms=["MD4", "MDLM"]))
+    assert subtract(ran, "tiny", runs).protocols == {"MD4": {}, "MDLM": {}}  # whom a block is for changes no number
     file = subtract(ran, "tiny", f"{ran.parent}/tidy.csv")
     table = file_of(ran.parent / "tidy.csv", protocol="exactly k masked; another text")
     other = compare(find_side(ran, "tiny"), table)
@@ -317,6 +321,22 @@ def test_texts_are_compared_where_both_drew_in_the_same_way() -> None:
     assert half == pytest.approx(1.984 * 0.01 * math.sqrt(2), rel=1e-3)  # Student's of 100 texts, of either side
     fewer = compare(one, side_of("B", make_texts("x", "rep_4", 0.2, texts="50 x 12"))).qualities[0]
     assert (fewer.seeds, fewer.reason) == (0, "texts: 50 x 12, but 100 x 12 of A")
+
+
+def test_no_number_is_cut_off_on_a_narrow_terminal(
+    ran: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    main(["compare", "MDLM", "MD4", "--runs", str(ran), "--fail-on-regression", "50%"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MD4 against MDLM  ")][:1]
+    assert re.search(r" [+-]\d\.\d+ +\[-?\d\.\d+, -?\d\.\d+\] +\d+ × 3 ", line)
+
+
+def test_errors_over_clusters_have_as_many_values_as_there_are_clusters() -> None:
+    """Of four runs of neighbours Student's factor is 3.18, not the 1.98 of a hundred documents."""
+    sides = [side_of(name, make_texts("x", "rep_4", 0.1, clusters=4)) for name in "AB"]
+    (found,) = compare(*sides).qualities
+    assert (found.n, found.high) == (100, pytest.approx(3.182 * 0.01 * math.sqrt(2), rel=1e-3))
 
 
 def test_json_has_every_number_and_no_nan(ran: Path, copied: Names, capsys: pytest.CaptureFixture[str]) -> None:

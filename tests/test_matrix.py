@@ -4,10 +4,12 @@ import json
 
 from bench import cell as record
 from bench.cli import DONE, main
+from bench.matrix import matrix
 from bench.plan import plan
 from bench.run import folder_of
 from bench.suite import read
 from tests.ablations import ablate, write
+from tests.conftest import TINY
 
 
 def test_the_plan_as_json_says_what_is_there(tmp_path, capsys):
@@ -40,3 +42,21 @@ def test_the_plan_as_json_says_what_is_there(tmp_path, capsys):
     table = capsys.readouterr().out
     assert "failed: it burst" in table
     assert "bound stale" in " ".join(table.split())
+
+
+def test_stages_that_only_a_second_arm_asks_of_a_cell_are_counted(tmp_path, capsys):
+    """Two labels of one training whose bounds are estimated differently."""
+    path, runs = tmp_path / "twice.yaml", tmp_path / "runs"
+    two = "  - {label: MDLM, method: mdlm}\n  - {label: Twin, method: mdlm}\n"
+    blocks = "bound: [{draws: 2, replicates: 2, arms: [AR, MDLM]}, {draws: 4, replicates: 2, arms: [Twin]}]"
+    text = TINY.replace("  - {label: MDLM, method: mdlm}\n", two)
+    path.write_text(text.replace("bound: {draws: 2, replicates: 2}", blocks))
+    made = plan(read(path))
+    for cell in made.cells[:2]:
+        for stage in cell.stages:
+            record.succeed(folder_of(runs, cell) / stage.folder, {})
+    found = matrix(made, runs)
+    assert [(cell.arm, step.name) for cell, step in found.to_run] == [("MDLM", "bound")]
+    assert found.left == found.lines[2].left > found.lines[1].left == 0
+    assert main(["plan", str(path), "--runs", str(runs)]) == DONE
+    assert "nothing is left to run" not in capsys.readouterr().out

@@ -6,6 +6,7 @@ import os
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from mlflow import MlflowClient
 
 import bench
 from bench import mirror, tidy
@@ -20,12 +21,13 @@ def run(*words) -> int:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A suite whose MDLM fails, run whole: a record with numbers and with a failure."""
+    """A suite whose MDLM fails, run whole: a record with numbers, control texts and a failure."""
     folder = tmp_path_factory.mktemp("mirror")
     arms = (
         "  - {label: AR, method: ar}\n  - {label: MDLM, method: mdlm, training: {learning_rate: 1.0e+30, clip: null}}\n"
     )
     text = TINY[: TINY.index("  - {label: AR")] + arms + TINY[TINY.index("seeds:") :]
+    text = text.replace("calls: 4}\n", "calls: 4}\n  quality: {copied: 8}\n")
     (folder / "tiny.yaml").write_text(text)
     assert run("run", folder / "tiny.yaml", "--runs", folder / "runs") == FAILED
     return folder
@@ -46,6 +48,15 @@ def test_a_report_from_the_store_has_the_bytes_of_one_from_the_folders(done, tmp
     assert files(tmp_path / "reports" / "tiny") == from_folders
     assert {"tidy.parquet", "tidy.csv", "index.html", "table.tex"} <= set(from_folders)
     assert b"non-finite loss" in from_folders["index.html"]
+
+
+def test_control_texts_are_one_run_whose_metrics_name_their_kind(done):
+    client = MlflowClient(uri_of(done))
+    held = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    by_arm = {run.data.tags["bench.arm"]: run for run in held if "bench.arm" in run.data.tags}
+    assert len(held) - 1 == len(by_arm) == len({"AR", "MDLM", "controls"} & set(by_arm))
+    metrics = by_arm["controls"].data.metrics
+    assert {"quality/data/unigram_entropy", "quality/shuffled text/unigram_entropy"} <= set(metrics)
 
 
 def test_what_changes_of_a_record_reaches_the_store(done):

@@ -2,11 +2,13 @@
 
 import json
 import math
+from statistics import stdev
 
 import pytest
 
 from bench import cell as record
 from bench.cli import DONE, main
+from bench.pairs import judge
 from bench.plan import plan
 from bench.power import power, words
 from bench.run import folder_of
@@ -41,6 +43,35 @@ def test_the_smallest_difference_that_is_found_shrinks_with_the_seeds(tmp_path):
     assert three.detectable_sd == pytest.approx(3.26, abs=0.01)
     assert eleven.detectable_sd == pytest.approx(0.94, abs=0.01)
     assert "in 80% of experiments if it is at least 3.3 standard deviations" in words(three)[1]
+
+
+@pytest.mark.parametrize(("seeds", "arms"), [(3, 1), (3, 4), (6, 1), (6, 2), (8, 2)])
+def test_a_plan_promises_what_the_table_of_differences_will_tell(seeds, arms, tmp_path):
+    """The same level after Holm's correction, and the sign-flip test where it is within reach."""
+    common = {"method": "mdlm", "base": "MDLM", "metric": "bits_per_char", "reason": "", "unlike": "", "is_same": False}
+    errors = {"n": 16, "clusters": 0, "clustered_error": 0.0, "clustered_noise": 0.0}
+    values = [0.1 * (-1) ** seed + 0.01 * seed for seed in range(seeds)]
+    rows = judge([{**common, **errors, "arm": str(arm), "value": value} for arm in range(arms) for value in values])
+    found = of(tmp_path, seeds, arms)
+    assert [row["detectable"] for row in rows] == pytest.approx([found.detectable_sd * stdev(values)] * arms)
+
+
+def test_the_scores_are_those_of_the_bound_that_counts(tmp_path, capsys):
+    """Other estimates of it, also of an arm with the same weights, say nothing of the seeds."""
+    path = write(tmp_path, ablate("  grid: {options.steps: [10]}"))
+    several = "bound: [{draws: 2, replicates: 2}, {draws: 4, replicates: 2}]"
+    text = path.read_text().replace("bound: {draws: 2, replicates: 2}", several)
+    path.write_text(text.replace("seeds: [0]", "seeds: [0, 1, 2]"))
+    runs = tmp_path / "runs"
+    for cell in plan(read(path)).cells:
+        for stage in cell.stages:
+            value = {"bound": 1.0 + (cell.arm != "MDLM") * cell.seed, "estimate": 5.0}.get(stage.name)
+            if value is not None:
+                result = {"measures": {"bits_per_char": {"value": value}}}
+                record.succeed(folder_of(runs, cell) / stage.folder, result)
+    assert main(["plan", str(path), "--runs", str(runs), "--json"]) == DONE
+    found = json.loads(capsys.readouterr().out)["power"]
+    assert found["detectable"] == pytest.approx([found["detectable_sd"]] * 2)  # differences 0, 1 and 2
 
 
 def test_one_seed_has_no_error_over_seeds(tmp_path):

@@ -327,6 +327,16 @@ def test_the_spread_of_the_paper_counts(tmp_path: Path, bits: float, verdict: st
     assert own_cells(view, "D3PM absorb, 256 steps")[-1] == "—"
 
 
+def test_one_seed_on_a_running_text_has_as_many_values_as_runs_of_neighbours(tmp_path: Path) -> None:
+    """Of two runs Student's factor is 12.7, so that 1.377 is within error of 1.37."""
+    runs = write_run(tmp_path, 1.377)
+    (path,) = (runs / "cells").glob("*/bound-*/result.json")
+    result = record.read_json(path)
+    result["measures"]["bits_per_char"]["clusters"] = 2
+    record.write_json(path, result)
+    assert own_cells(view_of("text8", runs), "MD4")[-1] == "reproduced within error, one seed"
+
+
 def test_of_several_arms_the_one_with_most_seeds_stands_there(tmp_path: Path) -> None:
     write_run(tmp_path, 1.5, name="first")
     write_run(tmp_path, 1.37, 1.372, name="more")

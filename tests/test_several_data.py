@@ -97,6 +97,7 @@ BAD = {  # the second block, or what stands at the end of the suite; the place a
         r'4:5: two data sets are called "markov"; the first is in line 3',
     ),
     "no name of a file": (TWO.replace("order-2", "a/b"), r"4:22: label 'a/b' will not do: .* letters and digits"),
+    "nothing": (TWO.replace("order-2", '""'), r"4:22: label '' will not do"),
     "no word": (TWO.replace("order-2", "[a]"), r"4:22: label \['a'\] will not do"),
     "no block": ("4", r"4:5: data is 4: Input should be a valid dictionary"),
     "unknown source": ("{source: markow}", r"4:5: data\.source is 'markow'; did you mean \"markov\""),

@@ -95,7 +95,9 @@ def test_the_time_that_is_left_is_unknown_until_it_is_measured(done, tmp_path, c
     due = cells[1].left / 1e6 + cells[3].left / 4e6  # both were measured by themselves
     assert after["seconds_left"] == pytest.approx(due, abs=1)
     assert main(["plan", str(path), "--runs", str(runs)]) == DONE
-    assert "by the speed of 6 stages measured on cpu, 1 thread, float32" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "by the speed of 6 stages measured on cpu, 1 thread, float32" in told
+    assert "without the start of 2 processes, some seconds each" in told
 
 
 def test_the_file_of_speeds_says_what_the_folders_say(done):

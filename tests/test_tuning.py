@@ -15,10 +15,10 @@ from bench.suite import read
 from bench.tuning.space import at, points, spelt
 from bench.tuning.spec import Range
 from bench.tuning.study import Study
-from bench.tuning.trials import Trial, metric_of, plan_trials, tuned_under
+from bench.tuning.trials import Trial, metric_of, plan_trials, tuned_under, why_not
 from bench.tuning.tune import study_file
 from bench.tuning.winners import Tried, Tuned
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
 from tests.tuning import Fake, score, studies, tune, write_suite
 
 SEARCH = {"a": Range(low=1e-4, high=1e-2, log=True), "b": ["x", "y", "z"], "c": Range(low=2.0, high=5.0, whole=True)}
@@ -64,6 +64,19 @@ def test_a_trial_is_a_cell_under_what_tuning_is_given(tmp_path):
     assert cell.stages[1].block["split"] == "valid"
     assert cell.stages[1].block["draws"] == suite.spec.evaluation.bound[0].draws
     assert metric_of(suite) == "bits_per_char"
+
+
+def test_a_batch_whose_parts_are_dearer_is_a_failed_trial(tmp_path):
+    """Plaid trains an end in each part, so that two parts of 2 sequences take one more than 4 at once."""
+    path = tmp_path / "plaid.yaml"
+    arms = TINY[TINY.index("  - {label: AR") : TINY.index("seeds:")]
+    text = TINY.replace(arms, "  - {label: Plaid, method: plaid}\n").replace("steps: 6", "flops: 1.0e+8")
+    search = "tune: {trials: 2, seeds: [9], search: {training.batch_size: [8, 4]}}\n"
+    path.write_text(text.replace("device: cpu", "device: cpu, accumulate: 2") + search)
+    suite = read(path)
+    told = [why_not(suite, Trial(suite.spec.arms[0], 0, {"training.batch_size": size})) for size in (8, 4)]
+    assert told[0] is None
+    assert "makes a step of 4 sequences dearer" in told[1]
 
 
 def test_every_arm_has_as_many_trials_and_tokens(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from bench.flops import costs
 from bench.plan import Cell, Plan, plan
 from bench.run import folder_of
 from bench.spec import ArmSpec, BoundSpec, Evaluation, SuiteSpec
-from bench.suite import Suite
+from bench.suite import Suite, SuiteError
 from bench.tuning.laying import laid
 from bench.tuning.space import checked
 from bench.tuning.spec import Tune
@@ -52,7 +52,7 @@ def why_not(suite: Suite, trial: Trial) -> str | None:
     """Why a trial cannot be planned, in words; None where it can."""
     try:
         plan_trials(suite, [trial])
-    except (OptionError, ValidationError) as error:
+    except (OptionError, ValidationError, SuiteError) as error:
         return " ".join(str(error).split())
     return None
 
