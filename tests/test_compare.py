@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,22 @@ def test_texts_are_compared_where_both_drew_in_the_same_way() -> None:
     assert half == pytest.approx(1.984 * 0.01 * math.sqrt(2), rel=1e-3)  # Student's of 100 texts, of either side
     fewer = compare(one, side_of("B", make_texts("x", "rep_4", 0.2, texts="50 x 12"))).qualities[0]
     assert (fewer.seeds, fewer.reason) == (0, "texts: 50 x 12, but 100 x 12 of A")
+
+
+def test_unpaired_intervals_of_a_running_text_are_of_as_many_runs_as_there_are(ran: Path) -> None:
+    """120 sequences in 10 runs: Student's with 9 degrees of freedom, on either side."""
+    file = file_of(ran.parent / "tidy.csv", clusters=10, n=120, standard_error=0.01)
+    one = replace(file, table=file.table[file.table["seed"] == 0])
+    (found, *_) = compare(one, one).bounds
+    assert (found.high - found.low) / 2 == pytest.approx(2.262 * 0.01 * math.sqrt(2), rel=1e-3)
+    assert found.n == 120
+
+
+def test_an_arm_that_was_tuned_is_told_apart_from_one_that_was_not(ran: Path, copied: Names) -> None:
+    runs = copied()
+    change(runs / "suites" / "tiny.json", lambda plan: plan.update(tuning={"arms": {"MDLM": {"trials": 6}}}))
+    found = subtract(ran, "tiny", runs)
+    assert found.settings == {"MD4": {}, "MDLM": {"tuning": ("none", "best of 6 trials")}}
 
 
 def test_json_has_every_number_and_no_nan(ran: Path, copied: Names, capsys: pytest.CaptureFixture[str]) -> None:
