@@ -3,15 +3,19 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from bench import cell as record
 from bench.cli import DONE, main
+from bench.pairs import WORSE, judge
 from bench.plan import plan
 from bench.power import power, words
 from bench.run import folder_of
+from bench.stats import POWER
 from bench.suite import read
 from tests.ablations import ablate, write
+from tests.test_stats_power import pairs_of, slack
 
 
 def of(folder, seeds: int, arms: int, scores=None):
@@ -41,6 +45,16 @@ def test_the_smallest_difference_that_is_found_shrinks_with_the_seeds(tmp_path):
     assert three.detectable_sd == pytest.approx(3.26, abs=0.01)
     assert eleven.detectable_sd == pytest.approx(0.94, abs=0.01)
     assert "in 80% of experiments if it is at least 3.3 standard deviations" in words(three)[1]
+
+
+@pytest.mark.parametrize(("seeds", "arms"), [(3, 1), (3, 4), (6, 1), (8, 4), (8, 6)])
+def test_what_a_plan_promises_is_what_the_table_of_differences_finds(seeds, arms, tmp_path):
+    """After correction, and with the sign-flip test where it can speak: the verdicts of made-up seeds are counted."""
+    found, rng = of(tmp_path, seeds, arms), np.random.default_rng(5)
+    planted = np.array([found.detectable_sd] + [0.0] * (arms - 1))[:, None, None]
+    noise = rng.standard_normal((200, arms, seeds, 1)) + np.zeros(4)
+    share = np.mean([judge(pairs_of(planted + each))[0]["verdict"] == WORSE for each in noise])
+    assert share == pytest.approx(POWER, abs=slack(POWER, 200))
 
 
 def test_one_seed_has_no_error_over_seeds(tmp_path):
