@@ -22,7 +22,7 @@ from reports.claims import Claim
 from reports.sheets import Counterpart
 from reports.tables import Column, Estimate, measure, write_compact, write_error
 
-NORMAL = 1.96  # standard errors of an interval over documents
+NORMAL = 1.96  # spreads of a paper in an interval
 SIZES = ("layers", "width", "heads")
 REPRODUCED, DIFFERS, NOT_RUN, NO_COUNTERPART = "reproduced within error", "differs by", "not run", "—"
 
@@ -153,11 +153,10 @@ def judge(claim: Claim, own: Estimate) -> str:
 def reach(claim: Claim, own: Estimate) -> float:
     """Half the width within which a paper's number counts as reproduced, in the unit of the number.
 
-    Student's t over the seeds (normal over the documents of a single one) joined in quadrature with 1.96 spreads of the
-    paper; then half of the last digit that the paper printed, which is sure and not chance.
+    Student's t over the seeds (of a single one over its documents, or runs of them) joined in quadrature with 1.96
+    spreads of the paper; then half of the last digit that the paper printed, which is sure and not chance.
     """
-    error = own.error if own.error > 0 else 0.0
-    ours = half_width(error, own.seeds, LEVEL) if own.seeds > 1 else NORMAL * error
+    ours = half_width(own.error, own.seeds if own.seeds > 1 else own.clusters, LEVEL) if own.error > 0 else 0.0
     spread = NORMAL * float(claim.spread) if claim.spread else 0.0
     return join([ours, spread]) + 0.5 * 10.0 ** exponent(claim.value)
 
