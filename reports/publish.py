@@ -17,7 +17,7 @@ from reports.matching import list_arms
 from reports.page import format_html
 
 ALL = "all"
-ROW = '<tr><th scope="row">'  # how a row of an HTML table begins
+ROW = '<tr data-method="'  # how a row of an HTML table begins
 
 
 def publish(name: str, runs: Path) -> None:
@@ -92,6 +92,7 @@ def write_latex(view: View) -> str:
 def write_html(view: View) -> str:
     """A page of its own with the table, groups under headings."""
     head, *rows = str(format_html(view.table)).split(ROW)
+    assert len(rows) == len(view.table.rows), f"{len(rows)} of {len(view.table.rows)} rows begin with {ROW}"
     line = Markup('<tr class="heading"><th scope="colgroup" colspan="{}">{}</th></tr>')
     span = len(view.table.columns) + 1
     headings = {row: str(line.format(span, title)) for row, title in view.headings.items()}
