@@ -171,7 +171,7 @@ def run(chosen: argparse.Namespace) -> int:
 def tune(chosen: argparse.Namespace) -> int:
     """`bench tune SUITE`"""
     from bench.plan import Cell
-    from bench.suite import SuiteError, read_all, with_data
+    from bench.suite import SuiteError, read_all, with_all_data
     from bench.tuning.lock import lock_file
     from bench.tuning.show import show
     from bench.tuning.tune import Tuner
@@ -182,15 +182,17 @@ def tune(chosen: argparse.Namespace) -> int:
         raise SuiteError(f"{chosen.suite}: suite {suites[0].name} says nothing of tuning; give it a block `tune`")
     if not _settled(suites[0], chosen.suite):
         return BAD_USE
+    fetched, lost = with_all_data(suites)
+    print(*lost.values(), sep="\n", end="\n" if lost else "", file=sys.stderr)
     untracked: list[str] = []
-    is_whole = True
-    for suite in suites:
+    is_whole = not lost
+    for suite in fetched:
 
         def finished(cell: Cell, name: str = f"{suite.name}-trials") -> None:
             if not untracked:
                 untracked.extend(_track(runs, name, cell.id))
 
-        lock = Tuner(runs, with_data(suite), chosen.retry_failed, finished).tune()
+        lock = Tuner(runs, suite, chosen.retry_failed, finished).tune()
         write(lock_file(suite), lock)
         show(lock, lock_file(suite))
         is_whole &= all(arm.winner is not None for arm in lock.arms.values())

@@ -235,7 +235,7 @@ def _unpaired(one: Side, other: Side, matched: Matched, metric: str) -> list[Dif
 
 def _of_texts(one: Side, other: Side, matched: Matched) -> list[Difference]:
     """Every metric of texts that both have, drawn in the same way."""
-    found = []
+    kept: list[tuple[Difference, list[pd.DataFrame]]] = []
     for label, (a, b) in matched.items():
         if one.of_arm(a) and one.of_arm(a) == other.of_arm(b):
             continue  # the same texts
@@ -243,7 +243,8 @@ def _of_texts(one: Side, other: Side, matched: Matched) -> list[Difference]:
         kinds = [list(zip(table["way"], table["metric"], strict=True)) for table in tables]
         for way, metric in dict.fromkeys(kind for kind in kinds[0] if kind in kinds[1]):
             rows = [table[(table["way"] == way) & (table["metric"] == metric)] for table in tables]
-            found.append(_subtract(Difference(label, metric, way), *rows))
+            kept.append((Difference(label, metric, way), rows))
+    found = [_subtract(about, old, new, len(kept)) for about, (old, new) in kept]
     return _correct(found, (LOWER, HIGHER))
 
 
@@ -275,14 +276,17 @@ def _subtract(about: Difference, old: pd.DataFrame, new: pd.DataFrame, count: in
 
 
 def _sources(rows: pd.DataFrame, shared: bool) -> list[Source]:
-    """Seeds, and documents, in clusters where they may vary together: those of a bound are shared by the seeds, texts
-    are drawn by each seed anew."""
-    values, error = rows["value"].to_list(), float(rows["standard_error"].mean())
-    clusters = rows["clusters"] if "clusters" in rows else 0 * rows["n"]
-    n = int(clusters.where(clusters > 0, rows["n"]).min())
+    """Seeds, and documents: those of a bound are shared by the seeds, texts are drawn by each seed anew."""
+    values, error, n = rows["value"].to_list(), float(rows["standard_error"].mean()), _independent(rows)
     of_seeds = [(standard_error(values), len(values))] if len(values) > 1 else []
     of_documents = [(error, n)] if error >= 0 and n > 1 and (shared or not of_seeds) else []
     return of_seeds + of_documents
+
+
+def _independent(rows: pd.DataFrame) -> int:
+    """Of how many independent values the errors of rows are: runs of neighbours where these may vary together."""
+    of_runs = rows["clusters"] if "clusters" in rows else pd.Series(0, rows.index)
+    return int(of_runs.where(of_runs > 0, rows["n"]).min())
 
 
 def _why_not(old: pd.DataFrame, new: pd.DataFrame) -> str:

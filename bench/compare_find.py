@@ -135,8 +135,14 @@ def _side(runs: Path, name: str, plan: Any, cells: Sequence[Any], is_whole: bool
     whole = pd.concat([results.read(runs, plan["suite"], only=id).table for id in dict.fromkeys(c["id"] for c in arms)])
     chosen = pd.Series(list(zip(whole["arm"], whole["seed"], strict=True)), whole.index)
     table = whole[chosen.isin([(cell["arm"], cell["seed"]) for cell in arms])].reset_index(drop=True)
-    moved = [cell | {"id": str((runs / "cells" / cell["id"]).resolve())} for cell in arms]
+    tuned = (plan.get("tuning") or {}).get("arms", {})
+    moved = [cell | {"id": str((runs / "cells" / cell["id"]).resolve()), "tuned": _say(tuned, cell)} for cell in arms]
     return Side(name, tuple(moved), table, plan["facts"], is_whole)
+
+
+def _say(tuned: dict[str, Any], cell: dict[str, Any]) -> str:
+    """How the arm of a cell was tuned: the best of so many trials, or not at all."""
+    return f"best of {tuned[cell['arm']]['trials']} trials" if cell["arm"] in tuned else "none"
 
 
 def _in_file(path: Path, name: str, rest: str) -> Side:

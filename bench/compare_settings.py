@@ -30,12 +30,13 @@ def find_changes(old: Values, new: Values) -> Changes:
 
 
 def read_settings(cells: Sequence[Values]) -> Values:
-    """All that the training of an arm is: its method, options, network, training, budget, seeds and data."""
+    """All that the training of an arm is: its method, options, network, training, budget, tuning, seeds and data."""
     job = record.read_json(Path(cells[0]["id"]) / "job.json")
     science = job["science"]
     told = {name: science[name] for name in ("method", "options", "plugin") if name in science}
     told["network"] = asdict(Shape(**job["network"])) if job["network"] else {}
     told |= {"training": job["training"], "budget": {"steps": job["steps"], "tokens": cells[0]["tokens"]}}
+    told["tuning"] = cells[0]["tuned"]
     told["data"] = job["data"] | {"fingerprint": job["fingerprint"], "part": job["part"]}
     return _flatten(told) | {"seeds": ", ".join(str(cell["seed"]) for cell in cells)}
 

@@ -204,9 +204,10 @@ def beside_headline(runs: Path, cell: Any, stage: Any) -> Estimate | None:
         return None
     documents = min(len(one.nats), len(other.nats))
     own, its = one.nats[:documents], other.nats[:documents]
+    clusters = clusters_of(cell["science"]["data"]["source"], documents)
     if own.shape == its.shape:
-        return mean_nats({"difference": own - its}, one.length)
-    found = mean_nats({"difference": (own.mean(1) - its.mean(1))[:, None]}, one.length)
+        return mean_nats({"difference": own - its}, one.length, clusters)
+    found = mean_nats({"difference": (own.mean(1) - its.mean(1))[:, None]}, one.length, clusters)
     noise = [mean_nats({"nats": nats}, one.length).monte_carlo_error for nats in (own, its)]
     return replace(found, monte_carlo_error=math.hypot(*noise))
 

@@ -40,10 +40,16 @@ def power(plan: Plan, scores: dict[tuple[str, int], float], unit: str) -> Power 
         return None
     seeds, arms = plan.suite.spec.seeds, len(bases)
     needed = next(n for n in range(1, MANY) if is_reachable(n, arms))
-    in_sd = detectable(1 / math.sqrt(len(seeds)), len(seeds), LEVEL / arms, flipped=is_reachable(len(seeds), arms))
+    in_sd = _least(len(seeds), arms)
     spreads = [spread for arm, base in bases.items() if (spread := _spread(arm, base, seeds, scores)) is not None]
     found = (in_sd * min(spreads), in_sd * max(spreads)) if spreads and len(seeds) > 1 else None
     return Power(len(seeds), arms, min(1.0, arms * smallest_p(len(seeds))), needed, in_sd, found, unit)
+
+
+def _least(seeds: int, arms: int) -> float:
+    """The difference that gets a verdict in a share `POWER` of experiments, in standard deviations over seeds, as
+    `bench.pairs.judge` gives verdicts: after correction, and with the sign-flip test where that can speak."""
+    return detectable(1 / math.sqrt(seeds), seeds, LEVEL / arms, flipped=seeds > 1 and is_reachable(seeds, arms))
 
 
 def _spread(arm: str, base: str, seeds: Sequence[int], scores: dict[tuple[str, int], float]) -> float | None:

@@ -54,6 +54,8 @@ def standard_error(values: Sequence[float]) -> float:
 
 def half_width(error: float, n: int, level: float = LEVEL) -> float:
     """Half of Student's interval of a mean with a standard error estimated from n values; nan for one value."""
+    if n > 1 and error == 0:
+        return 0.0  # also at levels so small that there is no finite quantile
     return -float(special.stdtrit(n - 1, level / 2)) * error if n > 1 else math.nan
 
 

@@ -92,6 +92,7 @@ def write_latex(view: View) -> str:
 def write_html(view: View) -> str:
     """A page of its own with the table, groups under headings."""
     head, *rows = str(format_html(view.table)).split(ROW)
+    assert len(rows) == len(view.table.rows), f"{len(rows)} of {len(view.table.rows)} rows begin with {ROW}"
     line = Markup('<tr class="heading"><th scope="colgroup" colspan="{}">{}</th></tr>')
     span = len(view.table.columns) + 1
     headings = {row: str(line.format(span, title)) for row, title in view.headings.items()}

@@ -40,6 +40,8 @@ NOTES = {
     " main table; the spread is one standard deviation over the trials that did not fail",
     "seconds": "Seconds and FLOPs of tuning hold training and scoring of the trials; those of training all seeds."
     " A trial that failed counts with its whole budget, and its seconds are not recorded",
+    "best": "The expected best of k trials takes them in any order, and one that failed as the worst of the others",
+    "tpe": "; under tpe each goes by the scores before it, so that k trials alone would be expected to do worse",
     "untuned": "{arm} was not tuned: {reason}",
 }
 
@@ -142,15 +144,21 @@ def write_arm(rows: pd.DataFrame, tuned: Any | None) -> tuple[Cell, ...]:
     )
 
 
+def say_budget(name: str, value: float) -> str:
+    """What each trial was given: 4,000 steps, 1e+15 FLOPs."""
+    return f"{value:.4g} FLOPs" if name == "flops" else f"{value:,} {name}"
+
+
 def explain(record: Record) -> list[tuple[str, str]]:
     """The footnotes: how it was tuned, and what the columns hold."""
     found = record.tuning
     said = {
         "trials": " or ".join(map(str, dict.fromkeys(each["trials"] for each in found["arms"].values()))),
-        "budget": ", ".join(f"{value:,} {name}" for name, value in found["budget"].items()),
+        "budget": ", ".join(say_budget(name, value) for name, value in found["budget"].items()),
         "seeds": ", ".join(map(str, found["seeds"])),
     }
-    notes = [NOTES["how"].format(**{**found, **said}), NOTES["winner"], NOTES["seconds"]]
+    best = NOTES["best"] + NOTES["tpe"] * (found["sampler"] == "tpe")
+    notes = [NOTES["how"].format(**{**found, **said}), NOTES["winner"], best, NOTES["seconds"]]
     notes += [NOTES["untuned"].format(arm=arm, reason=reason) for arm, reason in found["untuned"].items()]
     return [("", note + ".") for note in notes]
 

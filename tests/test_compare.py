@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -332,11 +333,20 @@ def test_no_number_is_cut_off_on_a_narrow_terminal(
     assert re.search(r" [+-]\d\.\d+ +\[-?\d\.\d+, -?\d\.\d+\] +\d+ × 3 ", line)
 
 
-def test_errors_over_clusters_have_as_many_values_as_there_are_clusters() -> None:
-    """Of four runs of neighbours Student's factor is 3.18, not the 1.98 of a hundred documents."""
-    sides = [side_of(name, make_texts("x", "rep_4", 0.1, clusters=4)) for name in "AB"]
-    (found,) = compare(*sides).qualities
-    assert (found.n, found.high) == (100, pytest.approx(3.182 * 0.01 * math.sqrt(2), rel=1e-3))
+def test_unpaired_intervals_of_a_running_text_are_of_as_many_runs_as_there_are(ran: Path) -> None:
+    """120 sequences in 10 runs: Student's with 9 degrees of freedom, on either side."""
+    file = file_of(ran.parent / "tidy.csv", clusters=10, n=120, standard_error=0.01)
+    one = replace(file, table=file.table[file.table["seed"] == 0])
+    (found, *_) = compare(one, one).bounds
+    assert (found.high - found.low) / 2 == pytest.approx(2.262 * 0.01 * math.sqrt(2), rel=1e-3)
+    assert found.n == 120
+
+
+def test_an_arm_that_was_tuned_is_told_apart_from_one_that_was_not(ran: Path, copied: Names) -> None:
+    runs = copied()
+    change(runs / "suites" / "tiny.json", lambda plan: plan.update(tuning={"arms": {"MDLM": {"trials": 6}}}))
+    found = subtract(ran, "tiny", runs)
+    assert found.settings == {"MD4": {}, "MDLM": {"tuning": ("none", "best of 6 trials")}}
 
 
 def test_json_has_every_number_and_no_nan(ran: Path, copied: Names, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import bench
 from bench import cell as record
 from bench.bound import PARTS, Keyed, bound, calls, independent
 from bench.cli import DONE, main
+from bench.clusters import find_runs
 from bench.flops import costs
 from bench.measures import estimator_sd, mean_nats
 from bench.model import Model
@@ -253,13 +254,21 @@ def test_further_estimates_are_rows_of_their_own(runs):
     assert set(deviations["unit"]) == {"nats/token"}
 
 
-def test_a_difference_from_the_headline_is_paired_by_documents_and_by_replicates_where_there_are_as_many(runs):
+def test_a_difference_from_the_headline_is_paired_by_documents_and_by_replicates_where_there_are_as_many(
+    runs, monkeypatch
+):
     (told,) = [record.read_json(path) for path in (runs / "suites").glob("*.json")]
     cell = next(cell for cell in told["cells"] if cell["arm"] == "MDLM")
     _, headline, alike, more = cell["stages"]
     one, other, third = (read_nats(runs, cell, stage) for stage in (headline, alike, more))
     found = beside_headline(runs, cell, alike)
     assert found == mean_nats({"": other - one}, 12)
+    with monkeypatch.context() as running:  # as if its sequences were cut from a text
+        running.setattr("bench.pairs.clusters_of", lambda source, n: find_runs(n))
+        for stage, nats in ((alike, other), (more, third.mean(1)[:, None])):
+            told = beside_headline(runs, cell, stage)
+            expected = mean_nats({"": nats - (one if stage is alike else one.mean(1)[:, None])}, 12, find_runs(16))
+            assert (told.standard_error, told.clusters) == (pytest.approx(expected.standard_error), 4)
     found = beside_headline(runs, cell, more)
     assert found is not None
     assert found.value == pytest.approx(float(third.mean() - one.mean()) / 12)
@@ -292,7 +301,9 @@ def test_the_table_of_estimators_compares_at_equal_calls(runs):
     first, other = (rows["estimator_sd", way] for way in ("exactly k masked, 4 draws x 2", "stratified t, 4 draws x 2"))
     assert ratios[1].estimate is not None
     assert ratios[1].estimate.value == pytest.approx(other**2 * 5 / (first**2 * 4))
-    assert {"<=", "±"} <= {sign for sign, _ in table.footnotes}
+    signs = {sign for sign, _ in table.footnotes}
+    assert "±" in signs
+    assert signs & {"†", "<="}  # by the certificates that are stored
 
 
 def test_the_main_table_and_the_curves_know_the_headline_alone(runs):

@@ -2,18 +2,20 @@
 
 import json
 import math
-from statistics import stdev
 
+import numpy as np
 import pytest
 
 from bench import cell as record
 from bench.cli import DONE, main
-from bench.pairs import judge
+from bench.pairs import WORSE, judge
 from bench.plan import plan
 from bench.power import power, words
 from bench.run import folder_of
+from bench.stats import POWER
 from bench.suite import read
 from tests.ablations import ablate, write
+from tests.test_stats_power import pairs_of, slack
 
 
 def of(folder, seeds: int, arms: int, scores=None):
@@ -45,17 +47,6 @@ def test_the_smallest_difference_that_is_found_shrinks_with_the_seeds(tmp_path):
     assert "in 80% of experiments if it is at least 3.3 standard deviations" in words(three)[1]
 
 
-@pytest.mark.parametrize(("seeds", "arms"), [(3, 1), (3, 4), (6, 1), (6, 2), (8, 2)])
-def test_a_plan_promises_what_the_table_of_differences_will_tell(seeds, arms, tmp_path):
-    """The same level after Holm's correction, and the sign-flip test where it is within reach."""
-    common = {"method": "mdlm", "base": "MDLM", "metric": "bits_per_char", "reason": "", "unlike": "", "is_same": False}
-    errors = {"n": 16, "clusters": 0, "clustered_error": 0.0, "clustered_noise": 0.0}
-    values = [0.1 * (-1) ** seed + 0.01 * seed for seed in range(seeds)]
-    rows = judge([{**common, **errors, "arm": str(arm), "value": value} for arm in range(arms) for value in values])
-    found = of(tmp_path, seeds, arms)
-    assert [row["detectable"] for row in rows] == pytest.approx([found.detectable_sd * stdev(values)] * arms)
-
-
 def test_the_scores_are_those_of_the_bound_that_counts(tmp_path, capsys):
     """Other estimates of it, also of an arm with the same weights, say nothing of the seeds."""
     path = write(tmp_path, ablate("  grid: {options.steps: [10]}"))
@@ -72,6 +63,16 @@ def test_the_scores_are_those_of_the_bound_that_counts(tmp_path, capsys):
     assert main(["plan", str(path), "--runs", str(runs), "--json"]) == DONE
     found = json.loads(capsys.readouterr().out)["power"]
     assert found["detectable"] == pytest.approx([found["detectable_sd"]] * 2)  # differences 0, 1 and 2
+
+
+@pytest.mark.parametrize(("seeds", "arms"), [(3, 1), (3, 4), (6, 1), (8, 4), (8, 6)])
+def test_what_a_plan_promises_is_what_the_table_of_differences_finds(seeds, arms, tmp_path):
+    """After correction, and with the sign-flip test where it can speak: the verdicts of made-up seeds are counted."""
+    found, rng = of(tmp_path, seeds, arms), np.random.default_rng(5)
+    planted = np.array([found.detectable_sd] + [0.0] * (arms - 1))[:, None, None]
+    noise = rng.standard_normal((200, arms, seeds, 1)) + np.zeros(4)
+    share = np.mean([judge(pairs_of(planted + each))[0]["verdict"] == WORSE for each in noise])
+    assert share == pytest.approx(POWER, abs=slack(POWER, 200))
 
 
 def test_one_seed_has_no_error_over_seeds(tmp_path):

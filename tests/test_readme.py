@@ -14,7 +14,8 @@ from bench.policies import POLICIES
 from bench.quality import CONTROLS, JUDGED, QualitySpec
 from bench.scorers import SCORERS
 from methods import METHODS, SCHEDULES, parameters
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
+from tests.tuning import Fake
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -38,9 +39,9 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     shutil.copytree(ROOT / "suites", tmp_path / "suites")
     monkeypatch.chdir(tmp_path)
     shown = commands("bench ")
-    verbs = ["methods", "certify", "plan", "run", "status", "report", "sample", "compare", "sync", "ui"]
+    verbs = ["methods", "certify", "plan", "run", "status", "report", "sample", "compare", "sync", "tune", "ui"]
     assert [line.split()[1] for line in shown] == verbs
-    for line in shown[:-1]:
+    for line in shown[:-2]:
         assert main(shlex.split(line)[1:]) == DONE, line
     (code,) = (block for kind, block in BLOCKS if kind == "python")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -48,6 +49,19 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     out = capsys.readouterr().out
     assert "<= " in out
     assert "= " in out
+    monkeypatch.setattr("bench.tuning.tune.run", Fake())  # takes minutes; one that is run: tests/test_tuning_reports.py
+    assert main(shlex.split(shown[-2])[1:]) == DONE
+    assert "winners: suites/tuning-quick.lock" in capsys.readouterr().out
+
+
+def test_the_tuning_that_the_readme_shows_is_one(tmp_path, monkeypatch):
+    """On a tiny suite, with trials that are not run."""
+    (block,) = (block for kind, block in BLOCKS if kind == "yaml" and block.startswith("tune:"))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY + block)
+    monkeypatch.setattr("bench.tuning.tune.run", Fake())
+    for verb in ("tune", "plan"):
+        assert main([verb, str(path), "--runs", str(tmp_path / "runs")]) == DONE, verb
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_command():

@@ -195,7 +195,7 @@ def test_the_p_of_an_interval_is_where_it_reaches_zero() -> None:
     assert interval_p(0.4, sources[:1]) == pytest.approx(2 * stats.t.sf(4.0, 2))
     assert interval_p(-0.4, sources) == p
     assert interval_p(0.0, sources) == 1.0
-    assert interval_p(0.4, [(0.0, 3)]) == 0.0
+    assert [interval_p(0.4, [(0.0, n)]) for n in (2, 3, 6, 30)] == [0.0] * 4
     assert math.isnan(interval_p(0.4, [(0.1, 1)]))
 
 

@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from bench import cell as record
+from bench.cli import BAD_USE, main
 from bench.plan import plan
 from bench.suite import read
 from bench.tuning.space import at, points, spelt
@@ -232,6 +233,15 @@ def test_the_dashboard_opens_the_studies(tmp_path, monkeypatch):
 def test_one_driver_at_a_time(tmp_path, monkeypatch):
     with record.at_work(tmp_path / "runs" / "tuning"), pytest.raises(record.Busy):
         tune(read(write_suite(tmp_path)), tmp_path / "runs", Fake(), monkeypatch)
+
+
+def test_a_file_that_is_no_study_is_told_with_the_way_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bench.tuning.tune.run", Fake())
+    path, runs = write_suite(tmp_path), tmp_path / "runs"
+    (runs / "tuning").mkdir(parents=True)
+    study_file(runs, read(path)).write_bytes(b"garbage" * 100)
+    assert main(["tune", str(path), "--runs", str(runs)]) == BAD_USE
+    assert "tiny.db cannot be opened (file is not a database); where it is broken, remove it" in capsys.readouterr().err
 
 
 def test_what_was_trained_once_counts_once():

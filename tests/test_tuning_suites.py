@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import BAD_USE, DONE, FAILED, main
+from bench.data import DataError
 from bench.plan import plan
 from bench.run import submit
 from bench.schema import schema
@@ -70,6 +71,10 @@ BAD = {
         r"20:5: training.batch_size: trials of equal steps and other batches",
     ),
     "untuned beside tuned": (("  search:\n" + BOTH, ""), r'7:5: arm "AR" is not tuned and stands beside arms that are'),
+    "nothing is tuned": (
+        ("ar}\n  - {label: MDLM, method: mdlm}", "ar, untuned: x}\n  - {label: MDLM, method: mdlm, untuned: y}"),
+        r"14:1: every arm is untuned, so that nothing is tuned.*\n.*21:5: arm .MDLM. is untuned and has a search",
+    ),
     "untuned and searched": (
         ("method: mdlm}", "method: mdlm, untuned: as published}"),
         r'21:5: arm "MDLM" is untuned and has a search',
@@ -127,7 +132,7 @@ def test_arms_of_an_ablation_are_tuned_each_by_itself(tmp_path):
 
 
 def lock_of(suite, **scores: float | None) -> Lock:
-    """A lock of a suite whose arms were each tried once."""
+    """A lock of a suite whose arms were tried at the same point each time."""
     values = {
         "AR": {"training.learning_rate": 0.002},
         "MDLM": {"options.schedule": "cosine", "training.learning_rate": 0.003},
@@ -136,7 +141,7 @@ def lock_of(suite, **scores: float | None) -> Lock:
     for arm in suite.spec.arms:
         score = scores.get(arm.label, 1.5)
         tried = Tried(values=values[arm.label], score=score, reason="" if score else "loss is nan")
-        arms[arm.label] = Tuned.of(tuned_under(suite, arm), [tried])
+        arms[arm.label] = Tuned.of(tuned_under(suite, arm), [tried] * suite.tune.trials)
     said = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4}}
     return Lock(suite=suite.name, arms=arms, **said)
 
@@ -196,7 +201,7 @@ def test_an_arm_that_came_later_or_never_finished_is_refused(tmp_path):
     path = write_suite(tmp_path)
     suite = read(path)
     write(lock_file(suite), lock_of(suite, AR=None))
-    assert 'arm "AR" has no winner, for all of its 1 trials failed' in told(path)
+    assert 'arm "AR" has no winner, for all of its 3 trials failed' in told(path)
     later = write_suite(tmp_path, ("  - {label: MDLM, ", "  - {label: MD4, method: md4}\n  - {label: MDLM, "))
     assert 'arm "MD4" was not tuned with the others' in told(later)
 
@@ -220,6 +225,7 @@ def test_a_lock_is_read_as_it_was_written_and_not_as_it_was_changed(tmp_path):
     for old, new, message in (
         ("winner: {training.learning_rate: 0.002}", "winner: {training.learning_rate: 0.1}", "changed by hand"),
         ("    score: 1.5\n", "    score: 1.4\n", "changed by hand"),
+        ("    tokens: 0\n", "    tokens: 7\n", "its tokens is not that of its trials"),
         ("seeds: [100]", "seeds: [100", "not valid YAML"),
         ("sampler: sobol\n", "", "sampler: Field required"),
     ):
@@ -227,6 +233,60 @@ def test_a_lock_is_read_as_it_was_written_and_not_as_it_was_changed(tmp_path):
         file.write_text(text.replace(old, new, 1))
         with pytest.raises(SuiteError, match=rf"tiny.lock: .*{message}.*; make it again with bench tune"):
             read_lock(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("training.learning_rate: 0.002", "training.learning_rate: fast"),
+        ("training.learning_rate: 0.002", "training.learning_rate: 0.1"),
+        ("training.learning_rate: 0.002", "training.rate: 0.002"),
+        ("options.schedule: cosine", "options.schedule: cosin"),
+        ("options.schedule: cosine, ", ""),
+    ],
+)
+def test_a_winner_that_is_not_of_the_search_is_refused_though_its_trial_was_changed_too(old, new, tmp_path):
+    path = write_suite(tmp_path)
+    suite = read(path)
+    write(lock_file(suite), lock_of(suite))
+    read_tuned(path)
+    lock_file(suite).write_text(lock_file(suite).read_text().replace(old, new))
+    assert re.search(r'tiny.lock: arm "(AR|MDLM)" has a trial that is not of its search, .*changed by hand', told(path))
+
+
+def test_a_lock_with_fewer_trials_or_that_is_no_text_is_refused(tmp_path):
+    path = write_suite(tmp_path)
+    suite = read(path)
+    whole = lock_of(suite)
+    fewer = {label: Tuned.of(arm.digest, arm.tried[:1]) for label, arm in whole.arms.items()}
+    write(lock_file(suite), whole.model_copy(update={"arms": fewer}))
+    assert 'arm "AR" has 1 trials, and the suite asks for 3, so that it was changed by hand' in told(path)
+    lock_file(suite).write_bytes(b"\xff\xfe")
+    assert "tiny.lock: not UTF-8" in told(path)
+    lock_file(suite).write_text("")
+    assert "tiny.lock: the file: Input should be a valid dictionary" in told(path)
+
+
+def test_data_that_cannot_be_had_do_not_stop_the_tuning_of_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bench.tuning.tune.run", Fake())
+    monkeypatch.setattr("bench.suite.with_data", lose("tiny-two"))
+    one = "{source: markov, length: 12, alphabet: 3, train: 64, valid: 16, test: 16}"
+    both = f"\n  - {{label: one, {one[1:]}\n  - {{label: two, {one[1:].replace('alphabet: 3', 'alphabet: 4')}"
+    path = write_suite(tmp_path, (f" {one}", both))
+    assert main(["tune", str(path), "--runs", str(tmp_path / "runs")]) == FAILED
+    assert "tiny-two is NOT run, its data cannot be had: no network" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.glob("*.lock")] == ["tiny-one.lock"]
+
+
+def lose(name):
+    """`with_data`, but for one suite whose data cannot be had."""
+
+    def found(suite):
+        if suite.name == name:
+            raise DataError("source", "no network")
+        return with_data(suite)
+
+    return found
 
 
 def test_bench_tune_writes_the_lock_that_bench_plan_reads(tmp_path, monkeypatch, capsys):

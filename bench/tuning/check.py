@@ -73,6 +73,8 @@ def _of_science(tune: Tune, content: Map) -> Iterator[Fault]:
 def _of_labels(tune: Tune, arms: list[Map]) -> Iterator[Fault]:
     """Searches of arms that do not exist, or that are not tuned."""
     labels = [str(arm.get("label")) for arm in arms]
+    if arms and all(arm.get("untuned") is not None for arm in arms):
+        yield ("tune",), "every arm is untuned, so that nothing is tuned; take tune out, or untuned out of an arm"
     for label in tune.arms:
         if label not in labels:
             yield ("tune", "arms", label), nearest(f'there is no arm "{label}"', label, labels)

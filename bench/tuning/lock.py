@@ -7,8 +7,9 @@ from pathlib import Path
 from bench.spec import ArmSpec
 from bench.suite import Suite, SuiteError, read_all
 from bench.tuning.laying import laid
+from bench.tuning.space import holds
 from bench.tuning.trials import tuned_arms, tuned_under
-from bench.tuning.winners import Lock, Tuned, read
+from bench.tuning.winners import Lock, Tuned, read, say
 
 
 def lock_file(suite: Suite) -> Path:
@@ -46,6 +47,18 @@ def _why_not(suite: Suite, arm: ArmSpec, tuned: Tuned | None, again: str) -> str
         return f"{why}: its trials, its search, its data or its science changed; run again: {again}"
     if tuned.winner is None:
         return f'arm "{arm.label}" has no winner, for all of its {tuned.trials} trials failed; change its search'
+    return _why_not_tried(suite, arm, tuned, again)
+
+
+def _why_not_tried(suite: Suite, arm: ArmSpec, tuned: Tuned, again: str) -> str | None:
+    """Why its trials cannot be those that the suite asks for; the suite is as it was when they were made."""
+    assert suite.tune is not None
+    search, by_hand = suite.tune.of(arm.label), f"so that it was changed by hand; run again: {again}"
+    if tuned.trials != suite.tune.trials:
+        return f'arm "{arm.label}" has {tuned.trials} trials, and the suite asks for {suite.tune.trials}, {by_hand}'
+    for each in tuned.tried:
+        if each.values.keys() != search.keys() or not all(holds(search[key], each.values[key]) for key in search):
+            return f'arm "{arm.label}" has a trial that is not of its search, {say(each.values)}, {by_hand}'
     return None
 
 

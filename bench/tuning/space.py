@@ -48,6 +48,14 @@ def checked(space: Range | list[Any]) -> list[Any]:
     return [int(space.low), between, int(space.high)] if space.whole else [space.low, between, space.high]
 
 
+def holds(space: Range | list[Any], value: Any) -> bool:
+    """Whether a value is one of the space."""
+    if isinstance(space, list):
+        return spelt([value])[0] in spelt(space)
+    is_number = isinstance(value, int if space.whole else float | int) and not isinstance(value, bool)
+    return is_number and space.low <= value <= space.high
+
+
 def spelt(values: Sequence[Any]) -> list[str]:
     """Values as words, which is all that a study keeps of a list; equal values have equal words."""
     return [value if isinstance(value, str) else json.dumps(value, sort_keys=True) for value in values]

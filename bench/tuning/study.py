@@ -12,7 +12,9 @@ from typing import Any
 import optuna
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from bench.cell import BrokenRecord
 from bench.tuning.space import points, seed_of, spelt
 from bench.tuning.spec import Range, Tune
 from bench.tuning.winners import Tried
@@ -24,14 +26,21 @@ TOLD = "bench"  # the attribute of a trial that holds all that is known of it
 
 
 class Study:
-    """The study of an arm, under a name of its own for each thing that its trials depend on."""
+    """The study of an arm, under a name of its own for each thing that its trials depend on.
+
+    Raises BrokenRecord where its file is none of a study.
+    """
 
     def __init__(self, file: Path, arm: str, digest: str, tune: Tune):
         file.parent.mkdir(parents=True, exist_ok=True)
         self.storage, self.name = f"sqlite:///{file.resolve()}", f"{arm} ({digest})"
         self.tune, self.search = tune, tune.of(arm)
         self.arm, self.first = arm, f"{tune.seeds[0]}/{arm}"  # what the points are fixed by
-        self.study = self._open()
+        try:
+            self.study = self._open()
+        except SQLAlchemyError as error:
+            way = "where it is broken, remove it: trials that are done are not run again"
+            raise BrokenRecord(f"{file} cannot be opened ({getattr(error, 'orig', error)}); {way}") from None
 
     def _open(self) -> optuna.Study:
         study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)

@@ -46,31 +46,31 @@ class Tuned(Block):
 
     @classmethod
     def of(cls, digest: str, tried: list[Tried]) -> Self:
-        """The arm whose trials are these, the first of equal scores as the winner."""
-        scored = [each for each in tried if each.score is not None]
-        best = min(scored, key=lambda each: each.score or 0.0, default=None)
-        distinct = {tuple(each.cells): each for each in tried}.values()
-        return cls(
-            digest=digest,
-            winner=best.values if best else None,
-            score=best.score if best else None,
-            standard_error=best.standard_error if best else None,
-            trials=len(tried),
-            failed=len(tried) - len(scored),
-            tokens=sum(each.tokens for each in distinct),
-            flops=math.fsum(each.flops for each in distinct),
-            seconds=math.fsum(each.seconds for each in distinct),
-            tried=tried,
-        )
+        """The arm whose trials are these."""
+        return cls(digest=digest, tried=tried, **summed(tried))
 
     @model_validator(mode="after")
-    def is_the_best(self) -> Self:
-        scores = [each.score for each in self.tried if each.score is not None]
-        if len(self.tried) != self.trials or self.score != min(scores, default=None):
-            raise ValueError("its winner is not the best of its trials, so that it was changed by hand")
-        if self.winner is not None and all(each.values != self.winner for each in self.tried):
-            raise ValueError("no trial has the values of its winner, so that it was changed by hand")
+    def is_that_of_its_trials(self) -> Self:
+        if wrong := [name for name, value in summed(self.tried).items() if getattr(self, name) != value]:
+            raise ValueError(f"its {', '.join(wrong)} is not that of its trials, so that it was changed by hand")
         return self
+
+
+def summed(tried: Sequence[Tried]) -> dict[str, Any]:
+    """What the trials of an arm come to, the first of equal scores as the winner."""
+    scored = [each for each in tried if each.score is not None]
+    best = min(scored, key=lambda each: each.score or 0.0, default=None)
+    distinct = {tuple(each.cells): each for each in tried}.values()
+    return {
+        "winner": best.values if best else None,
+        "score": best.score if best else None,
+        "standard_error": best.standard_error if best else None,
+        "trials": len(tried),
+        "failed": len(tried) - len(scored),
+        "tokens": sum(each.tokens for each in distinct),
+        "flops": math.fsum(each.flops for each in distinct),
+        "seconds": math.fsum(each.seconds for each in distinct),
+    }
 
 
 class Lock(Block):
@@ -126,9 +126,11 @@ def read(path: Path) -> Lock | None:
         raise SuiteError(
             f"{path}: not valid YAML: {' '.join(str(error).split())}; make it again with bench tune"
         ) from None
+    except UnicodeDecodeError as error:
+        raise SuiteError(f"{path}: not UTF-8: {error}; make it again with bench tune") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
+        where = ".".join(str(step) for step in first["loc"]) or "the file"
         told = first["msg"].removeprefix("Value error, ")
         raise SuiteError(f"{path}: {where}: {told}; make it again with bench tune") from None
 
