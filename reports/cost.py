@@ -56,11 +56,11 @@ def trace_cost(record: Record) -> pd.DataFrame:
 
 def draw_panel(axes: Axes, numbers: pd.DataFrame, panel: Panel, places: dict[str, int]) -> None:
     """A marker for each number at the height of its arm, with one standard error over the seeds."""
-    for number in numbers.itertuples():
-        style = look(str(number.method))
-        value, error = number.value / panel.unit, number.standard_error / panel.unit
+    for number in numbers.to_dict("records"):
+        style = look(number["method"])
+        value, error = number["value"] / panel.unit, number["standard_error"] / panel.unit
         settings: dict[str, Any] = {"color": style.colour, "markersize": 6, "markeredgewidth": 0, "elinewidth": 1.2}
-        axes.errorbar(value, places[str(number.arm)], xerr=error, fmt=style.marker, **settings)
+        axes.errorbar(value, places[number["arm"]], xerr=error, fmt=style.marker, **settings)
     reach = (numbers["value"] + numbers["standard_error"].fillna(0.0)).max() / panel.unit
     axes.set_xlim(0, 1.08 * reach)
     axes.set_title(panel.title, loc="left", fontsize=10)

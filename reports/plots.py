@@ -81,7 +81,8 @@ def trace_curves(record: Record) -> pd.DataFrame:
         scores = set(rows["kind"][rows["metric"] == find_score(record)[0]])
         kind = "exact" if scores == {"exact"} else "bound" if scores else ""
         each = price_token(rows)
-        for tokens, group in valid.groupby("tokens"):
+        for _, group in valid.groupby("tokens"):
+            tokens = int(group["tokens"].iloc[0])
             if found := pool(group):
                 bits, error = found.value / math.log(2), found.error / math.log(2)
                 facts = {"arm": label, "method": rows["method"].iloc[0], "kind": kind, "tokens": tokens}

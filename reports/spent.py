@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.results import PROFILE, Record
+from bench.results import Record
 from reports.plots import FAINT, draw_lines, save
 from reports.tables import pool
 
@@ -21,13 +21,13 @@ def trace_spent(record: Record) -> pd.DataFrame:
     """A row for each arm and bin: nats per token per unit of what they lie along, the mean over the seeds with one
     standard error, and the nats that the bin holds, which add up to the integral of the bound."""
     found = []
-    for (arm, along, low, high), rows in record.profiles.groupby(list(PROFILE[:1] + PROFILE[3:6]), sort=False):
-        blank = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
-        number = pool(rows.assign(**blank))
-        assert number is not None, f"the profile of {arm} holds no number"
-        place = {"arm": arm, "method": rows["method"].iloc[0], "along": along, "low": low, "high": high}
-        place |= {"middle": (low + high) / 2, "value": number.value, "standard_error": number.error}
-        found.append(place | {"seeds": number.seeds, "nats_per_token": number.value * (high - low)})
+    blank: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
+    for _, rows in record.profiles.groupby(["arm", "along", "low", "high"], sort=False):
+        place = rows[["arm", "method", "along", "low", "high"]].iloc[0].to_dict()
+        number, width = pool(rows.assign(**blank)), place["high"] - place["low"]
+        assert number, f"the profile of {place['arm']} holds no number"
+        place |= {"middle": place["low"] + width / 2, "value": number.value, "standard_error": number.error}
+        found.append(place | {"seeds": number.seeds, "nats_per_token": number.value * width})
     return pd.DataFrame(found, columns=COLUMNS)
 
 
