@@ -273,7 +273,7 @@ def _of_bins(cell: Any, result: Any) -> list[dict[str, Any]]:
     common |= {name: found[name] for name in ("along", "n", "clusters")}
     bins = zip(found["edges"], found["edges"][1:], found["value"], found["standard_error"], strict=False)
     return [
-        {**common, "low": low, "high": high, "value": value, "standard_error": error}
+        {**common, "low": low, "high": high, "value": value, "standard_error": float("nan") if error is None else error}
         for low, high, value, error in bins
     ]
 

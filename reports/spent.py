@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.results import Record
+from reports.cells import split_arms
 from reports.plots import FAINT, draw_lines, save
 from reports.tables import pool
 
@@ -22,7 +23,8 @@ def trace_spent(record: Record) -> pd.DataFrame:
     standard error, and the nats that the bin holds, which add up to the integral of the bound."""
     found = []
     blank: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
-    for _, rows in record.profiles.groupby(["arm", "along", "low", "high"], sort=False):
+    of_arms = record.profiles[record.profiles["arm"].isin(list(split_arms(record)))]
+    for _, rows in of_arms.groupby(["arm", "along", "low", "high"], sort=False):
         place = rows[["arm", "method", "along", "low", "high"]].iloc[0].to_dict()
         number, width = pool(rows.assign(**blank)), place["high"] - place["low"]
         assert number, f"the profile of {place['arm']} holds no number"

@@ -179,7 +179,7 @@ def test_a_panel_stands_for_each_thing_that_bounds_lie_along(tmp_path: Path) -> 
         for arm, (method, along) in arms.items()
         for low, high, value in bins
     ]
-    record = replace(make_record(make_arm("A", 3.0)), profiles=pd.DataFrame(rows, columns=PROFILE))
+    record = replace(make_record(*(make_arm(arm, 3.0) for arm in arms)), profiles=pd.DataFrame(rows, columns=PROFILE))
     svg = plot_spent(record, tmp_path)[0].read_text()
     assert "share of positions that are masked" in svg
     assert "time t, from text to noise" in svg
