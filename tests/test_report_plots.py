@@ -13,7 +13,7 @@ import torch
 
 import reports
 from bench.bound import Estimator, measure
-from bench.cli import main
+from bench.cli import DONE, INCOMPLETE, main
 from bench.profile import Seen, Watched, profile
 from bench.results import PROFILE, Record, read
 from methods import build
@@ -86,7 +86,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished runs of two methods."""
     folder = tmp_path_factory.mktemp("plots")
     (folder / "plots.yaml").write_text(TINY)
-    assert main(["run", str(folder / "plots.yaml"), "--runs", str(folder / "runs")]) == 0
+    assert main(["run", str(folder / "plots.yaml"), "--runs", str(folder / "runs")]) == DONE
     return folder / "runs"
 
 
@@ -194,3 +194,22 @@ def test_old_results_have_no_profile(runs: Path, tmp_path: Path) -> None:
     place.write_text(kept)
     assert record.profiles.empty
     assert plot_spent(record, tmp_path) == []
+
+
+def test_an_incomplete_report_is_stamped_and_accepted_only_where_that_is_asked_for(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite, page = runs.parent / "plots.yaml", runs / "reports" / "plots" / "index.html"
+    asked = ["report", str(suite), "--runs", str(runs)]
+    (place,) = (path for path in runs.glob("cells/*/bound-*/result.json") if json.loads(path.read_text())["profile"])
+    kept = place.rename(place.with_name("kept.json"))
+    try:
+        assert main(asked) == INCOMPLETE
+        assert "--allow-incomplete" in capsys.readouterr().err
+        assert main([*asked, "--allow-incomplete"]) == DONE
+    finally:
+        kept.rename(place)
+    assert "--allow-incomplete" not in capsys.readouterr().err
+    told = page.read_text()
+    assert '<p class="stamp" role="status">Incomplete: 1 of 2 cells are done, 1 missing.</p>' in told
+    assert "missing: no result yet (bound, seed 0)" in told
