@@ -166,6 +166,8 @@ def _add_suites(kinds: Any) -> None:
     reporting = add("report", commands.report, "write the table, the plots and the page from what is recorded", "?")
     help = "read the record from an MLflow store, such as http://host:5000, instead of the folder of results"
     reporting.add_argument("--from-mlflow", metavar="URI", help=help)
+    help = "exit with 0 also where cells failed or have no result yet, as the stamp on the page then says"
+    reporting.add_argument("--allow-incomplete", action="store_true", help=help)
     help = "instead of a suite: the numbers of papers beside those measured here; without NAME the names, or all"
     reporting.add_argument("--published", nargs="?", const="", metavar="NAME", help=help)
     add("sync", commands.sync, "write what is recorded of a suite into MLflow's store again, where it lacks it")

@@ -38,6 +38,7 @@ UNITS = {
     "seconds": "s",
     "seconds_per_sequence": "s",
     "tokens_per_second": "tokens/s",
+    "peak_memory_bytes": "bytes",
     "gen_ppl": "per token of the scorer",
     "gen_ppl_mean": "per token of the scorer",
     "unigram_entropy": "nats",
@@ -48,6 +49,7 @@ SCALARS = {
     "train": (
         "seconds",
         "tokens_per_second",
+        "peak_memory_bytes",
         "epochs",
         "steps",
         "flops",
@@ -88,10 +90,23 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "policy": "",  # the same without the number of calls and the temperature
     "temperature": float("nan"),
     "texts": "",  # how many and of how many tokens they were asked for: "100 x 128"
+    "seconds": float("nan"),  # of training when the value was measured, where that was along a curve
 }
 
 LISTED = 256  # the largest vocabulary whose tokens have rows of their own in the tidy table
 LEARNED = ("arm", "method", "seed", "metric", "token", "value")  # the columns of what was learned for each token
+PROFILE = (  # the columns of the density of the integral, in nats per token, between two edges of t or of the share k/L
+    "arm",
+    "method",
+    "seed",
+    "along",  # "t" or "masked"
+    "low",
+    "high",
+    "value",
+    "standard_error",
+    "n",
+    "clusters",
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,7 @@ class Record:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm -> those of its method that the suite gives
     asked: str = ""  # the words that name the suite on the command line
     tuning: dict[str, Any] = field(default_factory=dict)  # see bench.tuning.winners.Lock.told; empty where none was
+    profiles: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROFILE))  # where bounds spend nats
 
 
 class NoRecord(ValueError):
@@ -135,6 +151,7 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     rows: list[dict[str, Any]] = []
     samples: dict[str, list[str]] = {}
     learned: list[dict[str, Any]] = []
+    profiles: list[dict[str, Any]] = []
     environments: list[dict[str, str]] = []
     trajectories: list[dict[str, Any]] = []
     compared: dict[str, list[str]] = {}
@@ -153,15 +170,16 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
                 _keep(trajectories, _trajectory(cell, result))
             if result and stage["name"] == "train":
                 learned += _of_tokens(cell, result)
+            if result and stage["name"] == "bound":
+                profiles += _of_bins(cell, result)
     table = pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
     state = "complete" if table["status"].isin(["done", "stale"]).all() else "incomplete"
     found = pd.DataFrame(learned, columns=LEARNED)
     samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
     said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
     options = {cell["arm"]: cell.get("options", {}) for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
-    whole = Record(
-        *said, trajectories, found, options=options, asked=plan.get("asked", ""), tuning=plan.get("tuning") or {}
-    )
+    asked, tuning, spent = plan.get("asked", ""), plan.get("tuning") or {}, pd.DataFrame(profiles, columns=PROFILE)
+    whole = Record(*said, trajectories, found, options=options, asked=asked, tuning=tuning, profiles=spent)
     return whole if only else replace(whole, pairs=pair(runs, plan), certificates=collect(runs, plan))
 
 
@@ -246,6 +264,20 @@ def _of_tokens(cell: Any, result: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _of_bins(cell: Any, result: Any) -> list[dict[str, Any]]:
+    """The density of the integral of a bound, a row a bin; none where it was not recorded."""
+    found = result.get("profile")
+    if not found:
+        return []
+    common = {name: cell[name] for name in ("arm", "method", "seed")}
+    common |= {name: found[name] for name in ("along", "n", "clusters")}
+    bins = zip(found["edges"], found["edges"][1:], found["value"], found["standard_error"], strict=False)
+    return [
+        {**common, "low": low, "high": high, "value": value, "standard_error": float("nan") if error is None else error}
+        for low, high, value, error in bins
+    ]
+
+
 def _learned(result: Any) -> list[dict[str, Any]]:
     """What the method has learned; of a large vocabulary the least, the mean and the largest number."""
     rows: list[dict[str, Any]] = []
@@ -289,9 +321,15 @@ def _measured(result: Any, kind: str) -> list[dict[str, Any]]:
 
 
 def _curve(result: Any) -> list[dict[str, Any]]:
-    """Training and validation along the tokens seen."""
+    """Training and validation along the tokens seen, and the seconds that these took."""
     return [
-        {"metric": "nats_per_token", "split": split, "tokens": point["tokens"], **_errors(point)}
+        {
+            "metric": "nats_per_token",
+            "split": split,
+            "tokens": point["tokens"],
+            "seconds": point.get("seconds", float("nan")),
+            **_errors(point),
+        }
         for split, points in result.get("curve", {}).items()
         for point in points
     ]

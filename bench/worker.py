@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import resource
 import signal
 import sys
 import time
@@ -29,6 +30,7 @@ from bench.measures import mean_nats, measures
 from bench.model import Model
 from bench.network import Shape
 from bench.price import Price
+from bench.profile import Seen, Watched, profile
 from bench.progress import Bar
 from bench.promise import keep
 from bench.quality.appraise import Appraiser, as_json
@@ -158,6 +160,7 @@ class Worker:
             "epochs": progress.tokens / data.facts.tokens["train"],
             "seconds": progress.seconds,
             "tokens_per_second": progress.tokens / progress.seconds,
+            "peak_memory_bytes": peak_memory(self.device),
             **model.parameter_counts(),
             "curve": asdict(trainer.curve),
             "learned": collect(averaged.method, data),
@@ -176,16 +179,19 @@ class Worker:
                 self._check()
 
             settings = (spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach, spec.estimator)
+            model.seen = Seen()
             parts = measure(model, x, *settings)
         np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
         sizes, clusters = [data.count_bytes(row) for row in x], clusters_of(data.facts.source, len(x))
-        found = measures(parts, x.shape[1], sizes, data.facts.level, clusters)
+        length, integral = x.shape[1], parts["integral"]
+        found = measures(parts, length, sizes, data.facts.level, clusters)
         return {
             "split": spec.split,
             "kind": "exact" if model.method.exact else "bound",
             "estimator": say_estimator(model.method, spec.estimator, spec.draws),
             "network_calls": calls(model.method, spec.draws, spec.estimator),
             "measures": {name: as_json(value) for name, value in found.items()},
+            "profile": profile(model.seen, model.method, integral, length, spec.draws, spec.estimator, clusters),
             "source_nats": self._source_nats(x),
             "seconds": time.monotonic() - began,
             "protocol": self._protocol(model, spec, x),
@@ -277,13 +283,13 @@ class Worker:
         method = build(self.job["method"], self.job["vocab_size"], **self.job["options"])
         return Price(method, Shape(**self.job["network"]), length)
 
-    def _model(self) -> Model:
+    def _model(self) -> Watched:
         torch.manual_seed(seed_for(self.job["seed"], "init"))
         method = build(self.job["method"], self.job["vocab_size"], **self.job["options"])
         shape = Shape(**self.job["network"])
-        return Model(method, shape, self.job["vocab_size"], self.execution.attention, self.precision).to(self.device)
+        return Watched(method, shape, self.job["vocab_size"], self.execution.attention, self.precision).to(self.device)
 
-    def _trained(self) -> Model:
+    def _trained(self) -> Watched:
         state = checkpoint.load(self.cell / "train")
         if state is None:
             raise FileNotFoundError(f"{self.cell / 'train' / checkpoint.NAME} is missing; remove train/ to train again")
@@ -329,6 +335,17 @@ def draw_samples(
     if length <= window:
         return sample(model, spec.count, length, spec.calls, seed, how=spec.how(), watch=watch)
     return sample_long(model, spec.count, window, length, spec.stride or max(1, window // 2), seed, spec.how())
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held so far: those that torch allocated on a GPU; else all that were
+    resident in memory, Python and torch themselves included."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "linux":  # where getrusage still knows the size of the process that started this one
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _finite(value: Any) -> Any:

@@ -11,6 +11,7 @@ from bench import tidy
 from bench.recorded import Records
 from bench.results import Record
 from reports.across import build_across, write_across
+from reports.cost import plot_cost
 from reports.deltas import build_deltas, list_deltas
 from reports.estimators import build_estimators
 from reports.forest import plot_forest
@@ -22,6 +23,7 @@ from reports.plots import plot_curves
 from reports.quality import build_qualities
 from reports.samplers import build_samplers
 from reports.schedules import plot_schedules
+from reports.spent import plot_spent
 from reports.tables import Table, build_main
 from reports.trajectories import plot_unmasked
 from reports.tuning import build_tuning, list_trials, plot_tuning
@@ -83,7 +85,7 @@ def write(record: Record, folder: Path) -> list[Path]:
     if "tuning.md" in texts:
         texts["trials.csv"] = list_trials(record).to_csv(index=False, lineterminator="\n")
     plots = (plot_curves, plot_forest, plot_schedules, plot_learned, plot_frontiers, plot_unmasked, plot_tuning)
-    figures = [path for plot in plots for path in plot(record, folder)]
+    figures = [path for plot in (*plots, plot_spent, plot_cost) for path in plot(record, folder)]
     texts["index.html"] = render(
         record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
     )

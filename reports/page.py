@@ -15,7 +15,7 @@ from reports.cells import split_arms
 from reports.deltas import build_deltas
 from reports.estimators import build_estimators
 from reports.learned import explain
-from reports.plots import INK, look
+from reports.plots import INK, look, trace_curves
 from reports.quality import build_qualities
 from reports.samplers import build_samplers
 from reports.tables import (
@@ -48,6 +48,8 @@ FIGURES = {  # what each figure shows
     "frontier_temperature": "Quality against entropy over temperatures",
     "unmasked": "Tokens changed in each network call",
     "tuning": "Expected best of k trials",
+    "spent": "Where the bound spends its nats",
+    "cost": "Speed and memory",
 }
 
 CERTIFICATES = {  # their states in words
@@ -63,12 +65,19 @@ def write_seeds(number: Estimate) -> tuple[str, str]:
     return f"{number.seeds} of {number.planned}", ""
 
 
+def write_bytes(number: Estimate) -> tuple[str, str]:
+    """In MiB, without decimals."""
+    return f"{number.value / 2**20:.0f}", ""
+
+
+MEMORY = Column("train", "peak_memory_bytes", "Training", "peak MiB", write_bytes)
 FAIRNESS = (
     Column("train", "tokens", "Training", "tokens", write_compact),
     Column("train", "epochs", "Training", "epochs", write_plain),
     Column("train", "flops", "Training", "FLOPs", write_power),
     Column("train", "seconds", "Training", "seconds", write_plain),
     Column("train", "tokens_per_second", "Training", "tokens per second", write_compact),
+    MEMORY,
     Column("train", "parameters", "Parameters", "total", write_compact),
     Column("train", "parameters_non_embedding", "Parameters", "non-embedding", write_compact),
     Column("train", "parameters_method", "Parameters", "method's own", write_compact),
@@ -81,6 +90,12 @@ BREAKDOWN = (
     Column("bound", "nats_per_token", "Sum", "nats per token", write_error),
     Column("bound", "seconds", "Evaluation", "seconds", write_plain),
 )
+
+
+def list_fairness(record: Record) -> list[Column]:
+    """What each arm was given, its memory where some cell recorded it."""
+    has_memory = (record.table["metric"] == MEMORY.metric).any()
+    return [column for column in FAIRNESS if column is not MEMORY or has_memory]
 
 
 def list_breakdown(record: Record) -> list[Column]:
@@ -266,6 +281,16 @@ def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
     return [list(zip(names.values(), texts, strict=True)) for texts in turns]
 
 
+def say_costs(record: Record) -> str:
+    """What the lower panels of the learning curves show, and what they cannot because it was not recorded."""
+    curves = trace_curves(record)
+    names = {"flops": "FLOPs", "seconds": "seconds"}
+    there = [name for column, name in names.items() if curves[column].notna().any()]
+    lost = [name for column, name in names.items() if name not in there]
+    below = [f"Below, the same by the {' and the '.join(there)} of training."] * bool(there)
+    return " ".join(below + [f"There is no panel by {' or '.join(lost)}, which the record lacks."] * bool(lost))
+
+
 def show_figures(figures: dict[str, str], arms: str) -> dict[str, Markup]:
     """Every figure with a name for those who do not see it; "" for one that was not made."""
     labels = {name: f"{title} of {arms or 'no arm'}" for name, title in FIGURES.items()}
@@ -291,6 +316,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         estimators=format_html(estimators) if (estimators := build_estimators(record)) else "",
         figures=show_figures(figures, ", ".join(split_arms(record))),
         meaning=explain(record),
+        costs=say_costs(record),
         samples=list_samples(record),
         quality=Markup().join(map(format_html, quality)),
         qualities=Markup().join(map(format_html, whole)),
@@ -298,7 +324,7 @@ def render(record: Record, figures: dict[str, str]) -> str:
         players=list_players(record),
         finals=list_finals(record),
         samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
-        fairness=format_html(build(record, FAIRNESS, "What each arm was given")),
+        fairness=format_html(build(record, list_fairness(record), "What each arm was given")),
         tuning=format_html(tuning) if (tuning := build_tuning(record)) else "",
         breakdown=format_html(build(record, list_breakdown(record), "Where each arm spends its nats")),
         facts=list_facts(record.data),

@@ -33,6 +33,8 @@ SAVING: dict[str, dict[str, Any]] = {
     "png": {"metadata": {"Software": None}, "dpi": 200},
     "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
 }
+CURVES = ["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds", "flops", "seconds"]
+WIDTHS = {"tokens": "training tokens", "flops": "training FLOPs", "seconds": "seconds of training"}
 DASHES: tuple[tuple[float, ...] | str, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))  # arms that share a colour
 STYLE = (
     ".figure{color:#1d2026}.figure text{font-family:system-ui,sans-serif!important}"
@@ -71,18 +73,28 @@ def look(method: str) -> Look:
 
 
 def trace_curves(record: Record) -> pd.DataFrame:
-    """Validation by training tokens, a row per arm and point: bits per token with one standard error, seeds, kind."""
+    """Validation by training tokens, a row per arm and point: bits per token with one standard error, seeds, kind, and
+    what training had cost by then, nan where that was not recorded."""
     points = []
     for label, rows in split_arms(record).items():
         valid = rows[(rows["stage"] == "train") & (rows["metric"] == "nats_per_token") & (rows["split"] == "valid")]
         scores = set(rows["kind"][rows["metric"] == find_score(record)[0]])
         kind = "exact" if scores == {"exact"} else "bound" if scores else ""
-        for tokens, group in valid.groupby("tokens"):
+        each = price_token(rows)
+        for _, group in valid.groupby("tokens"):
+            tokens = int(group["tokens"].iloc[0])
             if found := pool(group):
                 bits, error = found.value / math.log(2), found.error / math.log(2)
                 facts = {"arm": label, "method": rows["method"].iloc[0], "kind": kind, "tokens": tokens}
-                points.append(facts | {"bits": bits, "standard_error": error, "seeds": found.seeds})
-    return pd.DataFrame(points, columns=["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds"])
+                facts |= {"bits": bits, "standard_error": error, "seeds": found.seeds}
+                points.append(facts | {"flops": each * tokens, "seconds": group["seconds"].mean()})
+    return pd.DataFrame(points, columns=CURVES)
+
+
+def price_token(rows: pd.DataFrame) -> float:
+    """The FLOPs of training that an arm spends on each token, of which every step takes the same; nan if unknown."""
+    spent = rows[(rows["stage"] == "train") & (rows["metric"] == "flops")]
+    return float((spent["value"] / spent["tokens"]).mean())
 
 
 def label_axis(record: Record, curves: pd.DataFrame) -> str:
@@ -112,20 +124,21 @@ def choose_dashes(curves: pd.DataFrame) -> dict[str, tuple[float, ...] | str]:
     return {arm: DASHES[turn % len(DASHES)] for arm, turn in zip(arms["arm"], turns, strict=True)}
 
 
-def draw_lines(axes: Axes, curves: pd.DataFrame) -> None:
-    """One line an arm, with a band of one standard error."""
+def draw_lines(axes: Axes, curves: pd.DataFrame, x: str = "tokens", y: str = "bits", size: float = 6) -> None:
+    """One line an arm, with a band of one standard error where there is one."""
     looks = {arm: look(method) for arm, method in zip(curves["arm"], curves["method"], strict=True)}
     style: dict[str, Any] = {
         "palette": {arm: drawn.colour for arm, drawn in looks.items()},
         "markers": {arm: drawn.marker for arm, drawn in looks.items()},
         "dashes": choose_dashes(curves),
         "markeredgewidth": 0,
+        "markersize": size,
     }
-    sns.lineplot(curves, x="tokens", y="bits", hue="arm", style="arm", errorbar=None, legend=False, ax=axes, **style)
+    sns.lineplot(curves, x=x, y=y, hue="arm", style="arm", errorbar=None, legend=False, ax=axes, **style)
     for arm in looks:
-        points = curves[curves["arm"] == arm]
-        low, high = points["bits"] - points["standard_error"], points["bits"] + points["standard_error"]
-        axes.fill_between(points["tokens"], low, high, color=looks[arm].colour, alpha=0.18, linewidth=0)
+        points = curves[(curves["arm"] == arm) & curves["standard_error"].notna()]
+        low, high = points[y] - points["standard_error"], points[y] + points["standard_error"]
+        axes.fill_between(points[x], low, high, color=looks[arm].colour, alpha=0.18, linewidth=0)
 
 
 def draw_references(axes: Axes, record: Record) -> dict[str, tuple[float, float]]:
@@ -151,7 +164,7 @@ def draw_labels(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
     """The name of each line at its right end, kept apart from its neighbours."""
     low, high = axes.get_ylim()
     heights = spread([height for _, height in ends.values()], gap=(high - low) * 0.06)
-    leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3}
+    leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3, "relpos": (0, 0.5)}
     for (name, end), height in zip(ends.items(), heights, strict=True):
         place = (1.03, height)  # the width of the axes, and data
         across = axes.get_yaxis_transform()
@@ -160,20 +173,34 @@ def draw_labels(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
 
 def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
     """Learning curves with the lines that need no network; a sentence where nothing was validated."""
-    figure = Figure(figsize=(7.2, 4.2))
-    axes = figure.add_subplot()
+    costs = [x for x in ("flops", "seconds") if curves[x].notna().any()]
+    figure = Figure(figsize=(7.2, 7.2 if costs else 4.2))
     if curves.empty:
+        axes = figure.add_subplot()
         axes.text(0.5, 0.5, "No validation was recorded.", ha="center", transform=axes.transAxes)
         axes.set_axis_off()
         return figure
+    rows = figure.add_gridspec(1 + bool(costs), 1, height_ratios=[4, 2.4][: 1 + bool(costs)], hspace=0.3)
+    axes = figure.add_subplot(rows[0])
     draw_lines(axes, curves)
     draw_labels(axes, find_ends(curves) | draw_references(axes, record))
-    axes.set_xlabel("training tokens")
-    axes.set_ylabel(label_axis(record, curves))
+    finish(axes, "tokens", label_axis(record, curves))
+    for place, x in enumerate(costs):
+        below = figure.add_subplot(rows[1].subgridspec(1, len(costs), wspace=0.12)[place], sharey=axes)
+        draw_lines(below, curves.dropna(subset=[x]).assign(standard_error=math.nan), x, size=4)  # bands are above
+        draw_references(below, record)
+        finish(below, x, "" if place else find_score(record)[1])
+        below.tick_params(labelleft=place == 0)
+    return figure
+
+
+def finish(axes: Axes, x: str, y: str) -> None:
+    """The titles of both axes, numbers as people write them, and a quiet grid."""
+    axes.set_xlabel(WIDTHS[x])
+    axes.set_ylabel(y)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.6)
     sns.despine(ax=axes)
-    return figure
 
 
 def adapt(svg: str) -> str:
