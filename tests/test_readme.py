@@ -13,12 +13,14 @@ from bench.cli import BAD_USE, DONE, FAILED, INCOMPLETE, INTERRUPTED, main
 from bench.policies import POLICIES
 from bench.quality import CONTROLS, JUDGED, QualitySpec
 from bench.scorers import SCORERS
+from bench.suite import read_all
 from methods import METHODS, SCHEDULES, parameters
 from tests.conftest import ROOT, TINY
 from tests.tuning import Fake
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+WORDS = re.findall(r"```yaml\n(.*?)```", (ROOT / "suites" / "README.md").read_text(), re.DOTALL)
 
 
 def commands(word: str) -> list[str]:
@@ -56,12 +58,26 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
 
 def test_the_tuning_that_the_readme_shows_is_one(tmp_path, monkeypatch):
     """On a tiny suite, with trials that are not run."""
-    (block,) = (block for kind, block in BLOCKS if kind == "yaml" and block.startswith("tune:"))
+    (block,) = (block for block in WORDS if block.startswith("tune:"))
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY + block)
     monkeypatch.setattr("bench.tuning.tune.run", Fake())
     for verb in ("tune", "plan"):
         assert main([verb, str(path), "--runs", str(tmp_path / "runs")]) == DONE, verb
+
+
+@pytest.mark.parametrize("block", WORDS, ids=lambda block: block.partition(":")[0])
+def test_the_words_of_suites_can_be_planned(block, tmp_path, capsys):
+    word = block.partition(":")[0]
+    others = re.sub(rf"^{word}:.*\n(?:  .*\n)*", "", TINY, flags=re.MULTILINE)
+    path = tmp_path / "suite.yaml"
+    path.write_text(others + block)
+    suites = read_all(path)
+    assert all(suite.spec.evaluation.bound for suite in suites)
+    assert len(suites) == (2 if word == "data" else 1)
+    if word != "tune":  # that waits for its winners
+        assert main(["plan", str(path), "--runs", str(tmp_path / "runs")]) == DONE
+        assert "FLOPs" in capsys.readouterr().out
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_command():
