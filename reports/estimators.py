@@ -15,6 +15,7 @@ from reports.schedules import differ_in_schedule
 from reports.tables import MEANINGS, SIGNS, Column, Estimate, Row, Table, build, write_count, write_error
 
 STAGES = ("bound", "estimate")
+OF_DRAWS = ("estimator_sd", "variance_ratio")  # their chance is that of documents and draws, which the seeds share
 
 
 def write_noise(number: Estimate) -> tuple[str, str]:
@@ -71,7 +72,7 @@ def list_ratios(rows: pd.DataFrame) -> list[dict[str, Any]]:
             cost, error = find_cost(other)
             ratio = {"value": cost / first, "standard_error": cost / first * math.hypot(error, first_error)}
             common = {str(name): value for name, value in other.iloc[0].items()}
-            found.append(common | ratio | {"metric": "variance_ratio", "unit": "", "monte_carlo_error": math.nan})
+            found.append(common | ratio | {"metric": "variance_ratio", "unit": ""})
     return found
 
 
@@ -82,6 +83,8 @@ def list_estimates(record: Record) -> pd.DataFrame:
     exact = (rows["kind"] == "exact") & (rows["metric"] != "source_nats_per_token")
     rows = rows[~rows["arm"].isin(rows.loc[exact, "arm"])]
     rows = pd.concat([rows, pd.DataFrame(list_ratios(rows), columns=rows.columns)]) if len(rows) else rows
+    is_shared = rows["metric"].isin(OF_DRAWS)
+    rows = rows.assign(monte_carlo_error=rows["monte_carlo_error"].mask(is_shared, rows["standard_error"]))
     return rows.assign(arm=rows["arm"] + ": " + rows["way"], stage="bound")
 
 

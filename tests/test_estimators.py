@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -303,7 +304,18 @@ def test_the_table_of_estimators_compares_at_equal_calls(runs):
     assert ratios[1].estimate.value == pytest.approx(other**2 * 5 / (first**2 * 4))
     signs = {sign for sign, _ in table.footnotes}
     assert "±" in signs
-    assert signs & {"†", "<="}  # by the certificates that are stored
+    assert signs & {"†", "<="}  # without a certificate, or with one
+
+
+def test_more_seeds_of_the_same_documents_and_draws_make_a_deviation_no_surer(runs):
+    found = read(runs, "suite")
+    twice = pd.concat([found.table, found.table.assign(seed=1)], ignore_index=True)
+    one, two = (build_estimators(each) for each in (found, replace(found, table=twice)))
+    for place, metric in enumerate(column.metric for column in one.columns):
+        if metric in ("estimator_sd", "variance_ratio"):
+            errors = [[row.cells[place].error for row in table.rows] for table in (one, two)]
+            assert errors[0] == errors[1]
+            assert any(errors[0])
 
 
 def test_the_main_table_and_the_curves_know_the_headline_alone(runs):
