@@ -78,6 +78,7 @@ def calls(method: Method, draws: int, estimator: Estimator = "auto") -> int:
     return (draws + end_draws(method, draws, estimator)) * (1 + method.needs.self_condition)
 
 
+@torch.no_grad()
 def bound(
     model: Model,
     x: Tokens,
@@ -87,26 +88,10 @@ def bound(
     batch_size: int,
     report: Callable[[int], None] = lambda done: None,
     estimator: Estimator = "auto",
+    addends: bool = False,
 ) -> Parts:
-    """The bound of every sequence of x [n, L], from `draws` noisings in each of `replicates` independent repetitions:
-    what `measure` returns, without addends."""
-    whole = measure(model, x, draws, replicates, seed, batch_size, report, estimator)
-    return {name: whole[name] for name in PARTS}
-
-
-@torch.no_grad()
-def measure(
-    model: Model,
-    x: Tokens,
-    draws: int,
-    replicates: int,
-    seed: int,
-    batch_size: int,
-    report: Callable[[int], None] = lambda done: None,
-    estimator: Estimator = "auto",
-) -> Parts:
-    """The parts of the bound of every sequence of x [n, L], and as `integral[name]` those addends of the integral that
-    the method names, from the same draws.
+    """The parts of the bound of every sequence of x [n, L], from `draws` noisings in each of `replicates` independent
+    repetitions; with `addends` also those of the integral that the method names, as `integral[name]`.
 
     Noise is keyed by (seed, document, replicate): no batch size and no device changes it, and every method meets the
     same. A method that is exact is evaluated once. Raises ArithmeticError when a value is not finite, ValueError when
@@ -128,7 +113,7 @@ def measure(
     for name, nats in whole.items():
         if not nats.isfinite().all():
             raise ArithmeticError(f"the {name} of the bound is not finite for {int((~nats.isfinite()).sum())} values")
-    return whole
+    return whole if addends else {name: whole[name] for name in PARTS}
 
 
 def _once(model: Model, x: Tokens, draws: int, estimator: Estimator, rng: Keyed) -> Parts:

@@ -68,7 +68,7 @@ def profile(
 ) -> dict[str, Any] | None:
     """The density of the integral in nats per token, with its standard error over documents, between the `edges`.
 
-    `seen` is what one `measure` met that found this integral, nats [n, replicates] of sequences of `length` tokens from
+    `seen` is what one `bound` met that found this integral, nats [n, replicates] of sequences of `length` tokens from
     `draws` in a replicate; `clusters` are those of `bench.bound.estimate`. None where the method is exact, and where a
     grid of times hides how densely they lie.
     """

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bench import cell as record
 from bench import checkpoint
-from bench.bound import bound, calls, choose, measure, say_estimator
+from bench.bound import bound, calls, choose, say_estimator
 from bench.clusters import clusters_of
 from bench.code import with_stage, written_in
 from bench.data import Dataset, DataSpec, load
@@ -180,7 +180,7 @@ class Worker:
 
             settings = (spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach, spec.estimator)
             model.seen = Seen()
-            parts = measure(model, x, *settings)
+            parts = bound(model, x, *settings, addends=True)
         np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
         sizes, clusters = [data.count_bytes(row) for row in x], clusters_of(data.facts.source, len(x))
         length, integral = x.shape[1], parts["integral"]

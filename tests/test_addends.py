@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.bound import PARTS, measure
+from bench.bound import PARTS, bound
 from bench.measures import measures
 from methods import build
 from methods.absorbing import Md4
@@ -27,7 +27,7 @@ def test_i2_the_bound_of_sedd_without_its_addend_is_that_of_the_normalised_mean(
     monkeypatch.setattr("bench.model.SCORES_AT_ONCE", 35)
     x = torch.randint(5, (6, 8), generator=torch.Generator().manual_seed(0))
     sedd, mean = (
-        measure(trained(method), x, 4, 2, 0, 4, estimator=estimator)
+        bound(trained(method), x, 4, 2, 0, 4, estimator=estimator, addends=True)
         for method in (SeddAbsorb(5, schedule), Mean(5, schedule))
     )
     assert "integral[normalisation]" not in mean
@@ -49,7 +49,7 @@ def test_the_addends_of_the_registered_methods_are_addends_of_their_integrands()
     """None is larger than the integral, and none is below zero."""
     x = torch.randint(5, (4, 8), generator=torch.Generator().manual_seed(0))
     for name in ("sedd-absorb", "sedd-uniform", "mdlm", "gidd"):
-        found = measure(trained(build(name, 5)), x, 4, 2, 0, 4)
+        found = bound(trained(build(name, 5)), x, 4, 2, 0, 4, addends=True)
         for addend in [value for key, value in found.items() if key not in PARTS]:
             assert (addend >= 0).all()
             assert (addend <= found["integral"]).all()

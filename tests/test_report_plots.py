@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import reports
-from bench.bound import Estimator, measure
+from bench.bound import Estimator, bound
 from bench.cli import DONE, INCOMPLETE, main
 from bench.profile import Seen, Watched, profile
 from bench.results import PROFILE, Record, read
@@ -46,7 +46,7 @@ def spend(method: Method, x: torch.Tensor, draws: int, estimator: Estimator, kin
     watched = model(method, kind=kind)
     assert isinstance(watched, Watched)
     watched.law, watched.seen = LAW, Seen()  # type: ignore[assignment]
-    parts = measure(watched, x, draws, 2, 0, math.ceil(len(x) / 3), estimator=estimator)
+    parts = bound(watched, x, draws, 2, 0, math.ceil(len(x) / 3), estimator=estimator)
     found = profile(watched.seen, method, parts["integral"], L, draws, estimator)
     return found, float(parts["integral"].mean()) / L
 

@@ -1,6 +1,7 @@
 """What a policy is: how z gets from noise to text in a number of network calls, and for which methods that is right."""
 
 import math
+from abc import abstractmethod
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -25,17 +26,17 @@ class Policy(Block):
     name: str
     fidelity: ClassVar[Fidelity]  # to the model's own law: in the limit of many calls, with any number, or not at all
 
+    @abstractmethod
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         """Why it cannot draw texts of so many tokens with this method in so many calls; None where it can.
 
         A causal method writes left to right under `ancestral` and under no other.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, walk: "Walk", calls: int) -> Tensor | None:
         """Moves z from t = 1 to a time that is returned, at which the last guess is taken, in `calls` - 1 calls; None
         where z is the text already."""
-        raise NotImplementedError
 
     @model_serializer(mode="wrap")
     def with_its_name(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Policies for masks alone, that choose which positions are revealed."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,9 +98,9 @@ class Ranked(Stepping):
         tokens, sureness = survey(walk, t, self.rank)
         reveal(walk, tokens, sureness, (left - keep).clamp(min=0))
 
+    @abstractmethod
     def rank(self, guess: LogProbs, tokens: Tensor) -> Tensor:
         """How sure the network is at each position [*P], larger first."""
-        raise NotImplementedError
 
 
 class Confidence(Ranked):
