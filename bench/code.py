@@ -25,6 +25,8 @@ NUMERICAL = (
             "bound",
             "causal",
             "checkpoint",
+            "clusters",
+            "evaluate",
             "measures",
             "model",
             "network",
@@ -32,6 +34,7 @@ NUMERICAL = (
             "rng",
             "sample",
             "spec",
+            "texts",
             "train",
             "worker",
         )
@@ -67,10 +70,10 @@ def written_in(method: str) -> tuple[str, ...]:
 
     Of a plug-in those that its file imports; its own code is part of the ids of its results.
     """
-    files, todo = set[Path](), {Path(inspect.getfile(METHODS[method]))}
-    while todo:
-        files |= todo
-        todo = {each for file in todo for each in _imported(file, file.stat().st_mtime_ns)} - files
+    files, new = set[Path](), {Path(inspect.getfile(METHODS[method]))}
+    while new:
+        files |= new
+        new = {each for file in new for each in _imported(file, file.stat().st_mtime_ns)} - files
     return tuple(sorted(file.relative_to(ROOT).as_posix() for file in files if file.parent == ROOT / "methods"))
 
 

@@ -24,8 +24,9 @@ from bench.compare_settings import (
     read_surroundings,
     read_told,
 )
-from bench.pairs import BETTER, SAME, TIED, WORSE, pair, summarise
+from bench.pairs import pair
 from bench.stats import LEVEL, Source, detectable, half_width, holm, interval_p, join, standard_error
+from bench.verdicts import BETTER, SAME, TIED, WORSE, summarise
 
 DONE, BAD_USE, REGRESSED = 0, 2, 3
 NAN = math.nan

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bench.compare import REGRESSION, Comparison, Difference, Margin, code, decide
 from bench.compare_settings import Changes
-from bench.pairs import SAME, TIED
+from bench.verdicts import SAME, TIED
 
 UNITS = {"bits_per_char": "bits per character", "bits_per_byte": "bits per byte"}
 PAIRED = "paired: the same sequences, seed by seed, and the same noise where nothing else is said"

@@ -1,7 +1,7 @@
 """What a method has learned beside the network: numbers, and numbers for each token by the token's name.
 
 train/result.json holds all of it, tokens in the order of their ids: {"gamma_end": 6.1, "power": {"␣": 0.9, "a": 1.1}}.
-What of it enters the tidy table is decided in results.py.
+What of it enters the tidy table is decided in rows.py.
 """
 
 import unicodedata

@@ -120,8 +120,8 @@ class Matrix:
             known = speeds(self.runs, self.plan.suite.spec.execution)
         except (RuntimeError, ImportError) as error:
             return Time({}, None, str(error))
-        todo = ((work, c.method, name_of(c.science["network"])) for c, step in self.to_run for work in step.works)
-        return Time(known.device, known.forecast(todo), "")
+        left = ((work, c.method, name_of(c.science["network"])) for c, step in self.to_run for work in step.works)
+        return Time(known.device, known.forecast(left), "")
 
     @cached_property
     def match(self) -> Match | None:

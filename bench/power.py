@@ -13,8 +13,8 @@ MANY = 100  # seeds: the search for a number that is enough ends here
 
 @dataclass(frozen=True)
 class Power:
-    """What the paired differences of `arms` arms over `seeds` seeds can show, by the rule of `bench.pairs.judge`; the
-    chance of documents, which adds to that of seeds, is left out."""
+    """What the paired differences of `arms` arms over `seeds` seeds can show, by the rule of `bench.verdicts.judge`;
+    the chance of documents, which adds to that of seeds, is left out."""
 
     seeds: int
     arms: int  # that are compared with a base
@@ -48,7 +48,7 @@ def power(plan: Plan, scores: dict[tuple[str, int], float], unit: str) -> Power 
 
 def _least(seeds: int, arms: int) -> float:
     """The difference that gets a verdict in a share `POWER` of experiments, in standard deviations over seeds, as
-    `bench.pairs.judge` gives verdicts: after correction, and with the sign-flip test where that can speak."""
+    `bench.verdicts.judge` gives verdicts: after correction, and with the sign-flip test where that can speak."""
     return detectable(1 / math.sqrt(seeds), seeds, LEVEL / arms, flipped=seeds > 1 and is_reachable(seeds, arms))
 
 

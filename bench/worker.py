@@ -1,13 +1,9 @@
 """What happens to one cell, in a process of its own: train, then each stage that is missing."""
 
-import ctypes
 import logging
-import resource
 import signal
-import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -16,35 +12,33 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from torch import Tensor
 
 from bench import cell as record
 from bench import checkpoint
-from bench.bound import bound, calls, choose, say_estimator
+from bench.bound import bound
 from bench.clusters import clusters_of
 from bench.code import with_stage, written_in
 from bench.data import Dataset, DataSpec, load
 from bench.environment import environment, joined, settle
+from bench.evaluate import evaluate
 from bench.learned import collect
-from bench.measures import mean_nats, measures
-from bench.model import Model
+from bench.measures import mean_nats
 from bench.network import Shape
 from bench.price import Price
-from bench.profile import Seen, Watched, profile
+from bench.process import peak_memory, stop_with_parent
+from bench.profile import Watched
 from bench.progress import Bar
 from bench.promise import keep
-from bench.quality.appraise import Appraiser, as_json
+from bench.quality.appraise import Appraiser
 from bench.rng import seed_for
-from bench.sample import Samples, sample, sample_long
 from bench.spec import BoundSpec, Budget, Execution, SamplesSpec, Training
+from bench.texts import draw, watch
 from bench.train import Interrupted, Trainer
-from bench.trajectory import encode, show_tokens
 from methods import PLUGINS, build, plug
 
 log = logging.getLogger(__name__)
 
 FAILED, BUSY, INTERRUPTED = 3, 75, 130  # exit codes; 75: another process is at work on the cell
-PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process is sent when its parent dies
 
 
 class Worker:
@@ -169,33 +163,10 @@ class Worker:
 
     def bound(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """The bound on the asked split, with the averaged weights."""
-        spec, data, model = BoundSpec(**block), self.data, self._trained()
-        x = data.sequences(spec.split)[: spec.sequences]
-        began = time.monotonic()
-        with Bar(f"{self.job['title']}: bound", len(x), x.shape[1]) as bar:
-
-            def reach(done: int) -> None:
-                bar.reach(done)
-                self._check()
-
-            settings = (spec.draws, spec.replicates, spec.seed, self.execution.evaluation_batch, reach, spec.estimator)
-            model.seen = Seen()
-            parts = bound(model, x, *settings, addends=True)
+        batch, title = self.execution.evaluation_batch, f"{self.job['title']}: bound"
+        parts, found = evaluate(self._trained(), self.data, BoundSpec(**block), batch, title, self._check)
         np.savez(folder / "sequences.npz", allow_pickle=False, **{name: nats.numpy() for name, nats in parts.items()})
-        sizes, clusters = [data.count_bytes(row) for row in x], clusters_of(data.facts.source, len(x))
-        length, integral = x.shape[1], parts["integral"]
-        found = measures(parts, length, sizes, data.facts.level, clusters)
-        return {
-            "split": spec.split,
-            "kind": "exact" if model.method.exact else "bound",
-            "estimator": say_estimator(model.method, spec.estimator, spec.draws),
-            "network_calls": calls(model.method, spec.draws, spec.estimator),
-            "measures": {name: as_json(value) for name, value in found.items()},
-            "profile": profile(model.seen, model.method, integral, length, spec.draws, spec.estimator, clusters),
-            "source_nats": self._source_nats(x),
-            "seconds": time.monotonic() - began,
-            "protocol": self._protocol(model, spec, x),
-        }
+        return found
 
     def estimate(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """The bound once more, by another estimator or other draws than the one that counts."""
@@ -203,48 +174,13 @@ class Worker:
 
     def samples(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Texts drawn from the averaged weights."""
-        spec, data, model = SamplesSpec(**block), self.data, self._trained()
-        began = time.monotonic()
-        drawn = draw_samples(model, spec, data.facts.length, seed_for(self.job["seed"], "samples"), self._check)
-        seconds = time.monotonic() - began
-        return {
-            **spec.told(model.method.needs.causal),
-            "texts": [data.decode(row) for row in drawn.ids],
-            "ids": drawn.ids.tolist(),
-            "network_calls": drawn.network_calls,
-            "cut_off_share": drawn.cut_off_share,
-            "seconds_per_sequence": seconds / spec.count,
-            "tokens_per_second": drawn.ids.numel() / seconds,
-            "sample_nats": self._source_nats(drawn.ids),
-        }
+        seed = seed_for(self.job["seed"], "samples")
+        return draw(self._trained(), self.data, SamplesSpec(**block), seed, self._check)
 
     def trajectories(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """Texts with what every network call was shown."""
-        spec, data, model = SamplesSpec(**block), self.data, self._trained()
-        frames: list[Tensor] = []
-
-        def keep(shown: Tensor) -> None:
-            self._check()
-            frames.append(shown.cpu())
-
         seed = seed_for(self.job["seed"], "trajectories")
-        drawn = sample(
-            model,
-            spec.count,
-            spec.length or data.facts.length,
-            spec.calls,
-            seed,
-            how=spec.how(),
-            watch=keep,
-        )
-        return {
-            **spec.told(model.method.needs.causal),
-            "grid": getattr(spec.policy, "grid", ""),
-            "network_calls": drawn.network_calls,
-            "symbols": show_tokens(data),
-            "texts": encode([*frames, drawn.ids]),
-            "finals": [data.decode(row) for row in drawn.ids],
-        }
+        return watch(self._trained(), self.data, SamplesSpec(**block), seed, self._check)
 
     def quality(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
         """What the texts of a stage `samples` are worth."""
@@ -297,55 +233,10 @@ class Worker:
         model.load_state_dict(state["average"])
         return model
 
-    def _protocol(self, model: Model, spec: BoundSpec, x: Tensor) -> str:
-        """What a number of the bound depends on beside the model, in words."""
-        method, chosen = model.method, choose(model.method, spec.estimator)
-        ends = "" if chosen == "counted" else " with both ends"
-        if method.needs.steps:
-            ends = ", last guess" * (method.t_min > 0)
-        mirrored = "" if chosen == "independent" else "mirrored "
-        draws = f"{spec.draws} {mirrored}draws x {spec.replicates}, noise {spec.seed}"
-        how = "exact likelihood" if method.exact else f"{say_estimator(method, spec.estimator)}{ends}, {draws}"
-        text = f"{spec.split} packed without overlap, {x.shape[1]} tokens a sequence"
-        return f"{how}; {text}; averaged weights; {self.precision}"
-
-    def _source_nats(self, x: Tensor) -> dict[str, Any] | None:
-        """For a source whose law is known: its own -log p of the very sequences x, nats per token."""
-        exact = self.data.exact_nats(x)
-        return None if exact is None else as_json(mean_nats({"exact": exact[:, None]}, x.shape[1]))
-
     def _stop(self, number: int, frame: Any) -> None:
         if self.stopped:
             raise SystemExit(INTERRUPTED)  # asked twice: at once
         self.stopped = True
-
-
-def stop_with_parent() -> None:
-    """Asks Linux to send SIGTERM when the driver dies, so that no worker goes on unseen; elsewhere it does nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def draw_samples(
-    model: Model, spec: SamplesSpec, window: int, seed: int, watch: Callable[[Tensor], None] | None = None
-) -> Samples:
-    """Texts as the suite asks for them; `window` is the length of training. `watch` is called at each network call of
-    texts that are no longer than that."""
-    length = spec.length or window
-    if length <= window:
-        return sample(model, spec.count, length, spec.calls, seed, how=spec.how(), watch=watch)
-    return sample_long(model, spec.count, window, length, spec.stride or max(1, window // 2), seed, spec.how())
-
-
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that this process has held so far: those that torch allocated on a GPU; else all that were
-    resident in memory, Python and torch themselves included."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    if sys.platform == "linux":  # where getrusage still knows the size of the process that started this one
-        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _finite(value: Any) -> Any:

@@ -14,7 +14,8 @@ from bench.recorded import Records
 from bench.results import Record
 from reports.cells import split_arms, warn
 from reports.formats import format_latex, format_markdown, list_numbers
-from reports.page import find_template, format_html
+from reports.html import format_html
+from reports.page import find_template
 from reports.tables import (
     MEANINGS,
     Cell,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.pairs import BETTER, SAME, TIED, WORSE, summarise
 from bench.results import Record
+from bench.verdicts import BETTER, SAME, TIED, WORSE, summarise
 from reports.addends import explain_addends
 from reports.cells import split_arms, warn
 from reports.tables import (
@@ -49,7 +49,7 @@ NOTES = {
 
 
 def compare(record: Record) -> pd.DataFrame:
-    """The differences of all arms in the unit of the score: see `bench.pairs.summarise`."""
+    """The differences of all arms in the unit of the score: see `bench.verdicts.summarise`."""
     return summarise(record.pairs, find_score(record)[0])
 
 

@@ -66,7 +66,7 @@ def spread_out(numbers: "Numbers") -> Bounds:
 
 def find_places(numbers: "Numbers", deltas: pd.DataFrame) -> tuple[dict[str, Place], str]:
     """The places of all arms that have one, and the footnote that says what they are; `deltas` are those of
-    `bench.pairs.summarise` in the unit of the scores."""
+    `bench.verdicts.summarise` in the unit of the scores."""
     places: dict[str, Place] = {}
     used: set[str] = set()
     for labels in split_comparable(numbers):

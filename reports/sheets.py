@@ -13,7 +13,7 @@ from bench.block import Block
 from bench.built import described
 from bench.document import nearest
 from bench.network import PRESETS
-from bench.results import UNITS
+from bench.rows import UNITS
 from methods import OptionError
 
 Sign = Literal["=", "<=", "none"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from bench.pairs import summarise
 from bench.results import Record
 from bench.stats import join
+from bench.verdicts import summarise
 from reports.cells import choose_arms, describe, find_problems, list_others, say_tuning, split_arms, warn
 from reports.ranks import find_half, find_places
 

@@ -104,7 +104,7 @@ def test_results_of_other_code_are_not_certified(folder, tmp_path, monkeypatch):
     (tmp_path / "tiny.yaml").write_text(TINY)
     assert main(["run", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]) == DONE
     certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
-    monkeypatch.setattr("bench.results.code_fingerprint", lambda files: "other")
+    monkeypatch.setattr("bench.rows.code_fingerprint", lambda files: "other")
     assert kinds(tmp_path)["MDLM"] == "bound"
 
 

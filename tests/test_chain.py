@@ -155,7 +155,7 @@ def test_what_was_never_run_is_told_by_name(tmp_path, capsys):
 
 
 def test_results_of_other_code_are_stale_and_say_so(done, monkeypatch, capsys):
-    monkeypatch.setattr("bench.results.code_fingerprint", lambda files: "other")
+    monkeypatch.setattr("bench.rows.code_fingerprint", lambda files: "other")
     table = bench.load(done / "runs")
     assert set(table["status"]) == {"stale"}
     assert table["reason"].str.contains("made by other code; remove").all()

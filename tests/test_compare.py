@@ -30,8 +30,9 @@ from bench.compare import (
     match,
 )
 from bench.compare_find import CompareError, Side, find_side
-from bench.pairs import BETTER, SAME, TIED, WORSE
-from bench.results import COLUMNS, NoRecord, load, read
+from bench.results import NoRecord, load, read
+from bench.rows import COLUMNS
+from bench.verdicts import BETTER, SAME, TIED, WORSE
 from tests.conftest import TINY
 
 Names = Callable[..., Path]

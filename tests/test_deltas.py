@@ -12,12 +12,14 @@ import pytest
 from rich.console import Console
 
 import reports
-from bench.pairs import COLUMNS, summarise
+from bench.pairs import COLUMNS
 from bench.results import Record
+from bench.verdicts import summarise
 from reports import formats
 from reports.deltas import build_deltas, list_deltas, write_delta
 from reports.forest import draw, measure_height, plot_forest
-from reports.page import format_html, render
+from reports.html import format_html
+from reports.page import render
 from reports.plots import LOOKS
 from reports.tables import Row, Table
 from tests.test_reports import Rows, find_tags, make_arm, make_record

@@ -20,7 +20,8 @@ from bench import tracking
 from bench.cli import DONE, main
 from bench.data import DataSpec, load
 from bench.learned import make_visible, name_tokens
-from bench.results import COLUMNS, LEARNED, read
+from bench.results import LEARNED, read
+from bench.rows import COLUMNS
 from bench.worker import Worker
 from reports.learned import ENDS, average, choose, draw, find_meaning
 from tests.conftest import TINY

@@ -12,9 +12,10 @@ import pytest
 import reports
 from bench.cell import BrokenRecord, write_json
 from bench.cli import DONE, main
-from bench.pairs import BETTER, COLUMNS, SAME, TIED, WORSE, pair, summarise
+from bench.pairs import COLUMNS, pair
 from bench.results import read
 from bench.stats import LEVEL, half_width
+from bench.verdicts import BETTER, SAME, TIED, WORSE, summarise
 from tests.conftest import TINY
 
 LENGTH, DOCUMENTS = 8, 20

@@ -8,12 +8,12 @@ import pytest
 
 from bench import cell as record
 from bench.cli import DONE, main
-from bench.pairs import WORSE, judge
 from bench.plan import plan
 from bench.power import power, words
 from bench.run import folder_of
 from bench.stats import POWER
 from bench.suite import read
+from bench.verdicts import WORSE, judge
 from tests.ablations import ablate, write
 from tests.test_stats_power import pairs_of, slack
 

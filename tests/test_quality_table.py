@@ -18,10 +18,12 @@ import reports
 from bench.data import DataSpec, load
 from bench.quality import QualitySpec
 from bench.quality.appraise import Appraiser
-from bench.results import COLUMNS, Record
+from bench.results import Record
+from bench.rows import COLUMNS
 from reports import formats
 from reports.cells import split_arms, warn
-from reports.page import BREAKDOWN, FAIRNESS, answer, format_html
+from reports.html import format_html
+from reports.page import BREAKDOWN, FAIRNESS, answer
 from reports.plots import trace_curves
 from reports.quality import build_quality
 from reports.samplers import build_samplers

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from reports import formats
-from reports.page import format_html
+from reports.html import format_html
 from reports.ranks import PAIRED, UNPAIRED, find_half
 from reports.tables import RANK, Estimate, Table, build_main
 from tests.test_deltas import make_pairs, with_pairs

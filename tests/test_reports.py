@@ -13,9 +13,11 @@ import pytest
 from rich.console import Console
 
 import reports
-from bench.results import COLUMNS, Record
+from bench.results import Record
+from bench.rows import COLUMNS
 from reports import formats
-from reports.page import answer, format_html
+from reports.html import format_html
+from reports.page import answer
 from reports.plots import LOOKS, OTHER, plot_curves, spread, trace_curves
 from reports.tables import Cell, Estimate, Table, build_main, write_error
 

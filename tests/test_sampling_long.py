@@ -14,7 +14,7 @@ from bench.policies.steps import Ancestral
 from bench.policies.unmasking import EntropyBounded, FirstHitting
 from bench.sample import How, Samples, sample, sample_long
 from bench.spec import SamplesSpec
-from bench.worker import draw_samples
+from bench.texts import draw_samples
 from methods.absorbing import Md4, Mdlm
 from methods.autoregressive import Autoregressive
 from methods.method import Method

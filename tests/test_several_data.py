@@ -22,7 +22,7 @@ from bench.schema import schema
 from bench.suite import SuiteError, read, read_all
 from reports.across import RANKS, build_across, find_places, list_across, write_across
 from reports.formats import format_latex, format_markdown
-from reports.page import format_html
+from reports.html import format_html
 from reports.tables import Estimate, Row, Table
 from tests.ablations import ablate
 from tests.conftest import TINY

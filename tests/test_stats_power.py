@@ -15,8 +15,9 @@ from scipy import stats
 import bench.pairs
 from bench.bound import estimate
 from bench.clusters import clusters_of, find_runs
-from bench.pairs import BETTER, COLUMNS, TIED, WORSE, Measured, average, judge, pair, summarise
+from bench.pairs import COLUMNS, Measured, average, pair
 from bench.stats import LEVEL, POWER, detectable, half_width, interval_p, is_reachable
+from bench.verdicts import BETTER, TIED, WORSE, judge, summarise
 from reports.deltas import build_deltas
 from tests.test_deltas import make_record, make_seeds, with_pairs
 

@@ -19,7 +19,8 @@ from bench.tuning.lock import lock_file, read_tuned
 from bench.tuning.winners import Lock, Tried, Tuned
 from bench.tuning.winners import read as read_lock
 from reports import formats
-from reports.page import format_html, render
+from reports.html import format_html
+from reports.page import render
 from reports.tables import Table, build_main
 from reports.tuning import build_tuning, expect_best, list_scores, plot_tuning, spread_best, trace_best
 from tests.test_reports import FORMATS, make_arm, make_record
