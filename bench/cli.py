@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import commands
+from bench import commands, commands_methods
 from bench.commands import BAD_USE, DONE, FAILED, INCOMPLETE, INTERRUPTED
 
 Command = Callable[[argparse.Namespace], int]
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_loss(measuring)
     _add_speed(measuring)
-    planning = _add(measuring, "plan", "measure how long it takes to plan a thousand cells", commands.perf_plan)
+    planning = _add(measuring, "plan", "measure how long it takes to plan a thousand cells", commands_methods.perf_plan)
     planning.add_argument("--arms", type=int, default=1000, metavar="N", help="(default: 1000)")
     working = _add(kinds, "cell", "carry out the job in one cell's folder (started by bench run)", commands.cell)
     working.add_argument("folder", type=Path)
@@ -116,21 +116,29 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_methods(kinds: Any) -> None:
     """The commands on methods."""
-    listing = _add(kinds, "methods", "list the registered methods, or show one with its options", commands.list_methods)
+    listing = _add(
+        kinds, "methods", "list the registered methods, or show one with its options", commands_methods.list_methods
+    )
     _add_plugin(listing)
-    showing = _add(listing.add_subparsers(metavar="[show NAME]"), "show", "show one method", commands.show_method)
+    showing = _add(
+        listing.add_subparsers(metavar="[show NAME]"), "show", "show one method", commands_methods.show_method
+    )
     _add_plugin(showing)
     showing.add_argument("name", metavar="NAME", help="a name that bench methods lists")
     things = _add(kinds, "new", "write the files that a new method starts from").add_subparsers(
         required=True, metavar="method"
     )
-    making = _add(things, "method", "write a method that trains and is certified as it stands", commands.new_method)
+    making = _add(
+        things, "method", "write a method that trains and is certified as it stands", commands_methods.new_method
+    )
     making.add_argument("name", metavar="NAME", help="its name in suites, such as my-method")
     making.add_argument("--like", metavar="METHOD", help="start from this registered method (default: a masked one)")
     making.add_argument(
         "--plugin", type=Path, metavar="FILE", dest="plugin_file", help="write this file alone, outside the project"
     )
-    proving = _add(kinds, "certify", "prove that the bounds of methods are bounds, without training", commands.certify)
+    proving = _add(
+        kinds, "certify", "prove that the bounds of methods are bounds, without training", commands_methods.certify
+    )
     proving.add_argument("methods", nargs="*", help="registered methods, with their defaults (default: all)")
     proving.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
     _add_scale(proving)
@@ -227,7 +235,7 @@ def _margin(text: str) -> Any:
 
 def _add_loss(kinds: Any) -> None:
     help = "measure the memory and the seconds that the loss of each method takes at a large vocabulary"
-    measured = _add(kinds, "loss", help, commands.perf)
+    measured = _add(kinds, "loss", help, commands_methods.perf)
     measured.add_argument("methods", nargs="*", help="registered methods (default: all)")
     _add_plugin(measured)
     for name, default in (("vocabulary", 50_258), ("length", 1024), ("batch", 8), ("width", 768)):
@@ -236,7 +244,9 @@ def _add_loss(kinds: Any) -> None:
 
 
 def _add_speed(kinds: Any) -> None:
-    measured = _add(kinds, "sample", "measure the network calls and the seconds of drawing texts", commands.perf_sample)
+    measured = _add(
+        kinds, "sample", "measure the network calls and the seconds of drawing texts", commands_methods.perf_sample
+    )
     measured.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
     help = "the network (default: tiny, and for the cache of keys and values small as well)"
     measured.add_argument("--preset", choices=("micro", "tiny", "small", "medium"), help=help)
