@@ -1,6 +1,5 @@
 """Reports of records: their tables in every format, their figures, and self-contained pages."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,22 +10,31 @@ from bench import tidy
 from bench.recorded import Records
 from bench.results import Record
 from reports.across import build_across, write_across
+from reports.collected import Tables, collect
 from reports.cost import plot_cost
-from reports.deltas import build_deltas, list_deltas
-from reports.estimators import build_estimators
+from reports.deltas import list_deltas
 from reports.forest import plot_forest
 from reports.formats import format_latex, format_markdown, list_numbers, show
 from reports.frontiers import plot_frontiers
 from reports.learned import plot_learned
 from reports.page import render
 from reports.plots import plot_curves
-from reports.quality import build_qualities
-from reports.samplers import build_samplers
 from reports.schedules import plot_schedules
 from reports.spent import plot_spent
-from reports.tables import Table, build_main
 from reports.trajectories import plot_unmasked
-from reports.tuning import build_tuning, list_trials, plot_tuning
+from reports.tuning import list_trials, plot_tuning
+
+PLOTS = (
+    plot_curves,
+    plot_forest,
+    plot_schedules,
+    plot_learned,
+    plot_frontiers,
+    plot_unmasked,
+    plot_tuning,
+    plot_spent,
+    plot_cost,
+)
 
 
 def report(records: Records, folder: Path) -> None:
@@ -46,51 +54,50 @@ def report(records: Records, folder: Path) -> None:
 
 def report_one(record: Record, folder: Path) -> None:
     """Writes every report of one record, prints the tables and names the page."""
-    index = write(record, folder)[-1]
-    console = Console()
-    others = (build_deltas(record), build_estimators(record), build_samplers(record), *build_qualities(record))
-    for table in filter(None, (build_main(record), *others, build_tuning(record))):
+    tables, console = collect(record), Console()
+    index = write_tables(record, tables, folder)[-1]
+    others = (tables.deltas, tables.estimators, tables.samplers, *tables.quality, tables.tuning)
+    for table in filter(None, (tables.main, *others)):
         show(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
 
 def write(record: Record, folder: Path) -> list[Path]:
     """The paths of every report written to the folder, index.html last; the same record gives the same bytes."""
+    return write_tables(record, collect(record), folder)
+
+
+def write_tables(record: Record, tables: Tables, folder: Path) -> list[Path]:
+    """As `write`, with the tables of the record."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = build_main(record)
-    texts = {
-        "table.md": format_markdown(table),
-        "table.tex": format_latex(table),
-        "table.csv": list_numbers(table).to_csv(index=False, lineterminator="\n"),
-        "tidy.csv": record.table.to_csv(index=False, lineterminator="\n"),
-    }
-    others: dict[str, Sequence[Table | None]] = {
-        "deltas": [build_deltas(record)],
-        "estimators": [build_estimators(record)],
-        "samplers": [build_samplers(record)],
-        "quality": build_qualities(record),
-        "tuning": [build_tuning(record)],
-    }
-    for name, found in others.items():
-        if tables := [table for table in found if table]:
-            texts[f"{name}.md"] = "\n".join(map(format_markdown, tables))
-            texts[f"{name}.tex"] = "\n".join(map(format_latex, tables))
-    if wholes := build_qualities(record, whole=True):
-        numbers = [list_numbers(whole).assign(table=whole.caption) for whole in wholes]
-        texts["quality.csv"] = pd.concat(numbers).to_csv(index=False, lineterminator="\n")
-    if "deltas.md" in texts:
-        texts["deltas.csv"] = list_deltas(record).to_csv(index=False, lineterminator="\n")
-    if estimators := build_estimators(record):
-        texts["estimators.csv"] = list_numbers(estimators).to_csv(index=False, lineterminator="\n")
-    if "tuning.md" in texts:
-        texts["trials.csv"] = list_trials(record).to_csv(index=False, lineterminator="\n")
-    plots = (plot_curves, plot_forest, plot_schedules, plot_learned, plot_frontiers, plot_unmasked, plot_tuning)
-    figures = [path for plot in (*plots, plot_spent, plot_cost) for path in plot(record, folder)]
-    texts["index.html"] = render(
-        record, {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
-    )
+    texts = format_texts(tables) | format_numbers(record, tables)
+    figures = [path for plot in PLOTS for path in plot(record, folder)]
+    drawn = {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
+    texts["index.html"] = render(record, tables, drawn)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     tidy.write(record.table, folder / "tidy.parquet")
     *rest, index = [folder / name for name in texts]
     return [*rest, folder / "tidy.parquet", *figures, index]
+
+
+def format_texts(tables: Tables) -> dict[str, str]:
+    """The tables that are there as Markdown and LaTeX, by the names of their files."""
+    named = {name: [table] for name, table in tables.optional.items()}
+    texts = {}
+    for name, found in ({"table": [tables.main]} | named | {"quality": tables.quality}).items():
+        if there := [table for table in found if table]:
+            texts[f"{name}.md"] = "\n".join(map(format_markdown, there))
+            texts[f"{name}.tex"] = "\n".join(map(format_latex, there))
+    return texts
+
+
+def format_numbers(record: Record, tables: Tables) -> dict[str, str]:
+    """What the tables show at full precision as CSV, by the names of its files; and the tidy table."""
+    wholes = [list_numbers(whole).assign(table=whole.caption) for whole in tables.qualities]
+    numbers = {"table": list_numbers(tables.main), "tidy": record.table}
+    numbers |= {"quality": pd.concat(wholes)} if wholes else {}
+    numbers |= {"deltas": list_deltas(record)} if tables.deltas else {}
+    numbers |= {"estimators": list_numbers(tables.estimators)} if tables.estimators else {}
+    numbers |= {"trials": list_trials(record)} if tables.tuning else {}
+    return {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in numbers.items()}

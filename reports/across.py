@@ -13,6 +13,7 @@ import pandas as pd
 from bench.recorded import Records
 from bench.results import Record
 from reports.cells import split_arms, warn
+from reports.estimates import Estimate, is_tied
 from reports.formats import format_latex, format_markdown, list_numbers
 from reports.html import format_html
 from reports.page import find_template
@@ -20,12 +21,10 @@ from reports.tables import (
     MEANINGS,
     Cell,
     Column,
-    Estimate,
     Row,
     Table,
     find_references,
     find_score,
-    is_tied,
     letter_of,
     make_row,
     measure,

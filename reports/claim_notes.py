@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from reports.claims import Claim, Place, Published, overlay
+from reports.estimates import Estimate
 from reports.matching import DIFFERS, NO_COUNTERPART, NOT_RUN, REPRODUCED, Measured, explain
 from reports.sheets import Counterpart, Paper, Protocol
 from reports.tables import MEANINGS as OWN
-from reports.tables import Estimate, Row, write_compact
+from reports.tables import Row, write_compact
 
 HERE = "Measured here"
 DOUBT = "‡"

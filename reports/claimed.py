@@ -9,21 +9,10 @@ import pandas as pd
 
 from reports.claim_notes import DOUBT, HERE, find_own, list_notes, list_own, list_protocols, list_sources
 from reports.claims import Claim, Place, Published
+from reports.estimates import SIGNS, Estimate
 from reports.matching import NO_COUNTERPART, Arm, Measured, find
 from reports.sheets import Protocol
-from reports.tables import (
-    NONE,
-    SIGNS,
-    Cell,
-    Column,
-    Estimate,
-    Row,
-    Table,
-    letter_of,
-    mark,
-    write_count,
-    write_error,
-)
+from reports.tables import NONE, Cell, Column, Row, Table, letter_of, mark, write_count, write_error
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "neither": ""}
 

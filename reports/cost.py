@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.results import Record
 from reports.cells import split_arms
+from reports.estimates import pool
 from reports.plots import FAINT, look, save
-from reports.tables import pool
 
 COLUMNS = ["arm", "method", "metric", "way", "value", "standard_error", "seeds"]
 ARM, LINE, FRAME = 0.3, 0.15, 1.0  # inches: of an arm, of each further line of a name, and of titles and axis

@@ -12,13 +12,12 @@ from bench.results import Record
 from bench.verdicts import BETTER, SAME, TIED, WORSE, summarise
 from reports.addends import explain_addends
 from reports.cells import split_arms, warn
+from reports.estimates import SIGNS, Estimate
 from reports.tables import (
     MEANINGS,
     NONE,
-    SIGNS,
     Cell,
     Column,
-    Estimate,
     Row,
     Table,
     find_score,

@@ -11,8 +11,9 @@ import pandas as pd
 
 from bench.results import Record
 from reports.cells import choose_arms
+from reports.estimates import SIGNS, Estimate
 from reports.schedules import differ_in_schedule
-from reports.tables import MEANINGS, SIGNS, Column, Estimate, Row, Table, build, write_count, write_error
+from reports.tables import MEANINGS, Column, Row, Table, build, write_count, write_error
 
 STAGES = ("bound", "estimate")
 OF_DRAWS = ("estimator_sd", "variance_ratio")  # their chance is that of documents and draws, which the seeds share

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.tables import LETTERS, Cell, Estimate, Row, Table
+from reports.estimates import Estimate
+from reports.tables import LETTERS, Cell, Row, Table
 
 WORDS = ("Method", "Status")  # the columns that hold words
 REASON = 48  # characters of the status column in the terminal, where longer reasons take several lines

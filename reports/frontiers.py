@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 
 from bench.quality.controls import DATA
 from bench.results import Record
+from reports.estimates import Readings
 from reports.plots import FAINT, INK, look, save
 from reports.quality import find, split_controls, split_shapes, split_ways
 
@@ -51,8 +52,9 @@ def find_points(groups: dict[str, pd.DataFrame], height: str) -> pd.DataFrame:
     points = []
     for label, rows in groups.items():
         said = rows[["arm", "method", "way", "policy", "temperature"]].iloc[0].to_dict()
+        readings = Readings(rows)
         for name, metric in (NUMBERS | {"quality": height}).items():
-            number = find(rows, metric)
+            number = find(readings, metric)
             said |= {name: number.value if number else np.nan, f"{name}_error": number.error if number else np.nan}
         points.append({"label": label, "metric": height} | said)
     names = [place for name in ("calls", "seconds", "entropy", "quality") for place in (name, f"{name}_error")]

@@ -19,8 +19,9 @@ from bench.results import Record, read
 from bench.stats import LEVEL, half_width, join
 from reports.cells import split_arms
 from reports.claims import Claim
+from reports.estimates import Estimate
 from reports.sheets import Counterpart
-from reports.tables import Column, Estimate, measure, write_compact, write_error
+from reports.tables import Column, measure, write_compact, write_error
 
 NORMAL = 1.96  # standard errors of an interval, of spreads whose number of values is not known
 SIZES = ("layers", "width", "heads")

@@ -10,29 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bench.results import Record
-from reports.addends import list_addends
 from reports.cells import split_arms
-from reports.deltas import build_deltas
-from reports.estimators import build_estimators
+from reports.collected import Tables
+from reports.estimates import is_tied
 from reports.html import format_html, format_label
 from reports.learned import explain
 from reports.plots import trace_curves
-from reports.quality import build_qualities
-from reports.samplers import build_samplers
-from reports.tables import (
-    Column,
-    Estimate,
-    Table,
-    build,
-    build_main,
-    is_tied,
-    write_compact,
-    write_error,
-    write_plain,
-    write_power,
-)
+from reports.tables import Table
 from reports.trajectories import list_finals, list_players
-from reports.tuning import build_tuning
 
 SHOWN = 4  # samples of each arm on the page
 FIGURES = {  # what each figure shows
@@ -55,50 +40,6 @@ CERTIFICATES = {  # their states in words
     "refused": "refused",
     "none": "there is no certificate",
 }
-
-
-def write_seeds(number: Estimate) -> tuple[str, str]:
-    """How many seeds were trained, of how many that were planned."""
-    return f"{number.seeds} of {number.planned}", ""
-
-
-def write_bytes(number: Estimate) -> tuple[str, str]:
-    """In MiB, without decimals."""
-    return f"{number.value / 2**20:.0f}", ""
-
-
-MEMORY = Column("train", "peak_memory_bytes", "Training", "peak MiB", write_bytes)
-FAIRNESS = (
-    Column("train", "tokens", "Training", "tokens", write_compact),
-    Column("train", "epochs", "Training", "epochs", write_plain),
-    Column("train", "flops", "Training", "FLOPs", write_power),
-    Column("train", "seconds", "Training", "seconds", write_plain),
-    Column("train", "tokens_per_second", "Training", "tokens per second", write_compact),
-    MEMORY,
-    Column("train", "parameters", "Parameters", "total", write_compact),
-    Column("train", "parameters_non_embedding", "Parameters", "non-embedding", write_compact),
-    Column("train", "parameters_method", "Parameters", "method's own", write_compact),
-    Column("train", "tokens", "Seeds", "trained", write_seeds),
-)
-BREAKDOWN = (
-    Column("bound", "prior_gap", "Prior gap", "nats per token", write_error),
-    Column("bound", "integral", "Integral", "nats per token", write_error),
-    Column("bound", "last_guess", "Last guess", "nats per token", write_error),
-    Column("bound", "nats_per_token", "Sum", "nats per token", write_error),
-    Column("bound", "seconds", "Evaluation", "seconds", write_plain),
-)
-
-
-def list_fairness(record: Record) -> list[Column]:
-    """What each arm was given, its memory where some cell recorded it."""
-    has_memory = (record.table["metric"] == MEMORY.metric).any()
-    return [column for column in FAIRNESS if column is not MEMORY or has_memory]
-
-
-def list_breakdown(record: Record) -> list[Column]:
-    """The parts of the bound, with the addends of the integral behind it."""
-    place = [column.metric for column in BREAKDOWN].index("integral") + 1
-    return [*BREAKDOWN[:place], *list_addends(record).values(), *BREAKDOWN[place:]]
 
 
 def say_best(table: Table, is_exact: bool) -> str:
@@ -224,29 +165,26 @@ def find_template(name: str) -> Template:
     return jinja.get_template(name)
 
 
-def render(record: Record, figures: dict[str, str]) -> str:
-    """The page as HTML that needs no other file, with the SVG of each figure by its name."""
-    main, quality, whole = build_main(record), build_qualities(record), build_qualities(record, whole=True)
+def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
+    """The page as HTML that needs no other file, with its tables and the SVG of each figure by its name."""
+    main = tables.main
     return find_template("page.html.j2").render(
         record=record,
         warning=main.warning,
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
-        deltas=format_html(deltas) if (deltas := build_deltas(record)) else "",
-        estimators=format_html(estimators) if (estimators := build_estimators(record)) else "",
+        **{name: format_html(table) if table else "" for name, table in tables.optional.items()},
         figures=show_figures(figures, ", ".join(split_arms(record))),
         meaning=explain(record),
         costs=say_costs(record),
         samples=list_samples(record),
-        quality=Markup().join(map(format_html, quality)),
-        qualities=Markup().join(map(format_html, whole)),
+        quality=Markup().join(map(format_html, tables.quality)),
+        qualities=Markup().join(map(format_html, tables.qualities)),
         frontiers=[(name, title) for name, title in FIGURES.items() if name.startswith("frontier")],
         players=list_players(record),
         finals=list_finals(record),
-        samplers=format_html(samplers) if (samplers := build_samplers(record)) else "",
-        fairness=format_html(build(record, list_fairness(record), "What each arm was given")),
-        tuning=format_html(tuning) if (tuning := build_tuning(record)) else "",
-        breakdown=format_html(build(record, list_breakdown(record), "Where each arm spends its nats")),
+        fairness=format_html(tables.fairness),
+        breakdown=format_html(tables.breakdown),
         facts=list_facts(record.data),
         names=list(dict.fromkeys(name for environment in record.environment for name in environment)),
         differing=find_differences(record.environment),

@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
+from matplotlib.transforms import BboxBase
 
 from bench.results import Record
 from reports.cells import split_arms
-from reports.tables import find_references, find_score, pool
+from reports.estimates import pool
+from reports.tables import find_references, find_score
 
 INK, FAINT = "#1d2026", "#808080"  # no black: SVG leaves black out, and the page could not turn it
 SETTINGS: dict[Any, Any] = {
@@ -209,6 +212,14 @@ def adapt(svg: str) -> str:
     return svg.replace("</style>", STYLE + "</style>", 1)
 
 
+def settle(figure: Figure) -> BboxBase:
+    """Lays the figure out once for all formats: what is drawn of it, with a margin, in inches."""
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure.get_tightbbox().padded(0.1)
+
+
 def save(name: str, folder: Path, draw: Callable[[], Figure], numbers: pd.DataFrame) -> list[Path]:
     """The paths of a figure as .svg, .png and .pdf and of its numbers as .csv; equal figures give equal bytes."""
     paths = {ending: folder / f"{name}.{ending}" for ending in (*SAVING, "csv")}
@@ -216,8 +227,9 @@ def save(name: str, folder: Path, draw: Callable[[], Figure], numbers: pd.DataFr
         mpl.rcdefaults()  # whatever the user's matplotlibrc says
         mpl.rcParams.update(SETTINGS | {"svg.hashsalt": name})  # the figures of a page share no ids
         figure = draw()
+        frame = settle(figure)
         for ending, options in SAVING.items():
-            figure.savefig(paths[ending], format=ending, bbox_inches="tight", **options)
+            figure.savefig(paths[ending], format=ending, bbox_inches=frame, **options)
     paths["svg"].write_text(adapt(paths["svg"].read_text("utf-8")), encoding="utf-8", newline="\n")
     numbers.to_csv(paths["csv"], index=False, lineterminator="\n")
     return list(paths.values())

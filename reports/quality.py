@@ -16,18 +16,15 @@ from bench.quality.controls import DATA
 from bench.quality.order import JUDGED
 from bench.results import Record
 from reports.cells import choose_arms, warn
+from reports.estimates import Estimate, Readings, combine, is_tied
 from reports.samplers import write_whole
 from reports.tables import (
     MEANINGS,
     NONE,
     Cell,
     Column,
-    Estimate,
     Table,
-    combine,
-    is_tied,
     make_row,
-    measure,
     write_column,
     write_compact,
     write_error,
@@ -80,9 +77,9 @@ class Measured:
         return self.arms | self.controls
 
 
-def find(rows: pd.DataFrame, metric: str) -> Estimate | None:
+def find(readings: Readings, metric: str) -> Estimate | None:
     """The number of a row, from the first stage that has it."""
-    found = (measure(rows, Column(stage, metric, "", "", write_error)) for stage in STAGES)
+    found = (readings.find(stage, metric) for stage in STAGES)
     return next((number for number in found if number), None)
 
 
@@ -117,10 +114,11 @@ def split_controls(record: Record) -> dict[str, pd.DataFrame]:
 def read_quality(record: Record) -> Measured:
     """All that is measured of texts."""
     arms, controls = split_ways(record), split_controls(record)
+    readings = {label: Readings(rows) for label, rows in (arms | controls).items()}
     numbers: dict[str, dict[str, Estimate]] = {}
     for column in METRICS:
-        for label, rows in (arms | controls).items():
-            if number := find(rows, column.metric):
+        for label, there in readings.items():
+            if number := find(there, column.metric):
                 numbers.setdefault(column.metric, {})[label] = number
     return Measured(arms, controls, numbers)
 

@@ -1,16 +1,13 @@
 """The places that arms can have among those that they can be compared with: no arm stands above another by chance."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bench.stats import LEVEL, half_width, join, rank
+from reports.estimates import Estimate, find_half
 
-if TYPE_CHECKING:
-    from reports.tables import Estimate
-
-    Numbers = Mapping[str, Estimate]  # the score of each arm
+Numbers = Mapping[str, Estimate]  # the score of each arm
 
 FEWEST = 3  # arms that can be compared: of two the marks of the score say all
 PAIRED, UNPAIRED = "of the paired differences from the base", "of the scores, unpaired"
@@ -24,16 +21,7 @@ Bounds = dict[str, tuple[float, float]]  # the ends of the interval of each arm
 Place = tuple[int, int]  # the best and the worst that an arm can have
 
 
-def find_half(number: "Estimate", level: float = LEVEL) -> float:
-    """Half of the interval of a number: Student's over its seeds joined with that over its documents, of one seed over
-    the documents alone; 0 where it has no error."""
-    sources = [(number.error, number.seeds), (number.sampling, number.clusters)]
-    if number.seeds <= 1:
-        sources = [(number.error, number.clusters)]
-    return join([half_width(*source, level) for source in sources if source[0] > 0 and source[1] > 1] or [0.0])
-
-
-def split_comparable(numbers: "Numbers") -> list[list[str]]:
+def split_comparable(numbers: Numbers) -> list[list[str]]:
     """The labels of arms whose number has an error, in groups of the same claim on the same text: an exact likelihood
     with its like, a bound with bounds however they are estimated."""
     groups: dict[tuple[bool, str], list[str]] = {}
@@ -58,13 +46,13 @@ def pair_up(deltas: pd.DataFrame, labels: list[str]) -> Bounds | None:
     return None
 
 
-def spread_out(numbers: "Numbers") -> Bounds:
+def spread_out(numbers: Numbers) -> Bounds:
     """The intervals of the scores themselves."""
     halves = {label: find_half(number, LEVEL / len(numbers)) for label, number in numbers.items()}
     return {label: (number.value - halves[label], number.value + halves[label]) for label, number in numbers.items()}
 
 
-def find_places(numbers: "Numbers", deltas: pd.DataFrame) -> tuple[dict[str, Place], str]:
+def find_places(numbers: Numbers, deltas: pd.DataFrame) -> tuple[dict[str, Place], str]:
     """The places of all arms that have one, and the footnote that says what they are; `deltas` are those of
     `bench.verdicts.summarise` in the unit of the scores."""
     places: dict[str, Place] = {}

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from bench.results import Record
 from reports.cells import choose_arms
-from reports.tables import Column, Estimate, Table, build, has_samplers, write_error
+from reports.estimates import Estimate
+from reports.tables import Column, Table, build, has_samplers, write_error
 
 
 def write_whole(number: Estimate) -> tuple[str, str]:

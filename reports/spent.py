@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from bench.results import Record
 from reports.cells import split_arms
+from reports.estimates import pool
 from reports.plots import FAINT, draw_lines, save
-from reports.tables import pool
 
 WIDTHS = {"masked": "share of positions that are masked", "t": "time t, from text to noise"}
 ROOM = 64  # characters that stand beside each other in the names of the lines

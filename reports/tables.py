@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from bench.results import Record
-from bench.stats import join
 from bench.verdicts import summarise
 from reports.cells import choose_arms, describe, find_problems, list_others, say_tuning, split_arms, warn
-from reports.ranks import find_half, find_places
+from reports.estimates import SIGNS, Estimate, Readings, is_tied, pool
+from reports.ranks import find_places
 
-SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
 LETTERS = "abcdefghijklmnoprstuvwxyz"
 NONE = "—"
 RANK = 3  # the place of the column of ranks: after the scores and what they were measured on
@@ -28,23 +27,6 @@ MEANINGS = {
 }
 SURVIVORS = "a mean over the seeds that finished; the status names the others"
 STALE = "measured by other code than this checkout's"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number of one arm: the mean over its finished seeds, with all that is needed to judge it."""
-
-    value: float
-    error: float = math.nan  # one standard error: over seeds when there are several, over documents when there is one
-    sampling: float = math.nan  # one standard error over the documents, which the seeds share
-    monte_carlo_error: float = math.nan
-    documents: int = 0
-    clusters: int = 0  # of documents that may vary together; as many as documents where each varies by itself
-    seeds: int = 0
-    planned: int = 0  # seeds that the suite asked for
-    kind: str = ""
-    protocol: str = ""
-    is_stale: bool = False  # some seed was measured by other code
 
 
 @dataclass(frozen=True)
@@ -150,50 +132,9 @@ def has_samplers(record: Record) -> bool:
     return bool((drawn.groupby(["arm", "seed"])["protocol"].nunique() > 1).any())
 
 
-def pool(rows: pd.DataFrame, planned: int = 0) -> Estimate | None:
-    """The mean over seeds of rows of one metric (the last of each seed) with its error; None without a finite value."""
-    rows = rows[rows["value"].notna()].sort_values("tokens", kind="stable").groupby("seed").tail(1)
-    seeds = len(rows)
-    if not seeds:
-        return None
-    noise = float(
-        rows["monte_carlo_error"].fillna(0.0).mean()
-    )  # the seeds share their noise, so it does not average out
-    several = math.hypot(rows["value"].std() / math.sqrt(seeds), noise) if seeds > 1 else math.nan
-    return Estimate(
-        value=float(rows["value"].mean()),
-        error=several if seeds > 1 else float(rows["standard_error"].iloc[0]),
-        sampling=float(rows["standard_error"].mean()),
-        monte_carlo_error=noise,
-        documents=int(rows["n"].min()),
-        clusters=int(rows["clusters"].where(rows["clusters"] > 0, rows["n"]).min()),
-        seeds=seeds,
-        planned=max(planned, seeds),
-        kind=max(rows["kind"], key=list(SIGNS).index),  # the weakest claim among the seeds
-        protocol="; or ".join(dict.fromkeys(rows["protocol"])),
-        is_stale=bool((rows["status"] == "stale").any()),
-    )
-
-
 def measure(rows: pd.DataFrame, column: Column) -> Estimate | None:
     """The number of one arm in a column; None when no seed has it. The metric `tokens` is what training consumed."""
-    there = rows[(rows["stage"] == column.stage) & rows["status"].isin(["done", "stale"])]
-    if column.metric == "tokens":
-        there = there.assign(value=there["tokens"].astype(float), standard_error=math.nan)
-    else:
-        there = there[there["metric"] == column.metric]
-    return pool(there, planned=rows["seed"].nunique())
-
-
-def combine(one: Estimate, other: Estimate) -> float:
-    """The standard error of a difference, over seeds and over documents; unknown errors count as zero."""
-    spreads = [(number.error, number.sampling if number.seeds > 1 else 0.0) for number in (one, other)]
-    return math.hypot(*(error for pair in spreads for error in pair if error > 0))
-
-
-def is_tied(one: Estimate, other: Estimate) -> bool:
-    """True when the interval of the difference of two values holds zero; unpaired."""
-    return abs(one.value - other.value) <= join([find_half(one), find_half(other)])
+    return Readings(rows).find(column.stage, column.metric)
 
 
 def letter_of(note: str, letters: dict[str, str]) -> str:
@@ -279,7 +220,10 @@ def build(record: Record, columns: Sequence[Column], caption: str) -> Table:
     """The table of a record in these columns: an arm a row, failed ones included; references where scores stand."""
     arms = split_arms(record)
     letters: dict[str, str] = {}
-    written = [write_column(column, [measure(rows, column) for rows in arms.values()], letters) for column in columns]
+    found = [Readings(rows) for rows in arms.values()]
+    written = [
+        write_column(column, [arm.find(column.stage, column.metric) for arm in found], letters) for column in columns
+    ]
     rows = [make_row(*arm, cells) for arm, cells in zip(arms.items(), zip(*written, strict=True), strict=True)]
     is_main = columns[0].is_score
     references = [write_reference(*item, columns) for item in find_references(record).items()] if is_main else []

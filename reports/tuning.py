@@ -18,19 +18,9 @@ from matplotlib.ticker import MaxNLocator
 from bench.results import Record
 from bench.tuning.winners import say
 from reports.cells import split_arms, warn
+from reports.estimates import Estimate
 from reports.plots import FAINT, choose_dashes, draw_labels, look, save
-from reports.tables import (
-    NONE,
-    Cell,
-    Column,
-    Estimate,
-    Table,
-    make_row,
-    measure,
-    write_compact,
-    write_error,
-    write_plain,
-)
+from reports.tables import NONE, Cell, Column, Table, make_row, measure, write_compact, write_error, write_plain
 
 UNITS = {"bits_per_char": "bits per character", "bits_per_byte": "bits per byte"}
 NOTES = {

@@ -16,6 +16,7 @@ from bench.pairs import COLUMNS
 from bench.results import Record
 from bench.verdicts import summarise
 from reports import formats
+from reports.collected import collect
 from reports.deltas import build_deltas, list_deltas, write_delta
 from reports.forest import draw, measure_height, plot_forest
 from reports.html import format_html
@@ -270,13 +271,13 @@ def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, mo
 
 def test_the_page_has_the_section_only_where_some_arm_has_a_base(record: Record, tmp_path: Path) -> None:
     svg = plot_forest(record, tmp_path)[0].read_text()
-    html = render(record, {"forest": svg, "curves": svg})
+    html = render(record, collect(record), {"forest": svg, "curves": svg})
     assert html.index('id="results"') < html.index('id="deltas"') < html.index('id="curves"')
     assert 'aria-label="Differences from the base of A, worse, near, lost"' in html
     alone = with_pairs(record)
     assert build_deltas(alone) is None
     assert plot_forest(alone, tmp_path) == []
-    assert 'id="deltas"' not in render(alone, {})
+    assert 'id="deltas"' not in render(alone, collect(alone), {})
 
 
 def test_hostile_labels_are_shown_and_not_acted_on() -> None:
@@ -284,6 +285,6 @@ def test_hostile_labels_are_shown_and_not_acted_on() -> None:
     hostile = with_pairs(make_record(make_arm(evil, 3.0), make_arm("B", 3.1)), make_pairs("B", evil, 0.1, unlike=evil))
     for form in ("html", "markdown"):
         assert not {"script", "img"} & find_tags(print_table(hostile, form))
-    page = render(hostile, {})
+    page = render(hostile, collect(hostile), {})
     assert page.count("<script") == 1  # the page's own
     assert "img" not in find_tags(page)

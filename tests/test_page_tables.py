@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bench.results import Record
+from reports.collected import collect
 from reports.page import render
 from tests.browser import run_page
 from tests.test_reports import make_arm, make_record
@@ -31,7 +32,7 @@ document.body.textContent = "SEEN" + JSON.stringify(seen) + "SEEN";
 
 
 def shown(record: Record, folder: Path) -> Any:
-    return run_page(render(record, {"curves": "<svg ></svg>"}), PROBE, folder)
+    return run_page(render(record, collect(record), {"curves": "<svg ></svg>"}), PROBE, folder)
 
 
 @pytest.fixture

@@ -21,9 +21,11 @@ from bench.quality.appraise import Appraiser
 from bench.results import Record
 from bench.rows import COLUMNS
 from reports import formats
+from reports.breakdown import BREAKDOWN
 from reports.cells import split_arms, warn
+from reports.fairness import FAIRNESS
 from reports.html import format_html
-from reports.page import BREAKDOWN, FAIRNESS, answer
+from reports.page import answer
 from reports.plots import trace_curves
 from reports.quality import build_quality
 from reports.samplers import build_samplers

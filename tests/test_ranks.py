@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from reports import formats
+from reports.estimates import Estimate, find_half
 from reports.html import format_html
-from reports.ranks import PAIRED, UNPAIRED, find_half
-from reports.tables import RANK, Estimate, Table, build_main
+from reports.ranks import PAIRED, UNPAIRED
+from reports.tables import RANK, Table, build_main
 from tests.test_deltas import make_pairs, with_pairs
 from tests.test_reports import make_arm, make_record, print_table
 

@@ -19,7 +19,8 @@ from bench.results import PROFILE, Record, read
 from methods import build
 from methods.method import Method
 from reports.cost import plot_cost, trace_cost
-from reports.page import list_fairness, say_costs
+from reports.fairness import list_fairness
+from reports.page import say_costs
 from reports.plots import trace_curves
 from reports.spent import plot_spent, trace_spent
 from tests.conftest import TINY

@@ -12,8 +12,8 @@ import pytest
 import reports
 from bench.results import Record
 from reports.addends import explain_addends
+from reports.breakdown import list_breakdown
 from reports.estimators import build_estimators, list_ratios
-from reports.page import list_breakdown
 from reports.schedules import differ_in_schedule, name_line, plot_schedules, trace_schedules
 from tests.test_reports import make_arm, make_record
 

@@ -16,10 +16,11 @@ import reports
 from bench.results import Record
 from bench.rows import COLUMNS
 from reports import formats
+from reports.estimates import Estimate
 from reports.html import format_html
 from reports.page import answer
 from reports.plots import LOOKS, OTHER, plot_curves, spread, trace_curves
-from reports.tables import Cell, Estimate, Table, build_main, write_error
+from reports.tables import Cell, Table, build_main, write_error
 
 LN2 = math.log(2)
 EXACT, SAMPLED = "exact likelihood; float32", "exactly k masked, 16 draws; float32"

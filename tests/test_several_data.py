@@ -21,9 +21,10 @@ from bench.run import submit
 from bench.schema import schema
 from bench.suite import SuiteError, read, read_all
 from reports.across import RANKS, build_across, find_places, list_across, write_across
+from reports.estimates import Estimate
 from reports.formats import format_latex, format_markdown
 from reports.html import format_html
-from reports.tables import Estimate, Row, Table
+from reports.tables import Row, Table
 from tests.ablations import ablate
 from tests.conftest import TINY
 from tests.test_reports import make_arm, make_record

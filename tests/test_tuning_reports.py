@@ -19,6 +19,7 @@ from bench.tuning.lock import lock_file, read_tuned
 from bench.tuning.winners import Lock, Tried, Tuned
 from bench.tuning.winners import read as read_lock
 from reports import formats
+from reports.collected import collect
 from reports.html import format_html
 from reports.page import render
 from reports.tables import Table, build_main
@@ -143,7 +144,7 @@ def test_a_suite_that_was_not_tuned_has_nothing_of_it(record, tmp_path):
     plain = replace(record, tuning={})
     assert build_tuning(plain) is None
     assert plot_tuning(plain, tmp_path) == []
-    assert "tuning" not in render(plain, {}).replace("fine-tuning", "")
+    assert "tuning" not in render(plain, collect(plain), {}).replace("fine-tuning", "")
     lost = replace(record, tuning=record.tuning | {"arms": {"AR": make_tuned(None, None).model_dump(mode="json")}})
     assert plot_tuning(lost, tmp_path) == []
     assert table_of(lost).rows[0].cells[7].value == "every trial failed"
