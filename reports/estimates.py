@@ -1,14 +1,21 @@
 """The number of an arm: the mean over its seeds with its errors, and whether two such numbers are told apart."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.stats import LEVEL, half_width, join
 
+NUMBERS = ("value", "standard_error", "monte_carlo_error", "n", "clusters", "tokens")
+WORDS = ("kind", "protocol", "status", "seed")
+TRAINED = ""  # in the place of a metric: all rows of a stage
 SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
+
+Columns = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -32,41 +39,52 @@ class Readings:
     """The rows of one arm that hold results, found by stage and metric without a search through all of them."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
-        self.rows, self.planned = rows, rows["seed"].nunique()
+        self.columns = take_columns(rows)
+        self.planned = rows["seed"].nunique()
         self.places: dict[tuple[str, str], list[int]] = {}
-        self.stages: dict[str, list[int]] = {}
-        named = zip(rows["stage"], rows["metric"], rows["status"], strict=True)
+        named = zip(rows["stage"], rows["metric"], self.columns["status"], strict=True)
         for place, (stage, metric, status) in enumerate(named):
             if status in ("done", "stale"):
                 self.places.setdefault((stage, metric), []).append(place)
-                self.stages.setdefault(stage, []).append(place)
+                self.places.setdefault((stage, TRAINED), []).append(place)
 
     def find(self, stage: str, metric: str) -> Estimate | None:
         """The number of the arm; None when no seed has it. The metric `tokens` is what training consumed."""
-        if metric == "tokens":
-            trained = self.rows.iloc[self.stages.get(stage, [])]
-            return pool(trained.assign(value=trained["tokens"].astype(float), standard_error=math.nan), self.planned)
-        places = self.places.get((stage, metric))
-        return pool(self.rows.iloc[places], self.planned) if places else None
+        places = self.places.get((stage, TRAINED if metric == "tokens" else metric), [])
+        if metric != "tokens":
+            return pool_places(self.columns, places, self.planned)
+        tokens = self.columns["tokens"].astype(float)
+        errors = np.full_like(tokens, math.nan)
+        return pool_places(self.columns | {"value": tokens, "standard_error": errors}, places, self.planned)
 
 
-def find_last(rows: pd.DataFrame) -> list[int]:
-    """The places of the last finite value of each seed, in the order of training tokens."""
-    values = rows["value"].to_numpy(float)
-    tokens, seeds = rows["tokens"].to_numpy(), rows["seed"].to_numpy()
-    last = {seeds[place]: place for place in np.argsort(tokens, kind="stable") if not math.isnan(values[place])}
-    return sorted(last.values(), key=lambda place: tokens[place])
+def take_columns(rows: pd.DataFrame) -> Columns:
+    """What an estimate is made from, by the names of the columns of the tidy table."""
+    numbers = {name: rows[name].to_numpy(float) for name in NUMBERS}
+    return numbers | {name: rows[name].to_numpy(object) for name in WORDS}
+
+
+def find_last(columns: Columns, places: Sequence[int]) -> list[int]:
+    """Of the places the last of each seed that has a finite value, in the order of training tokens."""
+    values, tokens, seeds = columns["value"], columns["tokens"], columns["seed"]
+    ordered = sorted((place for place in places if not math.isnan(values[place])), key=lambda place: tokens[place])
+    last = {seeds[place]: place for place in ordered}
+    return [place for place in ordered if last[seeds[place]] == place]
 
 
 def pool(rows: pd.DataFrame, planned: int = 0) -> Estimate | None:
     """The mean over seeds of rows of one metric (the last of each seed) with its error; None without a finite value."""
-    chosen = find_last(rows)
+    return pool_places(take_columns(rows), range(len(rows)), planned)
+
+
+def pool_places(columns: Columns, places: Sequence[int], planned: int) -> Estimate | None:
+    """As `pool`, of the rows at these places."""
+    chosen = find_last(columns, places)
     if not chosen:
         return None
     seeds = len(chosen)
-    names = ("value", "standard_error", "monte_carlo_error", "n", "clusters")
-    values, errors, noises, documents, clusters = (rows[name].to_numpy(float)[chosen] for name in names)
-    kinds, protocols, states = (rows[name].to_numpy()[chosen] for name in ("kind", "protocol", "status"))
+    values, errors, noises, documents, clusters, _ = (columns[name][chosen] for name in NUMBERS)
+    kinds, protocols, states, _ = (columns[name][chosen] for name in WORDS)
     noise = float(np.nan_to_num(noises).mean())  # the seeds share their noise, so it does not average out
     known = errors[~np.isnan(errors)]
     spread = float(values.std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else math.nan
@@ -81,7 +99,7 @@ def pool(rows: pd.DataFrame, planned: int = 0) -> Estimate | None:
         planned=max(planned, seeds),
         kind=max(kinds, key=list(SIGNS).index),  # the weakest claim among the seeds
         protocol="; or ".join(dict.fromkeys(protocols)),
-        is_stale="stale" in states,
+        is_stale="stale" in list(states),
     )
 
 

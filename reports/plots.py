@@ -129,19 +129,14 @@ def choose_dashes(curves: pd.DataFrame) -> dict[str, tuple[float, ...] | str]:
 
 def draw_lines(axes: Axes, curves: pd.DataFrame, x: str = "tokens", y: str = "bits", size: float = 6) -> None:
     """One line an arm, with a band of one standard error where there is one."""
-    looks = {arm: look(method) for arm, method in zip(curves["arm"], curves["method"], strict=True)}
-    style: dict[str, Any] = {
-        "palette": {arm: drawn.colour for arm, drawn in looks.items()},
-        "markers": {arm: drawn.marker for arm, drawn in looks.items()},
-        "dashes": choose_dashes(curves),
-        "markeredgewidth": 0,
-        "markersize": size,
-    }
-    sns.lineplot(curves, x=x, y=y, hue="arm", style="arm", errorbar=None, legend=False, ax=axes, **style)
-    for arm in looks:
-        points = curves[(curves["arm"] == arm) & curves["standard_error"].notna()]
-        low, high = points[y] - points["standard_error"], points[y] + points["standard_error"]
-        axes.fill_between(points[x], low, high, color=looks[arm].colour, alpha=0.18, linewidth=0)
+    dashes = choose_dashes(curves)
+    for arm, line in curves.groupby("arm", sort=False):
+        style, pattern = look(str(line["method"].iloc[0])), dashes[str(arm)]
+        settings: dict[str, Any] = {"marker": style.marker, "markersize": size, "markeredgewidth": 0}
+        axes.plot(line[x], line[y], color=style.colour, dashes=pattern or (None, None), **settings)
+        known = line[line["standard_error"].notna()]
+        low, high = known[y] - known["standard_error"], known[y] + known["standard_error"]
+        axes.fill_between(known[x], low, high, color=style.colour, alpha=0.18, linewidth=0)
 
 
 def draw_references(axes: Axes, record: Record) -> dict[str, tuple[float, float]]:
