@@ -1,5 +1,7 @@
 """The cells of a record: which of them are arms, and what is wrong with those that are not done."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from bench.results import Record
@@ -20,6 +22,13 @@ def split_cells(record: Record) -> list[tuple[str, str, pd.DataFrame]]:
     table = record.table
     named = table.assign(arm=table["arm"].where(table["role"] == "arm", table["role"]))
     return [(str(role), str(name), rows) for (role, name), rows in named.groupby(["role", "arm"], sort=False)]
+
+
+def name_some(names: Sequence[str], most: int = 4) -> str:
+    """Names as a list in a sentence, of which the last are only counted where they are many."""
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def find_problems(rows: pd.DataFrame) -> pd.DataFrame:

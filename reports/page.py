@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bench.results import Record
-from reports.cells import split_arms
+from reports.cells import name_some, split_arms
 from reports.collected import Tables
 from reports.estimates import is_tied
 from reports.html import format_html, format_label
@@ -53,7 +53,7 @@ def say_best(table: Table, is_exact: bool) -> str:
     claim = f"{best.label} is exact at" if is_exact else f"the best bound is {best.label}'s,"
     ties = [row.label for row in there if row is not best and is_tied(there[row], number)]
     notes = [f"over {number.seeds} of {number.planned} seeds"] * (number.planned > number.seeds)
-    notes += [f"not told apart from {' and '.join(ties)}"] * bool(ties)
+    notes += [f"not told apart from {name_some(ties)}"] * bool(ties)
     error = f" ± {cell.error}" if cell.error else ""
     aside = f" ({'; '.join(notes)})" if notes else ""
     return f"{claim} {cell.value}{error} {table.columns[0].unit}{aside}"
@@ -67,7 +67,7 @@ def answer(table: Table) -> str:
     if "entropy of the source" in known:
         parts.append(f"the entropy of the source is {known['entropy of the source']}")
     if lost := [f"{row.label} ({row.status})" for row in table.rows if not row.cells[0].estimate]:
-        parts.append(f"there is no score from {', '.join(lost)}")
+        parts.append(f"there is no score from {name_some(lost)}")
     sentence = "; ".join(parts)
     return (sentence if exact else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its letters
 
@@ -174,7 +174,7 @@ def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
         **{name: format_html(table) if table else "" for name, table in tables.optional.items()},
-        figures=show_figures(figures, ", ".join(split_arms(record))),
+        figures=show_figures(figures, name_some(list(split_arms(record)), most=12)),
         meaning=explain(record),
         costs=say_costs(record),
         samples=list_samples(record),

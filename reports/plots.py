@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -13,11 +14,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, StrMethodFormatter
 from matplotlib.transforms import BboxBase
 
 from bench.results import Record
-from reports.cells import split_arms
+from reports.cells import name_some, split_arms
 from reports.estimates import pool
 from reports.tables import find_references, find_score
 
@@ -38,6 +39,8 @@ SAVING: dict[str, dict[str, Any]] = {
 }
 CURVES = ["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds", "flops", "seconds"]
 WIDTHS = {"tokens": "training tokens", "flops": "training FLOPs", "seconds": "seconds of training"}
+LABEL = 46  # characters of a line of the title of an axis
+CROWD = 14  # names of curves that have room beside them
 DASHES: tuple[tuple[float, ...] | str, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))  # arms that share a colour
 STYLE = (
     ".figure{color:#1d2026}.figure text{font-family:system-ui,sans-serif!important}"
@@ -104,7 +107,7 @@ def label_axis(record: Record, curves: pd.DataFrame) -> str:
     """The unit with what is exact and what is a bound: "bits per character (AR exact, others bounds)"."""
     exact = list(dict.fromkeys(curves["arm"][curves["kind"] == "exact"]))
     has_bounds = (curves["kind"] == "bound").any()
-    claims = [f"{', '.join(exact)} exact"] * bool(exact) + ["others bounds" if exact else "bounds"] * bool(has_bounds)
+    claims = [f"{name_some(exact)} exact"] * bool(exact) + ["others bounds" if exact else "bounds"] * bool(has_bounds)
     return find_score(record)[1] + (f" ({', '.join(claims)})" if claims else "")
 
 
@@ -169,6 +172,18 @@ def draw_labels(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
         axes.annotate(name, end, place, textcoords=across, va="center", arrowprops=leader, annotation_clip=False)
 
 
+def name_lines(axes: Axes, ends: dict[str, tuple[float, float]], references: dict[str, tuple[float, float]]) -> None:
+    """The names of all lines at their right ends; those of many curves in a legend below the figure."""
+    is_crowd = len(ends) > CROWD
+    draw_labels(axes, references if is_crowd else ends | references)
+    if not is_crowd:
+        return
+    columns = 2 if max(map(len, ends)) > 24 else 3
+    style: dict[str, Any] = {"ncols": columns, "frameon": False, "fontsize": 9, "handlelength": 3.2}
+    lines = axes.get_lines()[: len(ends)]
+    axes.figure.legend(lines, list(ends), loc="upper center", bbox_to_anchor=(0.5, 0.04), **style)
+
+
 def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
     """Learning curves with the lines that need no network; a sentence where nothing was validated."""
     costs = [x for x in ("flops", "seconds") if curves[x].notna().any()]
@@ -181,7 +196,7 @@ def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
     rows = figure.add_gridspec(1 + bool(costs), 1, height_ratios=[4, 2.4][: 1 + bool(costs)], hspace=0.3)
     axes = figure.add_subplot(rows[0])
     draw_lines(axes, curves)
-    draw_labels(axes, find_ends(curves) | draw_references(axes, record))
+    name_lines(axes, find_ends(curves), draw_references(axes, record))
     finish(axes, "tokens", label_axis(record, curves))
     for place, x in enumerate(costs):
         below = figure.add_subplot(rows[1].subgridspec(1, len(costs), wspace=0.12)[place], sharey=axes)
@@ -195,8 +210,8 @@ def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
 def finish(axes: Axes, x: str, y: str) -> None:
     """The titles of both axes, numbers as people write them, and a quiet grid."""
     axes.set_xlabel(WIDTHS[x])
-    axes.set_ylabel(y)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_ylabel(fill(y, LABEL))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}") if x == "seconds" else EngFormatter(sep=""))
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.6)
     sns.despine(ax=axes)
 
