@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup quickstart test slow lint gpu clean
+.PHONY: setup quickstart gallery test slow lint gpu clean
 
 setup: .venv/ready
 
@@ -15,6 +15,13 @@ setup: .venv/ready
 
 quickstart: setup
 	$(BIN)/bench run suites/quickstart.yaml
+
+# the suites of docs/gallery.md, then its tables and pictures
+gallery: setup
+	$(BIN)/bench tune suites/gallery.yaml
+	$(BIN)/bench run suites/gallery.yaml
+	$(BIN)/bench run suites/datasets.yaml --scale quick
+	$(BIN)/python -m reports.gallery docs/gallery.md
 
 # a process for each core, for tests whose own tensors are too small for threads
 test: setup

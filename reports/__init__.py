@@ -84,6 +84,7 @@ def write_tables(record: Record, tables: Tables, folder: Path) -> list[Path]:
 def format_texts(tables: Tables) -> dict[str, str]:
     """The tables that are there as Markdown and LaTeX, by the names of their files."""
     named = {name: [table] for name, table in tables.optional.items()}
+    named |= {"fairness": [tables.fairness], "breakdown": [tables.breakdown]}
     texts = {}
     for name, found in ({"table": [tables.main]} | named | {"quality": tables.quality}).items():
         if there := [table for table in found if table]:

@@ -175,7 +175,7 @@ def write_latex_heads(table: Table) -> list[str]:
 
 
 def format_latex(table: Table) -> str:
-    """The table as a LaTeX float in booktabs style with its footnotes below; needs the package booktabs."""
+    """The table as a LaTeX float in booktabs style with its footnotes below; needs booktabs and graphicx."""
     columns = zip(*(row.cells for row in table.rows + table.references), strict=True)
     widest = [
         Cell(error=max((c.error for c in cells), key=len), marks=max((c.marks for c in cells), key=len))
@@ -187,15 +187,16 @@ def format_latex(table: Table) -> str:
     body = [line for block in [write_latex_heads(table), *blocks] if block for line in [*block, r"\midrule"]][:-1]
     notes = [write_latex_mark(mark, raised=mark.isalpha()) + " " + escape_latex(note) for mark, note in table.footnotes]
     lines = [
-        r"% needs \usepackage{booktabs}",
+        r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}",
         r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
         rf"\caption{{{escape_latex(f'{table.warning} {table.caption}')}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",  # no wider than the page
         rf"\begin{{tabular}}{{@{{}}l{'r' * len(table.columns)}@{{}}}}",
         r"\toprule",
         *body,
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         r"\par\medskip\raggedright",
         *(note.strip() + r"\par" for note in notes),
         r"\end{table}",

@@ -273,7 +273,7 @@ def test_the_page_has_the_section_only_where_some_arm_has_a_base(record: Record,
     svg = plot_forest(record, tmp_path)[0].read_text()
     html = render(record, collect(record), {"forest": svg, "curves": svg})
     assert html.index('id="results"') < html.index('id="deltas"') < html.index('id="curves"')
-    assert 'aria-label="Differences from the base of A, worse, near, lost"' in html
+    assert 'aria-label="Differences from the base of A, worse, near and lost"' in html
     alone = with_pairs(record)
     assert build_deltas(alone) is None
     assert plot_forest(alone, tmp_path) == []

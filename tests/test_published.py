@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tomllib
 from collections import Counter
 from dataclasses import replace
@@ -30,6 +29,7 @@ from reports.claimed import View, build
 from reports.claims import FOLDER, Claim, list_names, read
 from reports.matching import list_arms
 from tests.conftest import ROOT
+from tests.latex import compile_latex
 
 REFERENCE = ROOT.parent / "shared" / "design" / "methods.md"
 COUNTS = {
@@ -447,14 +447,8 @@ def test_without_a_publisher_the_command_says_so(
     assert "make setup" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex on this machine")
 def test_latex_takes_the_tables(tmp_path: Path) -> None:
     names = ("text8", "zero-shot-mdlm", "gidd-samples")
-    inputs = "".join(rf"\input{{{name}}}\clearpage " for name in names)
     for name in names:
         publishing.write(view_of(name, write_run(tmp_path / "runs", 1.371)), tmp_path)
-    head = r"\documentclass{article}\usepackage{booktabs}\usepackage[margin=2cm]{geometry}\begin{document}"
-    (tmp_path / "all.tex").write_text(head + inputs + r"\end{document}")
-    made = subprocess.run(["pdflatex", "-halt-on-error", "all"], cwd=tmp_path, capture_output=True, text=True)
-    assert made.returncode == 0, made.stdout[-2000:]
-    assert "Overfull" not in made.stdout
+    compile_latex(tmp_path, *((tmp_path / f"{name}.tex").read_text(encoding="utf-8") for name in names))

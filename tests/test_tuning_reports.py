@@ -67,12 +67,17 @@ def make_tuned(*scores: float | None, **values: Any) -> Tuned:
     return Tuned.of("0123456789ab", tried)
 
 
+def make_tuning(untuned: str, **arms: Tuned) -> dict[str, Any]:
+    """The tuning of a suite in which these arms were tuned, and one was not."""
+    said = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4000}}
+    return {**Lock(suite="toy", arms=arms, **said).model_dump(mode="json"), "untuned": {untuned: "as published"}}
+
+
 @pytest.fixture
 def record() -> Record:
     """Two arms that were tuned with three trials each, of which one failed, and an arm that was not."""
     arms = {"AR": make_tuned(2.9, 2.7, 2.8), "MDLM": make_tuned(3.2, 3.1, None, **{"options.schedule": "cosine"})}
-    said = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4000}}
-    tuning = {**Lock(suite="toy", arms=arms, **said).model_dump(mode="json"), "untuned": {"MD4": "as published"}}
+    tuning = make_tuning("MD4", **arms)
     return replace(
         make_record(make_arm("AR", 2.7134, "exact"), make_arm("MDLM", 3.07), make_arm("MD4", 3.05)), tuning=tuning
     )
