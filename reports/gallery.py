@@ -40,7 +40,10 @@ def take_output(command: str) -> str:
 
 def refresh(document: Path, runs: Path) -> list[Path]:
     """Puts tables and outputs into the document and its pictures beside it, from the reports under `runs`; the paths
-    of the pictures. Commands are run where this is called. Raises FileNotFoundError, before anything is written, where a report is missing."""
+    of the pictures. Commands are run where this is called.
+
+    Raises FileNotFoundError, before anything is written, where a report is missing.
+    """
     reports, text = runs / "reports", document.read_text(encoding="utf-8")
     pictures = {name: find(reports, name) for name in PICTURE.findall(text)}
 

@@ -19,7 +19,7 @@ SMALL = """# A gallery
 <!-- end -->
 
 ![Curves](gallery/toy/curves.png) and <!-- output: bench methods show ar -->
-old
+stale words
 <!-- end -->
 """
 
@@ -67,7 +67,7 @@ def test_tables_outputs_and_pictures_are_taken_from_the_reports(runs: Path, tmp_
     (picture,) = refresh(document, runs)
     text = document.read_text(encoding="utf-8")
     assert "| AR     |" in text
-    assert "old" not in text
+    assert "stale words" not in text
     assert "Left-to-right" in text
     assert picture == tmp_path / "gallery" / "toy" / "curves.png"
     assert picture.stat().st_size < (runs / "reports" / "toy" / "curves.png").stat().st_size
