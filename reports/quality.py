@@ -15,7 +15,7 @@ import pandas as pd
 from bench.quality.controls import DATA
 from bench.quality.order import JUDGED
 from bench.results import Record
-from reports.cells import choose_arms, warn
+from reports.cells import choose_arms, name_some, warn
 from reports.estimates import Estimate, Readings, combine, is_tied
 from reports.samplers import write_whole
 from reports.tables import (
@@ -206,7 +206,7 @@ def count_texts(measured: Measured) -> str:
             counts.setdefault(f"{number.documents}{seeds}", []).append(label)
     if len(counts) == 1:
         return f"Each row: {next(iter(counts))} texts."
-    said = [f"{count} ({', '.join(labels)})" for count, labels in counts.items()]
+    said = [f"{count} ({name_some(labels)})" for count, labels in counts.items()]
     return f"Texts: {'; '.join(said)}." * bool(said)
 
 

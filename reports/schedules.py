@@ -23,6 +23,7 @@ from reports.cells import split_arms
 from reports.plots import FAINT, choose_dashes, look, save
 
 POINTS = 201  # of each line
+MARKED = 40  # points from one marker of a line to the next, which tell lines apart in grey
 SHOWN = (0.1, 1000.0)  # weights that the panel shows; they run to infinity and to 0
 COLUMNS = ("arm", "method", "arms", "t", "alpha", "weight")
 
@@ -95,9 +96,11 @@ def draw_panel(axes: Axes, curves: pd.DataFrame, column: str) -> None:
     """A line for each schedule in the colour of its first arm, arms of one colour in dashes of their own."""
     dashes = choose_dashes(curves)
     for arm, line in curves.groupby("arm", sort=False):
-        style: dict[str, Any] = {"color": look(str(line["method"].iloc[0])).colour, "linewidth": 1.6}
-        pattern = dashes[str(arm)]
-        axes.plot(line["t"], line[column], dashes=pattern or (None, None), **style)
+        style, pattern = look(str(line["method"].iloc[0])), dashes[str(arm)]
+        spots = range(MARKED // 2, POINTS, MARKED)
+        settings: dict[str, Any] = {"marker": style.marker, "markersize": 5, "markeredgewidth": 0, "markevery": spots}
+        settings |= {"color": style.colour, "dashes": pattern or (None, None), "linewidth": 1.6}
+        axes.plot(line["t"], line[column], **settings)
     axes.set_xlabel("time t, from text to noise")
     axes.set_xlim(0, 1)
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.6)
