@@ -38,6 +38,18 @@ def find_problems(rows: pd.DataFrame) -> pd.DataFrame:
     return ranked.sort_values(["seed", "is_stale"], kind="stable").drop_duplicates("seed")
 
 
+def name_holes(record: Record, *stages: str) -> str:
+    """The arms that lack seeds of some of these stages, as a sentence for a figure; "" where none does."""
+    told = []
+    for arm, rows in split_arms(record).items():
+        lost = rows[rows["stage"].isin(stages) & ~rows["status"].isin(["done", "stale"])].drop_duplicates("seed")
+        planned = rows["seed"].nunique()
+        for status, seeds in lost.groupby("status", sort=False):
+            count = f"{len(seeds)} of {planned} seeds " * (len(seeds) < planned)
+            told.append(f"{arm} ({count}{status})")
+    return f"Without a result: {', '.join(told)}." * bool(told)
+
+
 def describe(problem: pd.Series) -> str:
     """A problem in words: "failed: out of memory (train, seed 0)"."""
     reason = " ".join(str(problem["reason"]).split()) or "no result yet"

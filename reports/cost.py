@@ -1,5 +1,6 @@
 """The figure of speed and memory: how fast each arm trained, what it held in memory, and how long a text takes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill, wrap
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.results import Record
-from reports.cells import split_arms
+from reports.cells import name_holes, split_arms
 from reports.estimates import pool
 from reports.plots import FAINT, look, save
 
@@ -72,9 +73,9 @@ def draw_panel(axes: Axes, numbers: pd.DataFrame, panel: Panel, places: dict[str
     sns.despine(ax=axes, left=True)
 
 
-def draw(cost: pd.DataFrame) -> Figure:
-    """A panel for each metric that was recorded, side by side, the first arm at the top."""
-    arms = [str(arm) for arm in cost["arm"].unique()]
+def draw(cost: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """A panel for each metric that was recorded, side by side, the first arm at the top; an arm without a number is an
+    empty line."""
     places = {arm: len(arms) - 1 - place for place, arm in enumerate(arms)}
     shown = [panel for panel in PANELS if (cost["metric"] == panel.metric).any()]
     lines = max(len(wrap(arm, WIDTH)) for arm in arms)
@@ -89,5 +90,7 @@ def draw(cost: pd.DataFrame) -> Figure:
 
 def plot_cost(record: Record, folder: Path) -> list[Path]:
     """The paths of cost.svg, .png, .pdf and .csv; none where nothing of it was recorded."""
-    cost = trace_cost(record)
-    return [] if cost.empty else save("cost", folder, lambda: draw(cost), cost)
+    cost, arms = trace_cost(record), list(split_arms(record))
+    if cost.empty:
+        return []
+    return save("cost", folder, lambda: draw(cost, arms), cost, name_holes(record, "train", "samples"))

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 
 from bench.quality.controls import DATA
 from bench.results import Record
+from reports.cells import name_holes
 from reports.estimates import Readings
 from reports.plots import FAINT, INK, look, save
 from reports.quality import find, split_controls, split_shapes, split_ways
@@ -224,7 +225,7 @@ def draw(name: str, numbers: pd.DataFrame) -> Figure:
 def plot_frontiers(record: Record, folder: Path) -> list[Path]:
     """The paths of frontier_calls, frontier_seconds and frontier_temperature as .svg, .png, .pdf and .csv; those of
     which some line has two points."""
-    traced = trace_frontiers(record).items()
-    return [
-        p for name, numbers in traced for p in save(f"frontier_{name}", folder, partial(draw, name, numbers), numbers)
-    ]
+    holes = name_holes(record, "samples", "quality")
+    figures = trace_frontiers(record).items()
+    saved = [save(f"frontier_{name}", folder, partial(draw, name, found), found, holes) for name, found in figures]
+    return [path for paths in saved for path in paths]

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.results import Record
+from reports.cells import name_holes
 from reports.plots import FAINT, look, save
 
 MOST = 72  # tokens that a panel has room for
@@ -120,4 +121,4 @@ def explain(record: Record) -> str:
 def plot_learned(record: Record, folder: Path) -> list[Path]:
     """The paths of learned.svg, .png, .pdf and .csv; none where no method learned a number for each token."""
     learned = average(record)
-    return [] if learned.empty else save("learned", folder, lambda: draw(learned), learned)
+    return [] if learned.empty else save("learned", folder, lambda: draw(learned), learned, name_holes(record, "train"))

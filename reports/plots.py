@@ -18,7 +18,7 @@ from matplotlib.ticker import EngFormatter, StrMethodFormatter
 from matplotlib.transforms import BboxBase
 
 from bench.results import Record
-from reports.cells import name_some, split_arms
+from reports.cells import name_holes, name_some, split_arms
 from reports.estimates import pool
 from reports.tables import find_references, find_score
 
@@ -40,6 +40,7 @@ SAVING: dict[str, dict[str, Any]] = {
 CURVES = ["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds", "flops", "seconds"]
 WIDTHS = {"tokens": "training tokens", "flops": "training FLOPs", "seconds": "seconds of training"}
 LABEL = 46  # characters of a line of the title of an axis
+HOLES = 96  # characters of a line of what a figure lacks
 CROWD = 14  # names of curves that have room beside them
 DASHES: tuple[tuple[float, ...] | str, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))  # arms that share a colour
 STYLE = (
@@ -230,13 +231,18 @@ def settle(figure: Figure) -> BboxBase:
     return figure.get_tightbbox().padded(0.1)
 
 
-def save(name: str, folder: Path, draw: Callable[[], Figure], numbers: pd.DataFrame) -> list[Path]:
-    """The paths of a figure as .svg, .png and .pdf and of its numbers as .csv; equal figures give equal bytes."""
+def save(name: str, folder: Path, draw: Callable[[], Figure], numbers: pd.DataFrame, holes: str = "") -> list[Path]:
+    """The paths of a figure as .svg, .png and .pdf and of its numbers as .csv; equal figures give equal bytes.
+
+    `holes` names above it what it lacks.
+    """
     paths = {ending: folder / f"{name}.{ending}" for ending in (*SAVING, "csv")}
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever the user's matplotlibrc says
         mpl.rcParams.update(SETTINGS | {"svg.hashsalt": name})  # the figures of a page share no ids
         figure = draw()
+        if holes:
+            figure.text(0.02, 1.0, fill(holes, HOLES), va="bottom", fontsize=9)
         frame = settle(figure)
         for ending, options in SAVING.items():
             figure.savefig(paths[ending], format=ending, bbox_inches=frame, **options)
@@ -248,4 +254,4 @@ def save(name: str, folder: Path, draw: Callable[[], Figure], numbers: pd.DataFr
 def plot_curves(record: Record, folder: Path) -> list[Path]:
     """The paths of curves.svg, .png, .pdf and .csv written to the folder; the same record gives the same bytes."""
     curves = trace_curves(record)
-    return save("curves", folder, lambda: draw_curves(record, curves), curves)
+    return save("curves", folder, lambda: draw_curves(record, curves), curves, name_holes(record, "train"))

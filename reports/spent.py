@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.results import Record
-from reports.cells import split_arms
+from reports.cells import name_holes, split_arms
 from reports.estimates import pool
 from reports.plots import FAINT, draw_lines, save
 
@@ -66,4 +66,4 @@ def draw(spent: pd.DataFrame) -> Figure:
 def plot_spent(record: Record, folder: Path) -> list[Path]:
     """The paths of spent.svg, .png, .pdf and .csv; none where no profile was recorded."""
     spent = trace_spent(record)
-    return [] if spent.empty else save("spent", folder, lambda: draw(spent), spent)
+    return [] if spent.empty else save("spent", folder, lambda: draw(spent), spent, name_holes(record, "bound"))

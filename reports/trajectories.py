@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.results import Record
 from bench.trajectory import changed
+from reports.cells import name_holes
 from reports.frontiers import DASHES
 from reports.plots import FAINT, look, save
 
@@ -102,5 +103,5 @@ def draw(counts: pd.DataFrame) -> Figure:
 
 def plot_unmasked(record: Record, folder: Path) -> list[Path]:
     """The paths of unmasked.svg, .png, .pdf and .csv; none where no trajectory was kept."""
-    counts = count_changes(record)
-    return [] if counts.empty else save("unmasked", folder, lambda: draw(counts), counts)
+    counts, holes = count_changes(record), name_holes(record, "trajectories")
+    return [] if counts.empty else save("unmasked", folder, lambda: draw(counts), counts, holes)

@@ -18,10 +18,11 @@ from bench.profile import Seen, Watched, profile
 from bench.results import PROFILE, Record, read
 from methods import build
 from methods.method import Method
+from reports.cells import name_holes
 from reports.cost import plot_cost, trace_cost
 from reports.fairness import list_fairness
 from reports.page import say_costs
-from reports.plots import trace_curves
+from reports.plots import plot_curves, trace_curves
 from reports.spent import plot_spent, trace_spent
 from tests.conftest import TINY
 from tests.test_reports import Rows, make_arm, make_record
@@ -151,6 +152,20 @@ def test_speed_and_memory_are_means_over_seeds_with_their_errors() -> None:
     assert cost.loc["tokens_per_second", "value"] == pytest.approx(1100)
     assert cost.loc["tokens_per_second", "standard_error"] == pytest.approx(100)
     assert cost.loc["seconds_per_sequence", ["value", "seeds"]].to_list() == [0.5, 2]
+
+
+def test_figures_name_the_arms_that_they_lack(tmp_path: Path) -> None:
+    lost = make_arm("GIDD", 3.2, failures=dict.fromkeys(("train", "bound", "samples"), "out of memory"))
+    half = make_arm("MD4", 3.1) + make_arm("MD4", 3.1, seed=1, failures={"train": "loss is nan"})
+    speed = cost_rows("AR", 0, tokens_per_second=1000.0)
+    record = make_record(make_arm("AR", 2.7, "exact"), half, lost, speed, state="incomplete")
+    assert name_holes(record, "train") == "Without a result: MD4 (1 of 2 seeds failed), GIDD (failed)."
+    assert name_holes(record, "bound") == "Without a result: GIDD (failed)."
+    assert name_holes(make_record(make_arm("AR", 2.7, "exact")), "train", "bound") == ""
+    for plot in (plot_curves, plot_cost):
+        svg = plot(record, tmp_path)[0].read_text()
+        assert "Without a result: MD4 (1 of 2 seeds failed), GIDD (failed)." in svg
+    assert svg.count(">GIDD<") == 1, "an empty line"
 
 
 def test_each_way_of_drawing_has_a_marker_of_its_own() -> None:
