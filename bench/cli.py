@@ -77,12 +77,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_sample(kinds)
     _add_compare(kinds)
     measuring = _add(kinds, "perf", "measure speed and memory").add_subparsers(
-        required=True, metavar="loss|sample|plan"
+        required=True, metavar="loss|sample|plan|report"
     )
     _add_loss(measuring)
     _add_speed(measuring)
     planning = _add(measuring, "plan", "measure how long it takes to plan a thousand cells", commands_methods.perf_plan)
     planning.add_argument("--arms", type=int, default=1000, metavar="N", help="(default: 1000)")
+    help = "measure how long the reports of a suite that was run take"
+    reporting = _add(measuring, "report", help, commands_methods.perf_report)
+    reporting.add_argument("suite", type=Path, help="suite file, such as suites/quickstart.yaml")
+    _add_scale(reporting)
+    _add_data(reporting)
+    _add_runs(reporting)
     working = _add(kinds, "cell", "carry out the job in one cell's folder (started by bench run)", commands.cell)
     working.add_argument("folder", type=Path)
     return parser

@@ -40,6 +40,15 @@ def perf_plan(chosen: argparse.Namespace) -> int:
     return DONE
 
 
+def perf_report(chosen: argparse.Namespace) -> int:
+    """`bench perf report SUITE`"""
+    from bench.perf_report import speed
+    from bench.several import names
+
+    speed(chosen.runs, names(chosen.suite, chosen.scale, chosen.data))
+    return DONE
+
+
 def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.certify.show import show

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,15 @@ def test_the_figures_are_on_the_page_with_their_numbers_and_equal_bytes(runs: Pa
         < page.index('aria-label="Where the bound spends its nats')
         < page.index('id="data"')
     )
+
+
+def test_a_report_is_timed_without_touching_the_one_that_is_there(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (runs / "reports").rglob("*")}
+    assert main(["perf", "report", str(runs.parent / "plots.yaml"), "--runs", str(runs)]) == DONE
+    assert re.fullmatch(r"a report of 2 cells: [\d.]+ s \([\d.]+ to [\d.]+\)\n", capsys.readouterr().out)
+    assert {path: path.stat().st_mtime_ns for path in (runs / "reports").rglob("*")} == before
 
 
 def cost_rows(arm: str, seed: int, **values: float) -> Rows:
