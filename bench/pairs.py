@@ -174,7 +174,8 @@ def tell_apart(cell: Any, stage: Any) -> str:
     blocks = [each["block"] for each in cell["stages"] if each["name"] in ("bound", "estimate")]
     words = {"replicates": " x {}", "seed": ", noise {}", "split": ", {} split", "sequences": ", {} sequences"}
     told = [(said, name) for name, said in words.items() if len({block.get(name) for block in blocks}) > 1]
-    return "".join(said.format(stage["block"][name] or "all") for said, name in told)
+    values = [(said, stage["block"][name]) for said, name in told]
+    return "".join(said.format("all" if value is None else value) for said, value in values)
 
 
 def _why_not(one: Measured | str, other: Measured | str, base: str) -> str:

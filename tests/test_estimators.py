@@ -18,7 +18,7 @@ from bench.flops import costs
 from bench.measures import estimator_sd, mean_nats
 from bench.model import Model
 from bench.network import Shape
-from bench.pairs import beside_headline
+from bench.pairs import beside_headline, tell_apart
 from bench.plan import plan
 from bench.results import read
 from bench.suite import SuiteError
@@ -253,6 +253,18 @@ def test_further_estimates_are_rows_of_their_own(runs):
     assert (deviations["standard_error"] > 0).all()
     assert (deviations["n"] == 16).all()
     assert set(deviations["unit"]) == {"nats/token"}
+
+
+def test_what_sets_estimates_apart_is_named_with_its_value():
+    blocks = [
+        {"replicates": 2, "seed": 0, "split": "test", "sequences": None},
+        {"replicates": 2, "seed": 7, "split": "test", "sequences": 16},
+    ]
+    cell = {
+        "stages": [{"name": name, "block": block} for name, block in zip(("bound", "estimate"), blocks, strict=True)]
+    }
+    told = [tell_apart(cell, stage) for stage in cell["stages"]]
+    assert told == [", noise 0, all sequences", ", noise 7, 16 sequences"]
 
 
 def test_a_difference_from_the_headline_is_paired_by_documents_and_by_replicates_where_there_are_as_many(
