@@ -32,3 +32,9 @@ def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture
+def nothing_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans of text8 do not look at the text, wherever the tests run."""
+    monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path / "nothing"))
