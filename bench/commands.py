@@ -46,9 +46,17 @@ def plan(chosen: argparse.Namespace) -> int:
     from bench.matrix import all_as_json, as_json, matrix
     from bench.plan import plan as make
     from bench.show import show_plans
-    from bench.tuning.lock import read_tuned
+    from bench.suite import read_all
+    from bench.tuning.lock import NotTuned, read_tuned
+    from bench.tuning.trials import plan_ahead
 
-    found = [matrix(make(suite), chosen.runs) for suite in read_tuned(chosen.suite, chosen.scale, chosen.data)]
+    asked = (chosen.suite, chosen.scale, chosen.data)
+    try:
+        plans = [make(suite) for suite in read_tuned(*asked)]
+    except NotTuned as error:
+        plans = [plan_ahead(suite) for suite in read_all(*asked)]
+        print(f"this is what tuning costs, for {error}", file=sys.stderr)
+    found = [matrix(each, chosen.runs) for each in plans]
     if chosen.json:
         told = as_json(found[0]) if len(found) == 1 else all_as_json(found)
         print(json.dumps(told, indent=1, ensure_ascii=False))

@@ -1,5 +1,6 @@
 """What a suite says of tuning, what is wrong with it, and the lock file that lays its winners on the arms."""
 
+import json
 import re
 from pathlib import Path
 
@@ -173,12 +174,32 @@ def test_winners_are_laid_on_the_arms(tmp_path):
 def test_a_suite_that_is_not_tuned_yet_is_refused_with_the_way_out(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_suite(tmp_path)
-    for command in (["plan", str(path)], ["run", str(path)], ["certify", "--suite", str(path)]):
+    for command in (["run", str(path)], ["certify", "--suite", str(path)]):
         assert main(command) == BAD_USE
         assert f"run first: bench tune {path}" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
     with pytest.raises(AssertionError, match="its winners were not laid"):
         submit(tmp_path / "runs", plan(with_data(read(path))))
+
+
+@pytest.mark.parametrize("sampler", ["sobol", "tpe"])
+def test_the_plan_of_a_suite_that_is_not_tuned_yet_is_that_of_its_trials(sampler, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path, ran = write_suite(tmp_path, ("  trials: 3", f"  sampler: {sampler}\n  trials: 3")), Fake()
+    assert main(["plan", str(path), "--json"]) == DONE
+    found = capsys.readouterr()
+    assert f"this is what tuning costs, for {path}: suite tiny is tuned" in found.err
+    assert f"run first: bench tune {path}" in found.err
+    assert not (tmp_path / "runs").exists()
+    planned = json.loads(found.out)["cells"]
+    monkeypatch.setattr("bench.tuning.tune.run", ran)
+    assert main(["tune", str(path)]) == DONE
+    assert sum(cell["tokens"] for cell in planned) == sum(cell.tokens for cell in ran.ran) > 0
+    if sampler == "sobol":
+        assert [cell["cell"] for cell in planned] == [cell.id for cell in ran.ran]
+    capsys.readouterr()
+    assert main(["plan", str(path), "--json"]) == DONE
+    assert {cell["arm"] for cell in json.loads(capsys.readouterr().out)["cells"]} == {"AR", "MDLM"}
 
 
 @pytest.mark.parametrize(

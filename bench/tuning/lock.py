@@ -12,6 +12,10 @@ from bench.tuning.trials import tuned_arms, tuned_under
 from bench.tuning.winners import Lock, Tuned, read, say
 
 
+class NotTuned(SuiteError):
+    """A suite is tuned, and bench tune was not run yet."""
+
+
 def lock_file(suite: Suite) -> Path:
     """The lock file beside the suite; each scale has its own."""
     return Path(os.path.relpath(suite.base / f"{suite.name}.lock"))
@@ -21,7 +25,7 @@ def read_tuned(path: Path, scale: str | None = None, data: str | None = None) ->
     """A suite for each data set in `path`, or for the one that is labelled `data`, with what tuning found laid on its
     arms, where it is tuned.
 
-    Raises SuiteError where one was not tuned yet, or not as it stands now.
+    Raises NotTuned where one was not tuned yet, SuiteError where that was not as it stands now.
     """
     again = f"bench tune {path}" + (f" --scale {scale}" if scale else "")
     return tuple(_tuned(suite, path, again) if suite.tune else suite for suite in read_all(path, scale, data))
@@ -31,7 +35,7 @@ def _tuned(suite: Suite, path: Path, again: str) -> Suite:
     file = lock_file(suite)
     lock = read(file)
     if lock is None:
-        raise SuiteError(f"{path}: suite {suite.name} is tuned, and there is no {file} yet; run first: {again}")
+        raise NotTuned(f"{path}: suite {suite.name} is tuned, and there is no {file} yet; run first: {again}")
     told = [why for arm in tuned_arms(suite) if (why := _why_not(suite, arm, lock.arms.get(arm.label), again))]
     if told:
         raise SuiteError("\n".join(f"{file}: {why}" for why in told))

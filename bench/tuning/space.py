@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.cell import digest
-from bench.tuning.spec import Range, Search
+from bench.tuning.spec import Range, Search, Tune
 
 DIGITS = 4  # significant digits of a real number: a lock file is read by people
 
@@ -21,6 +21,16 @@ def points(search: Search, count: int, name: str) -> list[dict[str, Any]]:
     sequence = Sobol(len(search), scramble=True, rng=seed_of(name))
     rows = sequence.random_base2(math.ceil(math.log2(count)))[:count]
     return [{key: at(space, float(u)) for (key, space), u in zip(search.items(), row, strict=True)} for row in rows]
+
+
+def first_points(tune: Tune, arm: str) -> list[dict[str, Any]]:
+    """The points of an arm that are fixed before its first trial."""
+    return points(tune.of(arm), tune.trials, fixed_by(tune, arm))
+
+
+def fixed_by(tune: Tune, arm: str) -> str:
+    """What alone fixes the points of an arm."""
+    return f"{tune.seeds[0]}/{arm}"
 
 
 def seed_of(*parts: Any) -> int:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench.cell import BrokenRecord
-from bench.tuning.space import points, seed_of, spelt
+from bench.tuning.space import first_points, fixed_by, seed_of, spelt
 from bench.tuning.spec import Range, Tune
 from bench.tuning.winners import Tried
 
@@ -35,7 +35,7 @@ class Study:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.storage, self.name = f"sqlite:///{file.resolve()}", f"{arm} ({digest})"
         self.tune, self.search = tune, tune.of(arm)
-        self.arm, self.first = arm, f"{tune.seeds[0]}/{arm}"  # what the points are fixed by
+        self.arm, self.first = arm, fixed_by(tune, arm)
         try:
             self.study = self._open()
         except SQLAlchemyError as error:
@@ -47,7 +47,7 @@ class Study:
         if self.tune.sampler == "sobol":
             study.sampler = RandomSampler(0)  # draws nothing: all points are given
             there = len(study.trials)
-            for point in points(self.search, self.tune.trials, self.first)[there:]:
+            for point in first_points(self.tune, self.arm)[there:]:
                 study.enqueue_trial({key: _word(self.search[key], value) for key, value in point.items()})
         return study
 

@@ -16,7 +16,7 @@ from bench.run import folder_of
 from bench.spec import ArmSpec, BoundSpec, Evaluation, SuiteSpec
 from bench.suite import Suite, SuiteError
 from bench.tuning.laying import laid
-from bench.tuning.space import checked
+from bench.tuning.space import checked, first_points
 from bench.tuning.spec import Tune
 from bench.tuning.winners import Tried
 from methods import OptionError
@@ -71,6 +71,15 @@ def plan_trials(suite: Suite, trials: list[Trial]) -> Plan:
     }
     whole = SuiteSpec.model_validate(content)
     return plan(replace(suite, name=f"{suite.name}-trials", spec=whole, refused=(), tune=None, winners=None))
+
+
+def plan_ahead(suite: Suite) -> Plan:
+    """The cells of all trials that bench tune asks for. Where a sampler chooses by scores, which are not known yet, as
+    many others of the same search, which cost about as much."""
+    tune = _tune(suite)
+    points = {arm.label: first_points(tune, arm.label) for arm in tuned_arms(suite)}
+    trials = [Trial(arm, n, values) for arm in tuned_arms(suite) for n, values in enumerate(points[arm.label])]
+    return plan_trials(suite, [trial for trial in trials if why_not(suite, trial) is None])
 
 
 def _bounds(suite: Suite, trials: list[Trial]) -> tuple[BoundSpec, ...]:
