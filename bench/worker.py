@@ -62,6 +62,9 @@ class Worker:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._stop)
         stop_with_parent()
+        if self.device.type == "cpu":  # else threads add the gradients of rows in any order, and equal runs drift apart
+            torch.use_deterministic_algorithms(True)
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
             with record.at_work(self.cell):
                 return self._do_stages()

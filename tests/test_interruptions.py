@@ -114,3 +114,29 @@ def test_a_cell_is_worked_on_by_one_process_at_a_time(tmp_path):
         with pytest.raises(record.Busy, match="another process is at work"), record.at_work(tmp_path / "cell"):
             pass
     assert not record.is_busy(tmp_path / "cell")
+
+
+THREADS = """
+import sys
+from pathlib import Path
+import torch
+from bench.worker import Worker
+
+worker = Worker(Path(sys.argv[1]))
+worker._do_stages = lambda: 0
+assert worker.run() == 0
+torch.set_num_threads(4)
+rows, weights = torch.randn(28, 128, requires_grad=True), torch.randn(16, 128, 128)
+places = torch.randint(28, (16, 128))
+found = {torch.autograd.grad((rows[places] * weights).sum(), rows)[0].numpy().tobytes() for _ in range(50)}
+print(len(found))
+"""
+
+
+def test_several_threads_of_a_worker_find_the_same_gradient_each_time(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    planned = plan(read_suite(tmp_path / "tiny.yaml"))
+    submit(tmp_path, planned)
+    command = [sys.executable, "-c", THREADS, str(folder_of(tmp_path, planned.cells[0]))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]
