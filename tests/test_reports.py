@@ -106,6 +106,15 @@ def test_only_a_certified_bound_prints_less_or_equal(form: str) -> None:
     assert re.search(r"(<=|≤|\\le \$~) *3\.07", print_table(certified, form))
 
 
+def test_every_error_of_a_reference_is_in_the_unit_of_its_column() -> None:
+    own = {"metric": "source_nats_per_token", "value": 2.0, "standard_error": 0.03, "n": 58, "kind": "exact"}
+    arm = make_arm("AR", 2.9, "exact")
+    record = make_record([*arm, {**arm[-1], "stage": "bound", **own}])
+    cells = next(row.cells for row in build_main(record).references if row.label == "source, same sequences")
+    for cell, slope in zip(cells, (1 / LN2, math.exp(2.0)), strict=False):
+        assert (number(cell).error, number(cell).sampling) == (pytest.approx(0.03 * slope),) * 2
+
+
 def test_one_bound_among_the_seeds_makes_a_bound() -> None:
     table = build_main(make_record(make_arm("A", 3.0, "certified", seed=0), make_arm("A", 3.0, "bound", seed=1)))
     assert score(table, "A").sign == "†"
