@@ -140,6 +140,12 @@ def make_base(label: str, arms: dict[str, pd.DataFrame], score: Cell) -> Row:
     return replace(make_row(label, arms[label], cells), label=f"{label} (base)")
 
 
+def join_reasons(row: Row, delta: Any) -> str:
+    """Why the arm is not done, and why some of its seeds are not paired; only the first where none is."""
+    is_told = bool(row.reason) and not delta.seeds
+    return "; ".join(filter(None, (row.reason, "" if is_told else str(delta.reason))))
+
+
 def make_rows(record: Record, deltas: pd.DataFrame, letters: dict[str, str]) -> list[Row]:
     """Each base with its arms below it."""
     arms, column = split_arms(record), main_columns(record)[0]
@@ -153,8 +159,7 @@ def make_rows(record: Record, deltas: pd.DataFrame, letters: dict[str, str]) -> 
         for delta in of_base:
             label = str(delta.arm)
             row = make_row(label, arms[label], write_cells(delta, scores[label], letters, note(delta, deltas)))
-            reasons = [row.reason, str(delta.reason) * (not row.reason or delta.seeds > 0)]
-            rows.append(replace(row, reason="; ".join(filter(None, reasons))))
+            rows.append(replace(row, reason=join_reasons(row, delta)))
     return rows
 
 
