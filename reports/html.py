@@ -82,7 +82,7 @@ def format_html(table: Table) -> Markup:
     bodies = [Markup().join(format_row(row, rooms) for row in block) for block in blocks]
     body = Markup().join(Markup("<tbody>{}</tbody>").format(rows) for rows in bodies)
     note = Markup("<li><span>{}</span>{}</li>")
-    notes = Markup().join(note.format(format_mark(mark), text) for mark, text in table.footnotes)
+    notes = Markup().join(note.format(format_mark(mark), text.replace("<=", "≤")) for mark, text in table.footnotes)
     return Markup(
         '<div class="scroll" role="region" aria-label="{0}" tabindex="0"><table>'
         '<caption><span class="stay">{0}</span></caption><thead>{1}</thead>{2}</table></div><ul class="notes">{3}</ul>'
