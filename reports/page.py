@@ -153,6 +153,13 @@ def say_costs(record: Record) -> str:
     return " ".join(below + [f"There is no panel by {' or '.join(lost)}, which the record lacks."] * bool(lost))
 
 
+def say_validated(record: Record) -> str:
+    """How many sequences validation was measured on, where that is recorded and one number for all arms: "32 "."""
+    rows = record.table[(record.table["stage"] == "train") & (record.table["split"] == "valid")]
+    counts = set(rows["n"]) - {0}
+    return f"{counts.pop():,} " if len(counts) == 1 else ""
+
+
 def show_figures(figures: dict[str, str], arms: str) -> dict[str, Markup]:
     """Every figure with a name for those who do not see it; "" for one that was not made."""
     labels = {name: f"{title} of {arms or 'no arm'}" for name, title in FIGURES.items()}
@@ -178,6 +185,7 @@ def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
         figures=show_figures(figures, name_some(list(split_arms(record)), most=12)),
         meaning=explain(record),
         costs=say_costs(record),
+        validated=say_validated(record),
         samples=list_samples(record),
         quality=Markup().join(map(format_html, tables.quality)),
         qualities=Markup().join(map(format_html, tables.qualities)),

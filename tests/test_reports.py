@@ -117,7 +117,8 @@ def test_every_error_of_a_reference_is_in_the_unit_of_its_column() -> None:
 
 def test_tokens_are_counted_and_not_measured_on_sequences() -> None:
     rows = [row | {"n": 32} if row["metric"] == "nats_per_token" else row for row in make_arm("A", 3.0)]
-    row = next(row for row in build_main(make_record(rows)).rows if row.label == "A")
+    rows.sort(key=lambda row: row["metric"] == "nats_per_token")  # curves stand last, as in a record
+    (row,) = build_main(make_record(rows)).rows
     (tokens,) = (cell for cell in row.cells if cell.value == "2.00M")
     assert (number(tokens).documents, number(tokens).clusters, number(tokens).seeds) == (0, 0, 1)
 
@@ -133,9 +134,7 @@ def test_every_table_has_its_numbers_beside_it(record: Record, tmp_path: Path) -
 def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: Record, tmp_path: Path) -> None:
     reports.write(record, tmp_path)  # which has texts of AR alone
     page = (tmp_path / "index.html").read_text("utf-8")
-    cards = [
-        unescape(re.sub("<[^>]*>", "", card)) for card in re.findall(r'<article class="card">(.*?)</article>', page)
-    ]
+    cards = [unescape(re.sub("<[^>]*>", " ", card)).strip() for card in re.findall(r'"card">(.*?)</article>', page)]
     assert [card.split()[1] for card in cards[:3]] == ["AR", "MDLM", "MD4"]
     assert cards[0].endswith("the cat sat")
     assert all(card.endswith("no texts: see the status in the table of results") for card in cards[1:3])
