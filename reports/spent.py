@@ -21,7 +21,7 @@ COLUMNS = ["arm", "method", "along", "low", "high", "middle", "value", "standard
 
 def trace_spent(record: Record) -> pd.DataFrame:
     """A row for each arm and bin: nats per token per unit of what they lie along, the mean over the seeds with one
-    standard error over seeds and documents, and the nats that the bin holds, which add up to the integral of the bound."""
+    standard error over seeds and documents, and the nats of the bin, which add up to the integral of the bound."""
     found = []
     blank: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
     of_arms = record.profiles[record.profiles["arm"].isin(list(split_arms(record)))]
