@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 
 from bench import cell as record
+from bench.bound import say_estimator
+from bench.built import built
 from bench.certified import files_of, subject_of
 from bench.certify.certificates import holds
 from bench.code import code_fingerprint, with_stage
@@ -107,7 +109,7 @@ def make_rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list
         "stage": "quality" if stage["name"] == "controls" else stage["name"],
         "tokens": cell["tokens"],
         "role": cell.get("role", "arm"),
-        **_how(cell, stage, plan["facts"]["length"]),
+        **_how(cell, stage, plan["facts"]),
     }
     if result is None:
         status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
@@ -132,13 +134,11 @@ def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
     return [{**common, "unit": UNITS.get(row["metric"], ""), **row} for row in rows]
 
 
-def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
-    """How texts were drawn, or are to be drawn, in words, where a stage is about texts."""
+def _how(cell: Any, stage: Any, facts: Any) -> dict[str, Any]:
+    """How texts or a bound were drawn, or are to be drawn, in words, where a stage is about these."""
     block = {"samples": stage["block"], "trajectories": stage["block"], "quality": stage["block"].get("way")}
     if stage["name"] in ("bound", "estimate"):
-        asked = stage["block"]
-        how = f"{asked['estimator']}, {asked['draws']} draws" if "estimator" in asked else ""
-        return {"way": how + tell_apart(cell, stage)}
+        return {"way": _say_bound(cell, stage["block"], facts) + tell_apart(cell, stage)}
     if stage["name"] == "controls":
         return {"texts": f"{stage['block']['count']} x {stage['block']['length']}"}
     asked = block.get(stage["name"])
@@ -147,8 +147,19 @@ def _how(cell: Any, stage: Any, length: int) -> dict[str, Any]:
     spec = SamplesSpec.model_validate(asked)
     told = spec.told(cell["method"] in METHODS and METHODS[cell["method"]].needs.causal)
     words = {"way": told["how"], "policy": told["family"], "temperature": told["temperature"]}
-    words["texts"] = f"{spec.count} x {spec.length or length}"
+    words["texts"] = f"{spec.count} x {spec.length or facts['length']}"
     return words | ({"protocol": told["how"]} if stage["name"] == "samples" else {})
+
+
+def _say_bound(cell: Any, asked: Any, facts: Any) -> str:
+    """How a bound is to be estimated, in the words of its result, so that lost seeds stand in the row of the others;
+    in those of the suite where the method is of a plug-in that is not loaded."""
+    if "estimator" not in asked:
+        return ""
+    if cell["method"] not in METHODS:
+        return f"{asked['estimator']}, {asked['draws']} draws"
+    method = built(cell["method"], facts["vocab_size"], cell.get("options", {}))
+    return say_estimator(method, asked["estimator"], asked["draws"])
 
 
 def _learned(result: Any) -> list[dict[str, Any]]:

@@ -96,9 +96,11 @@ def format_texts(tables: Tables) -> dict[str, str]:
 def format_numbers(record: Record, tables: Tables) -> dict[str, str]:
     """What the tables show at full precision as CSV, by the names of its files; and the tidy table."""
     wholes = [list_numbers(whole).assign(table=whole.caption) for whole in tables.qualities]
-    numbers = {"table": list_numbers(tables.main), "tidy": record.table}
+    always = {"table": tables.main, "fairness": tables.fairness, "breakdown": tables.breakdown}
+    numbers = {name: list_numbers(table) for name, table in always.items()} | {"tidy": record.table}
     numbers |= {"quality": pd.concat(wholes)} if wholes else {}
     numbers |= {"deltas": list_deltas(record)} if tables.deltas else {}
-    numbers |= {"estimators": list_numbers(tables.estimators)} if tables.estimators else {}
+    some = {"estimators": tables.estimators, "samplers": tables.samplers}
+    numbers |= {name: list_numbers(table) for name, table in some.items() if table}
     numbers |= {"trials": list_trials(record)} if tables.tuning else {}
     return {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in numbers.items()}

@@ -78,11 +78,11 @@ def write_verdict(delta: Any) -> str:
     return delta.verdict + ", one seed" * (delta.seeds == 1 and delta.verdict in (WORSE, BETTER))
 
 
-def write_score(number: Estimate | None, letters: dict[str, str]) -> Cell:
+def write_score(number: Estimate | None, protocols: set[str], letters: dict[str, str]) -> Cell:
     """The score of an arm or a base itself, with the sign of what it claims."""
     if number is None:
         return Cell(NONE)
-    return Cell(*write_error(number), SIGNS[number.kind], mark(number, {number.protocol}, letters), estimate=number)
+    return Cell(*write_error(number), SIGNS[number.kind], mark(number, protocols, letters), estimate=number)
 
 
 def write_size(delta: Any, digits: int) -> Cell:
@@ -140,17 +140,26 @@ def make_base(label: str, arms: dict[str, pd.DataFrame], score: Cell) -> Row:
     return replace(make_row(label, arms[label], cells), label=f"{label} (base)")
 
 
+def join_reasons(row: Row, delta: Any) -> str:
+    """Why the arm is not done, and why some of its seeds are not paired; only the first where none is."""
+    is_told = bool(row.reason) and not delta.seeds
+    return "; ".join(filter(None, (row.reason, "" if is_told else str(delta.reason))))
+
+
 def make_rows(record: Record, deltas: pd.DataFrame, letters: dict[str, str]) -> list[Row]:
     """Each base with its arms below it."""
     arms, column = split_arms(record), main_columns(record)[0]
-    scores = {label: write_score(measure(rows, column), letters) for label, rows in arms.items()}
+    shown = {*deltas["base"], *deltas["arm"]}
+    numbers = {label: measure(rows, column) for label, rows in arms.items() if label in shown}
+    protocols = {number.protocol for number in numbers.values() if number}
+    scores = {label: write_score(number, protocols, letters) for label, number in numbers.items()}
     rows: list[Row] = []
     for base, of_base in groupby(deltas.itertuples(), key=lambda delta: str(delta.base)):
         rows.append(make_base(base, arms, scores.get(base, Cell(NONE))))
         for delta in of_base:
             label = str(delta.arm)
             row = make_row(label, arms[label], write_cells(delta, scores[label], letters, note(delta, deltas)))
-            rows.append(replace(row, reason=row.reason or str(delta.reason)))
+            rows.append(replace(row, reason=join_reasons(row, delta)))
     return rows
 
 

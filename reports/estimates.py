@@ -54,8 +54,9 @@ class Readings:
         if metric != "tokens":
             return pool_places(self.columns, places, self.planned)
         tokens = self.columns["tokens"].astype(float)
-        errors = np.full_like(tokens, math.nan)
-        return pool_places(self.columns | {"value": tokens, "standard_error": errors}, places, self.planned)
+        counted = {"value": tokens, "standard_error": np.full_like(tokens, math.nan)}
+        counted |= dict.fromkeys(("n", "clusters"), np.zeros_like(tokens))  # which are those of validation
+        return pool_places(self.columns | counted, places, self.planned)
 
 
 def take_columns(rows: pd.DataFrame) -> Columns:

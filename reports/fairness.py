@@ -7,14 +7,9 @@ import pandas as pd
 from bench.results import Record
 from reports.cells import split_arms
 from reports.estimates import Estimate
-from reports.samplers import write_whole
+from reports.samplers import write_seeds, write_whole
 from reports.tables import Cell, Column, Table, build, write_compact, write_plain, write_power
 from reports.tuning import write_number
-
-
-def write_seeds(number: Estimate) -> tuple[str, str]:
-    """How many seeds were trained, of how many that were planned."""
-    return f"{number.seeds} of {number.planned}", ""
 
 
 def write_bytes(number: Estimate) -> tuple[str, str]:

@@ -15,15 +15,11 @@ from rich.text import Text
 
 from reports.estimates import Estimate
 from reports.tables import LETTERS, Cell, Row, Table
+from reports.tex import MATH, begin_row, escape_latex, write_latex_number
 
 WORDS = ("Method", "Status")  # the columns that hold words
 REASON = 48  # characters of the status column in the terminal, where longer reasons take several lines
 RAISED = str.maketrans(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
-MATH = {"†": r"\dagger", "‡": r"\ddagger", "±": r"\pm", "×": r"\times"}
-MATH |= {"↓": r"\downarrow", "↑": r"\uparrow", "≈": r"\approx"}
-LATEX = {sign: f"${command}$" for sign, command in MATH.items()} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
-LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "|": r"\textbar{}"}
-LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "—": "---"}
 
 
 def align(cells: Sequence[Cell], bold: str = "") -> list[str]:
@@ -130,11 +126,6 @@ def format_markdown(table: Table) -> str:
     return f"{title}\n\n{body}\n\n{notes}\n"
 
 
-def escape_latex(text: str) -> str:
-    """The text on one line with LaTeX's special characters escaped and our signs in math."""
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
-
-
 def write_latex_mark(mark: str, raised: bool = False) -> str:
     """A sign, or letters when `raised`, in math; "" for no mark."""
     for sign, command in ({"<=": r"\le", "~": r"\sim"} | MATH).items():
@@ -144,7 +135,7 @@ def write_latex_mark(mark: str, raised: bool = False) -> str:
 
 def write_latex_cell(cell: Cell, widest: Cell) -> str:
     """One number in LaTeX, bold where best; its error and marks take the room of the widest of its column."""
-    value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.best else escape_latex(cell.value)
+    value = rf"\textbf{{{write_latex_number(cell.value)}}}" if cell.best else write_latex_number(cell.value)
     text = write_latex_mark(cell.sign) + "~" * bool(cell.sign) + value
     errors = [rf" $\pm$ {error}" * bool(error) for error in (cell.error, widest.error)]
     marks = [write_latex_mark(mark, raised=True) for mark in (cell.marks, widest.marks)]
@@ -156,7 +147,7 @@ def write_latex_cell(cell: Cell, widest: Cell) -> str:
 def write_latex_row(row: Row, widest: Sequence[Cell]) -> list[str]:
     """One line of the tabular, and one more below it with the reasons where the arm is not done."""
     cells = [write_latex_cell(*pair) for pair in zip(row.cells, widest, strict=True)]
-    line = " & ".join([escape_latex(row.label), *cells]) + r" \\"
+    line = " & ".join([begin_row(row.label), *cells]) + r" \\"
     span = rf"\multicolumn{{{len(cells) + 1}}}{{p{{0.9\linewidth}}}}"
     return [line, rf"{span}{{\quad {escape_latex(row.reason)}}} \\"] if row.reason else [line]
 

@@ -3,6 +3,7 @@
 Generative perplexity falls where texts lose variety, so it never stands without the entropy of the same texts.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,8 @@ HEIGHTS = {  # what the upper panel shows: the first of these that was measured
 }
 NUMBERS = {"calls": "network_calls", "seconds": "seconds_per_sequence", "entropy": "unigram_entropy"}
 WIDTHS = {"calls": "network calls", "seconds": "seconds a text"}
-NARROW, WIDE = 3.0, 12.0  # last tick over first: below, ticks stand evenly; above, only powers of ten have numbers
+NARROW = 3.0  # last tick over first: below, ticks stand evenly
+POWERS = 2  # of ten on an axis: fewer, and numbers stand between them too
 ENTROPY = "unigram entropy (nats)"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)), (0, (9, 3)), (0, (3, 1, 1, 1, 1, 1)))
 FILLS: tuple[Literal["full", "none", "left", "right", "bottom", "top"], ...] = (
@@ -134,7 +136,8 @@ def plain(axes: Axes, which: Literal["x", "y"]) -> None:
         axis.set_major_locator(MaxNLocator(5))
         axis.set_minor_locator(NullLocator())
     else:
-        axis.set_minor_formatter(FuncFormatter(label_minor) if high / low < WIDE else NullFormatter())
+        powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
+        axis.set_minor_formatter(FuncFormatter(label_minor) if powers < POWERS else NullFormatter())
     axes.tick_params(axis=which, which="minor", length=2, labelsize=8)
 
 
@@ -194,10 +197,14 @@ def draw_temperature(points: pd.DataFrame, data: pd.DataFrame) -> Figure:
 
 
 def choose_lines(points: pd.DataFrame, along: str, same: list[str]) -> pd.DataFrame:
-    """The points of lines that have two values; of the `same` without such a line the first point stands by itself."""
+    """The points of lines that have two values; of the `same` without such a line one point stands by itself: the
+    first that was drawn as some point of a line was, so that like stands beside like, else the first."""
     is_line = points.groupby("line")[along].transform("nunique") > 1
     has_line = is_line.groupby([points[name] for name in same]).transform("any")
-    return points[is_line | (~has_line & ~points.duplicated(same))] if is_line.any() else points[:0]
+    ways = points["way"].isin(points.loc[is_line, "way"])
+    alone = points[~has_line].assign(is_like=ways).sort_values("is_like", ascending=False, kind="stable")
+    chosen = alone[~alone.duplicated(same)].index
+    return points[is_line | points.index.isin(chosen)] if is_line.any() else points[:0]
 
 
 def trace_frontiers(record: Record) -> dict[str, pd.DataFrame]:

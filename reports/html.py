@@ -9,6 +9,7 @@ from markupsafe import Markup
 from reports.plots import INK, look
 from reports.tables import LETTERS, Cell, Row, Table
 
+LONG = 60  # characters of a label that takes several lines, so that it hides no number
 FIGURE_SPACE = "\u2007"  # as wide as a digit
 
 
@@ -68,8 +69,9 @@ def format_heads(table: Table) -> Markup:
 def format_row(row: Row, rooms: Sequence[Room]) -> Markup:
     """One row of the body, and one more below it with the reasons where the arm is not done."""
     cells = Markup().join(format_cell(cell, room) for cell, room in zip(row.cells, rooms, strict=True))
-    words = (row.method, format_label(row.label, row.method), cells)
-    line = Markup('<tr data-method="{}"><th scope="row">{}</th>{}</tr>').format(*words)
+    style = Markup(' class="long"' * (len(row.label) > LONG))
+    words = (row.method, style, format_label(row.label, row.method), cells)
+    line = Markup('<tr data-method="{}"><th scope="row"{}>{}</th>{}</tr>').format(*words)
     below = Markup('<tr class="reason"><td colspan="{}"><span class="stay">{}</span></td></tr>')
     return line + below.format(len(rooms) + 1, row.reason) if row.reason else line
 
@@ -82,7 +84,7 @@ def format_html(table: Table) -> Markup:
     bodies = [Markup().join(format_row(row, rooms) for row in block) for block in blocks]
     body = Markup().join(Markup("<tbody>{}</tbody>").format(rows) for rows in bodies)
     note = Markup("<li><span>{}</span>{}</li>")
-    notes = Markup().join(note.format(format_mark(mark), text) for mark, text in table.footnotes)
+    notes = Markup().join(note.format(format_mark(mark), text.replace("<=", "≤")) for mark, text in table.footnotes)
     return Markup(
         '<div class="scroll" role="region" aria-label="{0}" tabindex="0"><table>'
         '<caption><span class="stay">{0}</span></caption><thead>{1}</thead>{2}</table></div><ul class="notes">{3}</ul>'

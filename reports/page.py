@@ -20,6 +20,7 @@ from reports.tables import Table
 from reports.trajectories import list_finals, list_players
 
 SHOWN = 4  # samples of each arm on the page
+LOST = "no texts: see the status in the table of results"
 FIGURES = {  # what each figure shows
     "curves": "Learning curves",
     "forest": "Differences from the base",
@@ -129,17 +130,17 @@ def inline(svg: str, label: str) -> Markup:
 
 
 def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
-    """The first text of every arm that has samples beside its name and way, then the second of each, and so on; texts
-    of controls come last."""
+    """The first text of every arm that was to be sampled beside its name and way, then the second of each, and so on;
+    texts of controls come last. An arm whose texts are lost says so in the place of the first."""
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
     ways = record.table[record.table["stage"] == "samples"].groupby("arm", sort=False)["way"].first()
     way = Markup(' <span class="way">{}</span>')
+    texts = {arm: record.samples.get(arm) or [LOST] for arm in ways.index if arm in methods} | record.samples
     names = {
-        arm: format_label(arm, methods.get(arm, "")) + (way.format(ways[arm]) if ways.get(arm) else "")
-        for arm in record.samples
+        arm: format_label(arm, methods.get(arm, "")) + (way.format(ways[arm]) if ways.get(arm) else "") for arm in texts
     }
-    turns = zip_longest(*(texts[:SHOWN] for texts in record.samples.values()), fillvalue="")
-    return [list(zip(names.values(), texts, strict=True)) for texts in turns]
+    turns = zip_longest(*(own[:SHOWN] for own in texts.values()), fillvalue="")
+    return [list(zip(names.values(), row, strict=True)) for row in turns] if record.samples else []
 
 
 def say_costs(record: Record) -> str:
@@ -150,6 +151,13 @@ def say_costs(record: Record) -> str:
     lost = [name for column, name in names.items() if name not in there]
     below = [f"Below, the same by the {' and the '.join(there)} of training."] * bool(there)
     return " ".join(below + [f"There is no panel by {' or '.join(lost)}, which the record lacks."] * bool(lost))
+
+
+def say_validated(record: Record) -> str:
+    """How many sequences validation was measured on, where that is recorded and one number for all arms: "32 "."""
+    rows = record.table[(record.table["stage"] == "train") & (record.table["split"] == "valid")]
+    counts = set(rows["n"]) - {0}
+    return f"{counts.pop():,} " if len(counts) == 1 else ""
 
 
 def show_figures(figures: dict[str, str], arms: str) -> dict[str, Markup]:
@@ -177,6 +185,7 @@ def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
         figures=show_figures(figures, name_some(list(split_arms(record)), most=12)),
         meaning=explain(record),
         costs=say_costs(record),
+        validated=say_validated(record),
         samples=list_samples(record),
         quality=Markup().join(map(format_html, tables.quality)),
         qualities=Markup().join(map(format_html, tables.qualities)),

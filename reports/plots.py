@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -42,7 +42,10 @@ WIDTHS = {"tokens": "training tokens", "flops": "training FLOPs", "seconds": "se
 LABEL = 46  # characters of a line of the title of an axis
 HOLES = 96  # characters of a line of what a figure lacks
 CROWD = 14  # names of curves that have room beside them
+BELOW = 0.55  # inches of the numbers and the title of an axis
 DASHES: tuple[tuple[float, ...] | str, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))  # arms that share a colour
+FILLS: tuple[Literal["full", "none", "left", "top"], ...] = ("full", "none", "left", "top")  # and of those, a dash too
+NAME = 44  # characters of a line of a name beside a curve
 STYLE = (
     ".figure{color:#1d2026}.figure text{font-family:system-ui,sans-serif!important}"
     "@media(prefers-color-scheme:dark){.figure{color:#e7e5e0}}"
@@ -124,19 +127,26 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     return [float(placed[place]) for place in np.argsort(order)]
 
 
-def choose_dashes(curves: pd.DataFrame) -> dict[str, tuple[float, ...] | str]:
-    """A dash pattern for each arm: solid for the first of a colour, other patterns for the next."""
+def take_turns(curves: pd.DataFrame) -> dict[str, int]:
+    """How many arms before each have its colour."""
     arms = curves.drop_duplicates("arm")
     turns = arms.groupby(arms["method"].map(lambda method: look(method).colour)).cumcount()
-    return {arm: DASHES[turn % len(DASHES)] for arm, turn in zip(arms["arm"], turns, strict=True)}
+    return {str(arm): int(turn) for arm, turn in zip(arms["arm"], turns, strict=True)}
+
+
+def choose_dashes(curves: pd.DataFrame) -> dict[str, tuple[float, ...] | str]:
+    """A dash pattern for each arm: solid for the first of a colour, other patterns for the next."""
+    return {arm: DASHES[turn % len(DASHES)] for arm, turn in take_turns(curves).items()}
 
 
 def draw_lines(axes: Axes, curves: pd.DataFrame, x: str = "tokens", y: str = "bits", size: float = 6) -> None:
     """One line an arm, with a band of one standard error where there is one."""
-    dashes = choose_dashes(curves)
+    dashes, turns = choose_dashes(curves), take_turns(curves)
     for arm, line in curves.groupby("arm", sort=False):
         style, pattern = look(str(line["method"].iloc[0])), dashes[str(arm)]
-        settings: dict[str, Any] = {"marker": style.marker, "markersize": size, "markeredgewidth": 0}
+        filling = FILLS[turns[str(arm)] // len(DASHES) % len(FILLS)]
+        settings: dict[str, Any] = {"marker": style.marker, "markersize": size, "fillstyle": filling}
+        settings |= {"markeredgewidth": 0.9 * (filling != "full"), "markerfacecoloralt": "none"}
         axes.plot(line[x], line[y], color=style.colour, dashes=pattern or (None, None), **settings)
         known = line[line["standard_error"].notna()]
         low, high = known[y] - known["standard_error"], known[y] + known["standard_error"]
@@ -165,9 +175,11 @@ def find_ends(curves: pd.DataFrame) -> dict[str, tuple[float, float]]:
 def draw_labels(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
     """The name of each line at its right end, kept apart from its neighbours."""
     low, high = axes.get_ylim()
-    heights = spread([height for _, height in ends.values()], gap=(high - low) * 0.06)
+    names = [fill(name, NAME) for name in ends]
+    lines = max((name.count("\n") + 1 for name in names), default=1)
+    heights = spread([height for _, height in ends.values()], gap=(high - low) * 0.06 * lines)
     leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3, "relpos": (0, 0.5)}
-    for (name, end), height in zip(ends.items(), heights, strict=True):
+    for name, end, height in zip(names, ends.values(), heights, strict=True):
         place = (1.03, height)  # the width of the axes, and data
         across = axes.get_yaxis_transform()
         axes.annotate(name, end, place, textcoords=across, va="center", arrowprops=leader, annotation_clip=False)
@@ -181,8 +193,9 @@ def name_lines(axes: Axes, ends: dict[str, tuple[float, float]], references: dic
         return
     columns = 2 if max(map(len, ends)) > 24 else 3
     style: dict[str, Any] = {"ncols": columns, "frameon": False, "fontsize": 9, "handlelength": 3.2}
-    lines = axes.get_lines()[: len(ends)]
-    axes.figure.legend(lines, list(ends), loc="upper center", bbox_to_anchor=(0.5, 0.04), **style)
+    lines, names = axes.get_lines()[: len(ends)], [fill(name, 2 * NAME) for name in ends]
+    bottom = axes.figure.subplotpars.bottom - BELOW / axes.figure.bbox.height * axes.figure.dpi
+    axes.figure.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, bottom), **style)
 
 
 def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from reports.claimed import View, build
 from reports.claims import list_names, read
-from reports.formats import escape_latex, escape_markdown, format_latex, format_markdown, show
+from reports.formats import escape_markdown, format_latex, format_markdown, show
 from reports.html import format_html
 from reports.matching import list_arms
+from reports.tex import escape_latex
 
 ALL = "all"
 ROW = "<tr data-method="  # that of an arm, as `format_html` writes it

@@ -13,9 +13,15 @@ def write_whole(number: Estimate) -> tuple[str, str]:
     return f"{number.value:,g}", ""
 
 
+def write_seeds(number: Estimate) -> tuple[str, str]:
+    """How many seeds there are, of how many that were planned."""
+    return f"{number.seeds} of {number.planned}", ""
+
+
 COLUMNS = (
     Column("samples", "network_calls", "Network", "calls", write_whole, is_marked=False),
     Column("samples", "seconds_per_sequence", "Seconds", "a text", write_error, is_marked=False),
+    Column("samples", "seconds_per_sequence", "Seeds", "drawn", write_seeds, is_marked=False),
     Column("samples", "sample_nats_per_token", "-log p by the source", "nats per token", write_error, is_marked=False),
     Column("samples", "cut_off_share", "Laws cut off", "share", write_error, is_marked=False),
 )

@@ -1,5 +1,6 @@
 """The figure of where each family spends its nats: the density of the bound over time, or over the share of masks."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ COLUMNS = ["arm", "method", "along", "low", "high", "middle", "value", "standard
 
 def trace_spent(record: Record) -> pd.DataFrame:
     """A row for each arm and bin: nats per token per unit of what they lie along, the mean over the seeds with one
-    standard error, and the nats that the bin holds, which add up to the integral of the bound."""
+    standard error over seeds and documents, and the nats of the bin, which add up to the integral of the bound."""
     found = []
     blank: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
     of_arms = record.profiles[record.profiles["arm"].isin(list(split_arms(record)))]
@@ -28,7 +29,9 @@ def trace_spent(record: Record) -> pd.DataFrame:
         place = rows[["arm", "method", "along", "low", "high"]].iloc[0].to_dict()
         number, width = pool(rows.assign(**blank)), place["high"] - place["low"]
         assert number, f"the profile of {place['arm']} holds no number"
-        place |= {"middle": place["low"] + width / 2, "value": number.value, "standard_error": number.error}
+        shared = number.sampling if number.seeds > 1 else 0.0  # the seeds met the same documents and the same noise
+        error = math.hypot(number.error, shared)
+        place |= {"middle": place["low"] + width / 2, "value": number.value, "standard_error": error}
         found.append(place | {"seeds": number.seeds, "nats_per_token": number.value * width})
     return pd.DataFrame(found, columns=COLUMNS)
 

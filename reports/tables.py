@@ -199,7 +199,8 @@ def write_reference(label: str, nats: Estimate, columns: Sequence[Column]) -> Ro
         if column.is_score:
             value = math.exp(nats.value) if column.metric == "perplexity" else nats.value / math.log(2)
             slope = value if column.metric == "perplexity" else 1 / math.log(2)
-            number = replace(nats, value=value, error=nats.error * slope)
+            errors = {name: getattr(nats, name) * slope for name in ("error", "sampling", "monte_carlo_error")}
+            number = replace(nats, value=value, **errors)
             cells[place] = Cell(*write_error(number), SIGNS[number.kind], estimate=number)
     return Row(label, "", tuple(cells))
 

@@ -23,7 +23,7 @@ from reports.html import format_html
 from reports.page import render
 from reports.plots import LOOKS
 from reports.tables import Row, Table
-from tests.test_reports import Rows, find_tags, make_arm, make_record
+from tests.test_reports import EXACT, SAMPLED, Rows, find_tags, make_arm, make_record
 
 FORMATS = ["terminal", "markdown", "latex", "html"]
 UNLIKE = "exact likelihood; of the base: exactly k masked"
@@ -196,6 +196,22 @@ def test_other_estimators_and_other_code_are_marked(record: Record) -> None:
     assert notes[cells[2].marks].startswith("measured by other code")
     assert "with the same noise" in notes_of(record)
     assert "with the same noise" not in notes_of(marked)
+
+
+def test_scores_of_other_protocols_are_told_apart_by_letters(record: Record) -> None:
+    mixed = make_record(make_arm("A", 3.0, "exact"), make_arm("B", 3.1), make_arm("no arm of the table", 3.2))
+    mixed = with_pairs(mixed, make_pairs("B", "A", 0.1))
+    notes = dict(table_of(mixed).footnotes)
+    assert [notes[row.cells[2].marks] for row in table_of(mixed).rows] == [f"protocol: {p}" for p in (EXACT, SAMPLED)]
+    assert [row.cells[2].marks for row in table_of(record).rows] == [""] * 4
+
+
+def test_the_status_says_why_seeds_are_not_paired_also_where_another_stage_of_the_arm_is_lost(record: Record) -> None:
+    arms = (make_arm("A", 3.0), make_arm("B", 3.1, failures={"samples": "killed"}))
+    torn = with_pairs(make_record(*arms), make_pairs("B", "A", 0.1, math.nan, 0.2))
+    row = row_of(torn, "B")
+    assert "the status says why" in dict(table_of(torn).footnotes)[row.cells[0].marks]
+    assert row.reason.startswith("failed: killed (samples, seed 0); not paired: draws 2")
 
 
 def test_a_difference_of_bounds_is_not_one_of_likelihoods(record: Record) -> None:

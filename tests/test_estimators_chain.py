@@ -1,6 +1,7 @@
 """Several estimates of one bound, from a run to its report."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,17 @@ def test_the_table_of_estimators_compares_at_equal_calls(runs):
     signs = {sign for sign, _ in table.footnotes}
     assert "±" in signs
     assert signs & {"†", "<="}  # without a certificate, or with one
+
+
+def test_a_lost_estimate_stands_in_the_row_of_the_way_that_it_was_to_be_made(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "runs")
+    (told,) = [record.read_json(path) for path in (runs / "suites").glob("*.json")]
+    cell = next(cell for cell in told["cells"] if cell["arm"] == "MDLM")
+    for stage in cell["stages"][1:]:
+        (tmp_path / "runs" / "cells" / cell["id"] / stage["folder"] / "result.json").unlink()
+    whole, torn = (build_estimators(read(folder, "suite")) for folder in (runs, tmp_path / "runs"))
+    assert [row.label for row in torn.rows] == [row.label for row in whole.rows]
+    assert [row.status for row in torn.rows] == ["missing"] * 3 + ["done"] * 3
 
 
 def test_more_seeds_of_the_same_documents_and_draws_make_a_deviation_no_surer(runs):

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from reports.frontiers import choose_turns, draw, find_points, name_by_cost, plot_frontiers, trace_frontiers
+from reports.frontiers import choose_turns, draw, find_points, name_by_cost, plain, plot_frontiers, trace_frontiers
 from reports.plots import look
 from reports.quality import split_ways
 from tests.test_quality_table import GOOD, REAL, make_controls, make_way
@@ -71,6 +72,25 @@ def test_of_points_without_a_line_the_first_stands_alone() -> None:
     cold = make_way("AR", GOOD, method="ar", policy="left to right", temperature=0.5)
     numbers = trace_frontiers(make_record(*make_costs(), AR, cold))["calls"]
     assert list(numbers["line"]) == ["MDLM: ancestral"] * 3 + ["AR: left to right"]
+
+
+def test_a_point_without_a_line_is_drawn_as_the_points_of_lines_where_it_can_be() -> None:
+    cold = make_way("MDLM", GOOD, calls=64, temperature=0.5)
+    numbers = trace_frontiers(make_record(*make_costs(), cold, *make_costs("MD4"), *make_costs("GIDD", 4, 8)))
+    lines = ["MDLM: ancestral, 64 calls"] * 2 + ["MD4: ancestral, 64 calls", "GIDD: ancestral, 4 calls"]
+    assert sorted(numbers["temperature"]["line"]) == sorted(lines)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0018, 0.061), (0.0009, 0.011), (1.2, 9.0), (4.0, 120.0)])
+def test_an_axis_of_logarithms_has_more_than_one_number(low: float, high: float) -> None:
+    axes = Figure().add_subplot()
+    axes.plot([low, high], [1, 2])
+    axes.set_xscale("log")
+    plain(axes, "x")
+    axes.figure.draw_without_rendering()
+    ticks = zip([*axes.get_xticks(), *axes.get_xticks(minor=True)], axes.get_xticklabels(which="both"), strict=True)
+    left, right = axes.get_xlim()
+    assert sum(left <= place <= right and bool(label.get_text()) for place, label in ticks) > 1
 
 
 def test_a_narrow_range_of_perplexities_still_has_numbers() -> None:

@@ -9,6 +9,7 @@ import reports
 from bench.results import Record
 from bench.rows import COLUMNS
 from reports.across import write_across
+from reports.tex import begin_row, escape_latex, write_latex_number
 from tests.latex import compile_latex
 from tests.test_deltas import make_pairs, make_seeds, with_pairs
 from tests.test_quality_table import FLAT, GOOD, make_controls, make_way
@@ -51,3 +52,40 @@ def test_tex_takes_every_table_of_a_report_and_none_is_wider_than_the_page(recor
 def test_tex_takes_the_table_across_data_sets(record: Record, tmp_path: Path) -> None:
     across = write_across({"one": record, "other_set": record}, tmp_path)
     compile_latex(tmp_path, *(path.read_text(encoding="utf-8") for path in across if path.suffix == ".tex"))
+
+
+@pytest.mark.parametrize(
+    "label", ["[x] first", "*starred", "β₂ → 0.9, σ²", "a − b ≥ 1 “c”", "日本語 🙂", "naïve Ångström ą"]
+)
+def test_tex_takes_every_label(label: str, tmp_path: Path) -> None:
+    lost = make_arm(f"lost, {label}", 3.0, failures={"train": label})
+    written = reports.write(make_record(make_arm("AR", 2.7, "exact"), make_arm(label, 3.0), lost), tmp_path)
+    compile_latex(tmp_path, *(path.read_text(encoding="utf-8") for path in written if path.suffix == ".tex"))
+
+
+def test_every_letter_is_one_that_tex_has(tmp_path: Path) -> None:
+    letters = [chr(place) for place in (*range(0x21, 0x500), *range(0x2010, 0x2300))]
+    (tmp_path / "letters").mkdir()
+    compile_latex(tmp_path / "letters", "\n\n".join(map(escape_latex, letters)))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("[x]", "{}[x]"),
+        ("*x", "{}*x"),
+        ("λ_1", r"$\lambda$\_1"),
+        ("x₁", "x$_{1}$"),
+        ("日", "U+65E5"),
+        ("<= 1", r"$\le$ 1"),
+    ],
+)
+def test_a_label_keeps_its_letters(text: str, written: str) -> None:
+    assert begin_row(text) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [("-0.18", "$-$0.18"), ("[-0.65, 0.2]", "[$-$0.65, 0.2]"), ("1-4", "1--4"), ("1e-05", "1e-05")]
+)
+def test_a_minus_is_as_long_as_one(text: str, written: str) -> None:
+    assert write_latex_number(text) == written

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from reports.cells import name_some
 from reports.collected import collect
 from reports.fairness import build_fairness
+from reports.html import format_html
 from reports.page import answer, render
 from reports.plots import CROWD, draw_curves, settle, trace_curves
 from reports.tables import build_main
@@ -30,6 +31,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     """The texts of a figure that stand on each other."""
     settle(figure)
     texts = [text for axes in figure.axes for text in axes.texts]
+    texts += [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     texts += [text for legend in figure.legends for text in legend.get_texts()]
     boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts]  # without the lines to them
     return [(one, other) for (one, a), (other, b) in combinations(boxes, 2) if a.overlaps(b)]
@@ -43,6 +45,23 @@ def test_no_two_names_of_curves_stand_on_each_other(arms: int) -> None:
     names |= {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     assert {f"Arm {place} (bound)" for place in range(arms)} < names
     assert overlaps(figure) == []
+
+
+def test_arms_of_one_method_are_told_apart_in_the_legend() -> None:
+    record = make_record(*(make_arm(f"Arm {place}", 3.0 + place / 100) for place in range(CROWD + 2)))
+    (legend,) = draw_curves(record, trace_curves(record)).legends
+    looks = {(line.get_marker(), line.get_fillstyle(), str(line._dash_pattern)) for line in legend.get_lines()}
+    assert len(looks) == CROWD + 2
+
+
+@pytest.mark.parametrize("arms", [3, CROWD + 1])
+def test_long_names_leave_room_for_curves_and_numbers(arms: int) -> None:
+    record = make_record(*(make_arm(f"Arm {place} {'of many words ' * 14}", 3.0 + place) for place in range(arms)))
+    figure = draw_curves(record, trace_curves(record))
+    assert overlaps(figure) == []
+    assert settle(figure).width < 16
+    page = format_html(build_main(record))
+    assert page.count('<th scope="row" class="long">') == arms
 
 
 def test_the_answer_and_the_axis_count_the_names_that_they_have_no_room_for() -> None:

@@ -212,6 +212,18 @@ def test_a_panel_stands_for_each_thing_that_bounds_lie_along(tmp_path: Path) -> 
     assert trace_spent(record).groupby("arm")["nats_per_token"].sum().to_list() == [2.0] * 3
 
 
+def test_a_profile_gets_no_surer_by_seeds_that_share_its_documents_and_noise() -> None:
+    common = {"arm": "A", "method": "gidd", "along": "t", "low": 0.0, "high": 1.0, "n": 8, "clusters": 0}
+    values = (1.0, 1.02, 1.04)  # whose mean has an error of 0.02 / sqrt(3)
+    rows = [{**common, "seed": seed, "value": value, "standard_error": 0.1} for seed, value in enumerate(values)]
+    one, all_of = (
+        trace_spent(replace(make_record(make_arm("A", 3.0)), profiles=pd.DataFrame(part, columns=PROFILE)))
+        for part in (rows[:1], rows)
+    )
+    assert one["standard_error"].item() == 0.1
+    assert all_of["standard_error"].item() == pytest.approx(math.hypot(0.1, 0.02 / math.sqrt(3)))
+
+
 def test_old_results_have_no_profile(runs: Path, tmp_path: Path) -> None:
     (place,) = (path for path in runs.glob("cells/*/bound-*/result.json") if json.loads(path.read_text())["profile"])
     kept = place.read_text()

@@ -106,6 +106,45 @@ def test_only_a_certified_bound_prints_less_or_equal(form: str) -> None:
     assert re.search(r"(<=|≤|\\le \$~) *3\.07", print_table(certified, form))
 
 
+def test_every_error_of_a_reference_is_in_the_unit_of_its_column() -> None:
+    own = {"metric": "source_nats_per_token", "value": 2.0, "standard_error": 0.03, "n": 58, "kind": "exact"}
+    arm = make_arm("AR", 2.9, "exact")
+    record = make_record([*arm, {**arm[-1], "stage": "bound", **own}])
+    cells = next(row.cells for row in build_main(record).references if row.label == "source, same sequences")
+    for cell, slope in zip(cells, (1 / LN2, math.exp(2.0)), strict=False):
+        assert (number(cell).error, number(cell).sampling) == (pytest.approx(0.03 * slope),) * 2
+
+
+def test_tokens_are_counted_and_not_measured_on_sequences() -> None:
+    rows = [row | {"n": 32} if row["metric"] == "nats_per_token" else row for row in make_arm("A", 3.0)]
+    rows.sort(key=lambda row: row["metric"] == "nats_per_token")  # curves stand last, as in a record
+    (row,) = build_main(make_record(rows)).rows
+    (tokens,) = (cell for cell in row.cells if cell.value == "2.00M")
+    assert (number(tokens).documents, number(tokens).clusters, number(tokens).seeds) == (0, 0, 1)
+
+
+def test_every_table_has_its_numbers_beside_it(record: Record, tmp_path: Path) -> None:
+    written = {path.name for path in reports.write(record, tmp_path)}
+    assert {path.removesuffix(".tex") + ".csv" for path in written if path.endswith(".tex")} <= written
+    given = pd.read_csv(tmp_path / "fairness.csv").set_index(["arm", "metric"])["value"]
+    assert given["MDLM", "tokens"] == 2_000_000
+    assert given["MDLM", "failed"] == 0
+
+
+def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: Record, tmp_path: Path) -> None:
+    reports.write(record, tmp_path)  # which has texts of AR alone
+    page = (tmp_path / "index.html").read_text("utf-8")
+    cards = [unescape(re.sub("<[^>]*>", " ", card)).strip() for card in re.findall(r'"card">(.*?)</article>', page)]
+    assert [card.split()[1] for card in cards[:3]] == ["AR", "MDLM", "MD4"]
+    assert cards[0].endswith("the cat sat")
+    assert all(card.endswith("no texts: see the status in the table of results") for card in cards[1:3])
+
+
+@pytest.mark.parametrize(("form", "sign"), zip(FORMATS, ("<=", "<=", r"$\le$", "≤"), strict=True))
+def test_notes_write_signs_as_the_table_does(record: Record, form: str, sign: str) -> None:
+    assert f"run; {sign} is kept for certified ones" in print_table(record, form)
+
+
 def test_one_bound_among_the_seeds_makes_a_bound() -> None:
     table = build_main(make_record(make_arm("A", 3.0, "certified", seed=0), make_arm("A", 3.0, "bound", seed=1)))
     assert score(table, "A").sign == "†"
