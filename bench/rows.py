@@ -119,7 +119,8 @@ def make_rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list
     common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     if stage["name"] == "controls":
         return [row for name, each in result["controls"].items() for row in _control(common | {"arm": name}, each)]
-    found = [{"metric": name, "value": float(result[name])} for name in SCALARS[stage["name"]] if name in result]
+    there = [name for name in SCALARS[stage["name"]] if result.get(name) is not None]
+    found = [{"metric": name, "value": float(result[name])} for name in there]
     common |= {"way": f"{result['estimator']}{tell_apart(cell, stage)}"} if "estimator" in result else {}
     found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
     apart = beside_headline(runs, cell, stage) if stage["name"] == "estimate" else None

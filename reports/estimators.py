@@ -49,7 +49,8 @@ NOTES = {
     "variance_ratio": "Variance: the variance of an estimator times its calls, over the same of the first of its arm:"
     " how many times as many network calls it needs to be as sure",
     "minus_headline": "Difference: minus the first of the arm, with the same weights and on the same documents; all"
-    " estimate one bound, so that it is 0 but for its error",
+    " estimate one bound, so that it is 0 but for its error, which few draws show too small where the"
+    " deviation is large: then rare draws hold much of the bound",
 }
 
 

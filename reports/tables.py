@@ -76,7 +76,7 @@ def write_error(number: Estimate) -> tuple[str, str]:
     """The value and its error to two significant digits of the error; where there is none, four of the value."""
     has_error = number.error > 0 and math.isfinite(number.error)
     scale = f"{number.error:.1e}" if has_error else f"{number.value:.3e}"
-    digits = min(max((1 if has_error else 3) - int(scale.split("e")[1]), 0), 6)
+    digits = min(max((1 if has_error else 3) - int(scale.split("e")[1]), 0), 6) if math.isfinite(number.value) else 0
     return f"{number.value:.{digits}f}", f"{number.error:.{digits}f}" if has_error else ""
 
 
@@ -120,6 +120,7 @@ def main_columns(record: Record) -> tuple[Column, ...]:
         Column("train", "parameters", "Parameters", "total", write_compact),
         Column("train", "parameters_non_embedding", "Parameters", "non-embedding", write_compact),
         Column("train", "tokens", "Training", "tokens", write_compact),
+        Column("train", "flops", "Training", "FLOPs", write_power),
         Column("train", "seconds", "Training", "seconds", write_plain),
         *[Column("samples", "network_calls", "Sampling", "network calls", write_plain)] * (not has_samplers(record)),
     )

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import reports
+from bench import process
 from bench.bound import Estimator, bound
 from bench.cli import DONE, INCOMPLETE, main
 from bench.profile import Seen, Watched, profile
@@ -144,6 +146,21 @@ def test_a_report_is_timed_without_touching_the_one_that_is_there(
     assert main(["perf", "report", str(runs.parent / "plots.yaml"), "--runs", str(runs)]) == DONE
     assert re.fullmatch(r"a report of 2 cells: [\d.]+ s \([\d.]+ to [\d.]+\)\n", capsys.readouterr().out)
     assert {path: path.stat().st_mtime_ns for path in (runs / "reports").rglob("*")} == before
+
+
+def test_a_system_that_does_not_tell_its_memory_fails_nothing(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(Path, "read_text", lambda self: "Name:\tpython\n")
+        assert process.peak_memory(torch.device("cpu")) is None
+    shutil.copytree(runs, tmp_path / "runs")
+    for path in (tmp_path / "runs" / "cells").glob("*/train/result.json"):
+        found = json.loads(path.read_text())
+        path.write_text(json.dumps(found | {"peak_memory_bytes": None}))
+    table = read(tmp_path / "runs", "plots").table
+    assert "peak_memory_bytes" not in set(table["metric"])
+    assert "seconds" in set(table["metric"])
 
 
 def cost_rows(arm: str, seed: int, **values: float) -> Rows:

@@ -225,6 +225,11 @@ def test_digits_follow_the_error(value: float, error: float, text: tuple[str, st
     assert write_error(Estimate(value, error)) == text
 
 
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_written_as_it_is(value: float) -> None:
+    assert write_error(Estimate(value)) == (str(value), "")
+
+
 def test_points_and_errors_stand_under_each_other() -> None:
     best = Cell("2.713", "0.031", "=", "a", best=True, estimate=Estimate(2.713))
     other = Cell("10.05", "0.30", "†", estimate=Estimate(10.05))
