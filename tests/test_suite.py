@@ -241,6 +241,10 @@ GOLDEN = {  # ids of the trainings, without the fingerprint of the data: the tex
         "78f9d12577c6 f7a0620e5053 b2b96be0970e 60e26dc74b19 30207d78f2a3"
     ),
     "frontiers": "9260753ef013 57874c7faf35 3e74492b2a1f 0a7cf890e461",
+    "gallery": (  # before its winners
+        "e8e0b6fe4e00 e90b7b9fb2d2 694b1d9bcac5 e99de32ca959 2d5446795820 973b02c4dc72 3e557da2ba79 8c9248ff49b3 "
+        "e62ee7f35270 3714fa779aa7 ca27762dfec3 60f019b8015e f89da22e4896 50a9f4ea8ec6 6937a34d2fc0"
+    ),
     "markov": "b520d78a7b05 ceabd0026a43",
     "quickstart": (
         "9260753ef013 f10e93bd7ec2 97b9acf78ea8 0a7cf890e461 57874c7faf35 e2b5dad08bbb f9c1bcc5b4fb 3e74492b2a1f"
