@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import bench
-from bench import results
+from bench import rows
 from bench.bound import bound
 from bench.certify import verdict
 from bench.certify.kraft import VOCAB_SIZE, random_network
@@ -55,12 +55,12 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory) -> Reader:
     """The whole tutorial, carried out in an empty folder."""
-    folder, holds = tmp_path_factory.mktemp("reader"), results.holds
+    folder, holds = tmp_path_factory.mktemp("reader"), rows.holds
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "250")  # no line is folded
         # the certificates of the project's own methods are the business of other tests
-        patch.setattr(results, "holds", lambda of, runs: of.method == "mdlm" or holds(of, runs))
+        patch.setattr(rows, "holds", lambda of, runs: of.method == "mdlm" or holds(of, runs))
         return Reader(folder, follow(folder))
 
 
