@@ -7,16 +7,14 @@ picture is `![...](gallery/SUITE/curves.png)`, and `<!-- output: bench compare A
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 BLOCK = re.compile(r"(<!-- (table|output): (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 PICTURE = re.compile(r"!\[[^\]]*\]\(gallery/([^)]+\.png)\)")
-COLOURS = 128  # of a picture: a quarter of the bytes, and no difference to see
 WIDTH = 100  # characters of what a command prints
 
 
@@ -58,8 +56,7 @@ def refresh(document: Path, runs: Path) -> list[Path]:
     for name, source in pictures.items():
         path = document.parent / "gallery" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(source) as picture:
-            picture.convert("RGB").quantize(COLOURS).save(path, optimize=True)
+        shutil.copyfile(source, path)
         paths.append(path)
     return paths
 

@@ -70,7 +70,7 @@ def test_tables_outputs_and_pictures_are_taken_from_the_reports(runs: Path, tmp_
     assert "stale words" not in text
     assert "Left-to-right" in text
     assert picture == tmp_path / "gallery" / "toy" / "curves.png"
-    assert picture.stat().st_size < (runs / "reports" / "toy" / "curves.png").stat().st_size
+    assert picture.read_bytes() == (runs / "reports" / "toy" / "curves.png").read_bytes()
     refresh(document, runs)
     assert document.read_text(encoding="utf-8") == text
 
