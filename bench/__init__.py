@@ -17,6 +17,6 @@ def load(runs: "str | Path") -> "pd.DataFrame":
 
     Raises ValueError when no suite was run there.
     """
-    from bench.results import load as load_results
+    from bench.results.suite_record import load as load_results
 
     return load_results(runs)

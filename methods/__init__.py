@@ -12,17 +12,17 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from methods.absorbing import Md4, Mdlm
 from methods.autoregressive import Autoregressive
-from methods.d3pm import D3pmAbsorb, D3pmUniform
-from methods.genmd4 import GenMd4
-from methods.gidd import Gidd
+from methods.continuous.plaid import Plaid
+from methods.discrete.d3pm import D3pmAbsorb, D3pmUniform
+from methods.discrete.gidd import Gidd
+from methods.discrete.sedd import SeddAbsorb, SeddUniform
+from methods.discrete.uniform import Udlm
+from methods.masked.absorbing import Md4, Mdlm
+from methods.masked.genmd4 import GenMd4
 from methods.method import Method
-from methods.plaid import Plaid
 from methods.plugins import GROUP, PLUGINS, PluginError, plug_file, plug_installed
 from methods.schedules import SCHEDULES, Schedule
-from methods.sedd import SeddAbsorb, SeddUniform
-from methods.uniform import Udlm
 
 __all__ = [
     "METHODS",

@@ -6,23 +6,23 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from bench import tidy
-from bench.recorded import Records
-from bench.results import Record
-from reports.across import build_across, write_across
-from reports.collected import Tables, collect
-from reports.cost import plot_cost
-from reports.deltas import list_deltas
-from reports.forest import plot_forest
-from reports.formats import format_latex, format_markdown, list_numbers, show
-from reports.frontiers import plot_frontiers
-from reports.learned import plot_learned
-from reports.page import render
-from reports.plots import plot_curves
-from reports.schedules import plot_schedules
-from reports.spent import plot_spent
-from reports.trajectories import plot_unmasked
-from reports.tuning import list_trials, plot_tuning
+from bench.results import parquet as tidy
+from bench.results.dataset_records import Records
+from bench.results.suite_record import Record
+from reports.figures.bound_density import plot_spent
+from reports.figures.cost import plot_cost
+from reports.figures.forest import plot_forest
+from reports.figures.frontiers import plot_frontiers
+from reports.figures.learned_parameters import plot_learned
+from reports.figures.schedules import plot_schedules
+from reports.figures.style import plot_curves
+from reports.figures.trajectories import plot_unmasked
+from reports.figures.tuning import list_trials, plot_tuning
+from reports.formats.text import format_latex, format_markdown, list_numbers, show
+from reports.page.dataset_comparison import build_across, write_across
+from reports.page.page import render
+from reports.tables.deltas import list_deltas
+from reports.tables.report_tables import Tables, collect
 
 PLOTS = (
     plot_curves,

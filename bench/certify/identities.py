@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.rng import Stream
+from bench.engine.rng import Stream
 from methods import build
 from methods.method import Method, Nats, Neighbour, Tokens
 

@@ -9,10 +9,10 @@ from itertools import product
 import torch
 from torch import nn
 
-from bench.bound import bound
 from bench.certify.tightness import Figure
-from bench.model import Model, Precision
-from bench.network import Shape
+from bench.engine.likelihood.bound import bound
+from bench.engine.model.model import Model, Precision
+from bench.engine.model.network import Shape
 from methods.method import Method
 
 VOCAB_SIZE, LENGTH = 3, 3

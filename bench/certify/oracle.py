@@ -15,8 +15,8 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from bench.data.chain import Chain
-from bench.model import Model
+from bench.engine.data.sources.chain import Chain
+from bench.engine.model.model import Model
 from methods.method import Latent, LogProbs, Method, Nats, Tokens
 
 LOWEST = -300.0  # the logarithm of nothing: what cannot be leaves no nan behind

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.bound import bound
 from bench.certify.oracle import Oracle, Source
-from bench.rng import Keyed
+from bench.engine.likelihood.bound import bound
+from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Nats, Tokens, pick
 
 DRAWS, REPLICATES = 16, 2

@@ -1,0 +1,80 @@
+"""The project's own certificates as the tables of bench/certify/README.md."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from bench.certify import certificate_files as certificates
+from methods import METHODS, PLUGINS
+
+START, END = "<!-- made by bench certify --write -->", "<!-- end -->"
+PRECISIONS = ("float32", "bfloat16")
+BOUND = {  # headings, and the checks whose figures stand below them
+    "a table": "bound of an oracle, a table",
+    "a chain of order 1": "bound of an oracle, a chain of order 1",
+    "a chain of order 2": "bound of an oracle, a chain of order 2",
+    "a hidden chain": "bound of an oracle, a hidden chain",
+    "Kraft sums": "Kraft sum, .*",
+    "identity": "identity with .*",
+    "ends, widened": "ends",
+}
+SAMPLES = {
+    "steps: distance": "ancestral: steps of an oracle",
+    "texts, a table": "(ancestral|ddim): texts, a table",
+    "texts, a chain": "(ancestral|ddim): texts, a chain",
+    "other policies": "(?!(ancestral|ddim):).*: (steps of an oracle|texts, a table)",
+    "rare tokens": "draws of rare tokens",
+    "probes": "probe: .*",
+}
+
+
+def tables() -> str:
+    """Markdown: what is known of every registered method's bound and of its samples in float32; then all verdicts."""
+    own = [name for name in METHODS if name not in PLUGINS]
+    kept = {name: {precision: _read(name, precision) for precision in PRECISIONS} for name in own}
+    lines = ["The bound of an oracle less -log p(x), nats a text; the Kraft sums of random networks:", ""]
+    lines += _table(kept, BOUND)
+    lines += ["", "The samples of an oracle, and what was asked in all:", ""]
+    return "\n".join([*lines, *_table(kept, SAMPLES, PRECISIONS)])
+
+
+def refresh() -> None:
+    """Puts the tables into the README, where the project has one."""
+    readme = certificates.FOLDER.parent / "README.md"
+    if readme.is_file():
+        text = readme.read_text(encoding="utf-8")
+        fresh = f"{START}\n{tables()}\n{END}"
+        readme.write_text(re.sub(f"{START}.*{END}", lambda _: fresh, text, flags=re.DOTALL), encoding="utf-8")
+
+
+def _read(name: str, precision: str) -> Any:
+    path = certificates.FOLDER / f"{name}-{precision}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"checks": []}
+
+
+def _table(kept: dict[str, Any], columns: dict[str, str], verdicts: tuple[str, ...] = ()) -> Iterator[str]:
+    yield f"| method | {' | '.join([*columns, *verdicts])} |"
+    yield f"|---|{'---|' * (len(columns) + len(verdicts))}"
+    for name, found in kept.items():
+        cells = [_cell(found["float32"]["checks"], pattern) for pattern in columns.values()]
+        cells += [_verdict(found[precision]["checks"]) for precision in verdicts]
+        yield f"| `{name}` | {' | '.join(cells)} |"
+
+
+def _cell(checks: list[Any], pattern: str) -> str:
+    """The figures of the checks whose name matches; of many only how many passed."""
+    matching = [each for each in checks if re.fullmatch(pattern, each["name"])]
+    if pattern.startswith(("probe", "(?!")):
+        return _verdict(matching)
+    return "<br>".join(_figure(each) for each in matching)
+
+
+def _figure(check: Any) -> str:
+    policy = "ddim: " if check["name"].startswith("ddim") else ""
+    figure = check["figure"].replace(" nats", "").replace("; ", "<br>")
+    return f"{policy}{figure}{'' if check['passed'] else ' **failed**'}"
+
+
+def _verdict(checks: list[Any]) -> str:
+    return f"{sum(each['passed'] for each in checks)} of {len(checks)} passed" if checks else "none"

@@ -1,0 +1,150 @@
+"""Running text: the reference that ships inside CPython, local files, and text8 (mattmahoney.net/dc/textdata)."""
+
+import hashlib
+import importlib
+import platform
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from bench.engine.data.download import fetch, folder
+from bench.engine.data.errors import DataError
+from bench.engine.data.source import Corpus, Published, Source, cut, cut_by_share, shares
+from bench.engine.data.text_files import read_text
+from bench.engine.data.tokenizers.tokenizer import Bytes, Characters, Level, find_characters
+
+ALPHABET = Characters(" abcdefghijklmnopqrstuvwxyz")  # of text8
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TEXT8_CHARACTERS = 100_000_000
+TEXT8_SHA1 = "0dc3edebc970dcc96137e7deda4d9995af9d93de"  # as published in dmlc/gluon-nlp
+TEXT8_URL = "http://mattmahoney.net/dc/text8.zip"  # 31 MB; what is in it is verified
+
+
+class Pydoc(Source):
+    """The language reference inside CPython (`pydoc_data.topics`), reduced as text8 is, each paragraph once."""
+
+    source: Literal["pydoc"] = "pydoc"
+
+    def read(self, base: Path) -> Corpus:
+        """The 90/5/5 % split of the text. Raises DataError("source") where this Python ships without the text."""
+        note = f"The text ships with Python {platform.python_version()}; others have another text and fingerprint."
+        return Corpus(ALPHABET, cut_by_share(ALPHABET.encode(read_topics())), (note,))
+
+
+class TextFile(Source):
+    """Any local file, or folder of files, of UTF-8 text."""
+
+    source: Literal["text-file"] = "text-file"
+    path: str = Field(min_length=1)  # file or folder; .xz and .gz are unpacked
+    level: Level = "char"
+
+    def read(self, base: Path) -> Corpus:
+        """The 90/5/5 % split of the text; at level "char" V counts all its characters. Raises DataError("path")."""
+        text = read_text(base / self.path)
+        vocabulary = Bytes() if self.level == "byte" else find_characters(text)
+        if vocabulary.size < 2:
+            raise DataError("path", f"{base / self.path}: holds nothing but {text[0]!r}, over and over; give real text")
+        return Corpus(vocabulary, cut_by_share(vocabulary.encode(text)))
+
+
+class Text8(Source):
+    """The whole of text8, split 90M/5M/5M: a file of yours, or fetched once where no path is given."""
+
+    source: Literal["text8"] = "text8"
+    path: str | None = Field(default=None, min_length=1)  # the unzipped file, as it is or packed as .xz or .gz
+
+    def read(self, base: Path) -> Corpus:
+        """The standard split. Raises DataError("path" or "source") for anything but the published characters."""
+        text = read_fetched() if self.path is None else read_whole(base / self.path)
+        return Corpus(ALPHABET, cut_by_share(ALPHABET.encode(text)))
+
+    def published(self) -> Published:
+        train, valid = shares(TEXT8_CHARACTERS)
+        tokens = {"train": train, "valid": valid, "test": TEXT8_CHARACTERS - train - valid}
+        return Published(ALPHABET, tokens, f"sha1 {TEXT8_SHA1}")
+
+    def awaited(self) -> str | None:
+        if self.path is not None or fetched().is_file():
+            return None
+        return f"The text is not here yet: bench run fetches it, 31 MB, from {TEXT8_URL}"
+
+
+class Text8Part(Source):
+    """A part of text8 with a split of its own; its figures are not comparable with those of text8."""
+
+    source: Literal["text8-part"] = "text8-part"
+    path: str = Field(min_length=1)  # as it is or packed as .xz or .gz
+    valid: int = Field(default=500_000, gt=0)  # characters before the last `test`
+    test: int = Field(default=500_000, gt=0)  # last characters
+
+    def read(self, base: Path) -> Corpus:
+        """The split by position. Raises DataError("path", or "valid" where nothing is left for training)."""
+        text = read_reduced(base / self.path)
+        train = len(text) - self.valid - self.test
+        if train <= 0:
+            problem = f"valid {self.valid:,} and test {self.test:,} leave nothing of {len(text):,} characters"
+            raise DataError("valid", f"{problem}; lower them")
+        note = f"A part of text8 ({len(text):,} characters), split in its own way: not comparable with text8's figures."
+        return Corpus(ALPHABET, cut(ALPHABET.encode(text), train, self.valid), (note,))
+
+
+def reduce_text(text: str) -> str:
+    """`text` in the 27 symbols of text8: a-z and single spaces, digits spelled out, all else a space."""
+    spelled = re.sub(r"[0-9]", lambda digit: f" {DIGITS[int(digit[0])]} ", text)
+    return " ".join(re.sub(r"[^a-zA-Z]", " ", spelled).lower().split())
+
+
+def read_topics() -> str:
+    """The paragraphs of `pydoc_data.topics` in the order of their keys, reduced, the first of equal ones kept."""
+    try:
+        topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
+    except ImportError as error:
+        problem = "this Python ships without pydoc_data.topics"
+        raise DataError("source", f"{problem}; use source: text-file with a text of yours") from error
+    paragraphs = (paragraph for key in sorted(topics) for paragraph in re.split(r"\n\s*\n", topics[key]))
+    return " ".join(filter(None, dict.fromkeys(map(reduce_text, paragraphs))))
+
+
+def read_reduced(path: Path) -> str:
+    """The text of `path`. Raises DataError("path") where it has another character than a-z and space."""
+    text = read_text(path)
+    strays = set(find_characters(text).symbols) - set(ALPHABET.symbols)
+    if strays:
+        position = min(text.index(stray) for stray in strays)
+        problem = f"{path}: text8 is a-z and space, but character {position:,} is {text[position]!r}"
+        raise DataError("path", f"{problem}; use source: text-file")
+    return text
+
+
+def read_whole(path: Path) -> str:
+    """text8 from a file of the user's. Raises DataError("path") for any other text."""
+    text = read_reduced(path)
+    if (reason := compare_with_text8(text.encode("ascii"))) is not None:
+        raise DataError("path", f"{path}: not the whole text8: {reason}; for a part of it use source: text8-part")
+    return text
+
+
+def fetched() -> Path:
+    """Where text8 lies once it is fetched."""
+    return folder() / "text8"
+
+
+def read_fetched() -> str:
+    """text8 from the user's cache, fetched where it is not there. Raises DataError("source")."""
+    path = fetched()
+    if not path.is_file():
+        fetch(TEXT8_URL, path, compare_with_text8)
+    content = path.read_bytes()
+    if (reason := compare_with_text8(content)) is not None:
+        raise DataError("source", f"{path}: not the whole text8: {reason}; remove it to have it fetched again")
+    return content.decode("ascii")
+
+
+def compare_with_text8(content: bytes) -> str | None:
+    """The reason why `content` is not the published text8, or None where it is."""
+    if len(content) != TEXT8_CHARACTERS:
+        return f"{len(content):,} characters instead of {TEXT8_CHARACTERS:,}"
+    sha1 = hashlib.sha1(content).hexdigest()
+    return None if sha1 == TEXT8_SHA1 else f"sha1 {sha1} instead of {TEXT8_SHA1}"

@@ -1,0 +1,70 @@
+"""Where a cell ran: recorded beside every result, so that a table can tell what it mixes."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+
+from bench.engine.code_hash import ROOT, code_fingerprint
+from bench.engine.model.attention import attention
+from bench.engine.model.model import Precision
+from bench.suite.settings import Execution
+
+
+def settle(execution: Execution) -> tuple[torch.device, Precision]:
+    """The device and the precision that `auto` stands for.
+
+    Raises RuntimeError when the asked device is not there, ImportError when the attention backend is not installed.
+    """
+    has_gpu = torch.cuda.is_available()
+    if execution.device == "cuda" and not has_gpu:
+        raise RuntimeError("execution.device is cuda, but torch sees no GPU; use device: auto or cpu")
+    device = torch.device("cuda" if has_gpu and execution.device != "cpu" else "cpu")
+    automatic = "bfloat16" if device.type == "cuda" else "float32"
+    precision = automatic if execution.precision == "auto" else execution.precision
+    attention(execution.attention)
+    if execution.attention == "flash" and (device.type, precision) != ("cuda", "bfloat16"):
+        raise RuntimeError(
+            f"execution.attention is flash, which needs a GPU and bfloat16, not {device.type} and {precision}; "
+            "use attention: sdpa"
+        )
+    return device, cast(Precision, precision)
+
+
+def environment(device: torch.device, precision: str, execution: Execution, files: Sequence[str]) -> dict[str, str]:
+    """Software, hardware and settings of this process, in words; `files` are those that the method is written in."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        **hardware(device, precision, execution),
+        "commit": _commit(),
+        "code": code_fingerprint(files),
+    }
+
+
+def hardware(device: torch.device, precision: str, execution: Execution) -> dict[str, str]:
+    """What decides how fast this process is, in words."""
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": str(torch.get_num_threads()),
+        "precision": precision,
+        "attention": execution.attention,
+        "compile": "yes" if execution.compile else "no",
+    }
+
+
+def joined(environments: list[dict[str, str]]) -> dict[str, str]:
+    """One environment in place of several: where they differ, each value once, in their order."""
+    return {key: ", then ".join(dict.fromkeys(each[key] for each in environments)) for key in environments[-1]}
+
+
+def _commit() -> str:
+    """The commit of this checkout, with a plus when files differ from it; "unknown" outside of one."""
+    try:
+        run = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(run, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,1 @@
+"""Bounds on the likelihood, their estimators and their errors."""

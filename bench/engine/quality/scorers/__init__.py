@@ -1,0 +1,9 @@
+"""Scorers: language models, none of them an arm, that say how likely the texts of the arms are.
+
+`AnyScorer` is what a suite may name; `bench.engine.quality.scorers.load.open_scorer` loads it.
+"""
+
+from bench.engine.quality.scorers.errors import ScorerError
+from bench.engine.quality.scorers.settings import SCORERS, AnyScorer, HuggingFace, ScorerSpec, Trained, TrainedCell
+
+__all__ = ["SCORERS", "AnyScorer", "HuggingFace", "ScorerError", "ScorerSpec", "Trained", "TrainedCell"]

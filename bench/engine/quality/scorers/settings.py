@@ -1,0 +1,149 @@
+"""What a suite may name as the judge of its texts: a model that it trains itself, a cell, or one of Hugging Face.
+
+A scorer is never replaced by another one: what cannot be had is a ScorerError.
+"""
+
+import hashlib
+from abc import abstractmethod
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from bench.engine import storage as record
+from bench.engine.model import checkpoint
+from bench.engine.quality.scorers.errors import ScorerError
+from bench.engine.settings import Block
+from bench.engine.storage import digest
+
+WEIGHTS = (".safetensors", ".bin")  # endings of files of weights
+OTHERS = (".json", ".model", ".txt")  # of settings and tokenizers
+PIECE = 1 << 22  # bytes that are hashed at once
+
+
+class ScorerSpec(Block):
+    """Settings of a scorer; a subclass adds its own fields and its name as `kind: Literal[...]`."""
+
+    kind: str
+
+    @abstractmethod
+    def name(self, steps: int) -> str:
+        """The scorer in a few words, beside every number that it gives; `steps` are those of the suite's arms."""
+
+    @abstractmethod
+    def identity(self, base: Path) -> dict[str, Any]:
+        """All that its numbers depend on, to be hashed; relative paths start at `base`. Raises ScorerError."""
+
+
+class Trained(ScorerSpec):
+    """An autoregressive model that the suite trains on what `data.reserve` keeps from its arms."""
+
+    kind: Literal["trained"] = "trained"
+    steps: int | None = Field(None, ge=1)  # null: as the arms
+    seed: int = Field(1_000_003, ge=0)  # of its training; not one of the arms'
+
+    def name(self, steps: int) -> str:
+        return f"AR of this suite ({self.steps or steps} steps, seed {self.seed})"
+
+    def identity(self, base: Path) -> dict[str, Any]:
+        return {"kind": self.kind, "steps": self.steps, "seed": self.seed}
+
+
+class HuggingFace(ScorerSpec):
+    """A causal language model in the format of transformers, of the hub or of a local folder."""
+
+    kind: Literal["huggingface"] = "huggingface"
+    model: str = Field(min_length=1)  # with a revision a name of the hub, such as openai-community/gpt2-large
+    revision: str | None = Field(None, min_length=1)  # a commit or a tag of the hub; null: `model` is a local folder
+    batch: int = Field(8, ge=1)  # windows that are scored at once; changes no number
+    context: int | None = Field(None, ge=2)  # tokens that the model sees at once; null: as many as it can
+
+    @model_validator(mode="after")
+    def folders_have_no_revision(self) -> "HuggingFace":
+        if self.revision is not None and self.model.startswith((".", "/", "~")):
+            raise ValueError(f'"{self.model}" is a local folder, which has no revision; leave it out')
+        return self
+
+    def folder(self, base: Path) -> Path | None:
+        """The local folder; None for a model of the hub."""
+        return None if self.revision is not None else base / Path(self.model).expanduser()
+
+    def name(self, steps: int) -> str:
+        return f"{self.model}@{self.revision}" if self.revision else f"{Path(self.model).name} (local folder)"
+
+    def identity(self, base: Path) -> dict[str, Any]:
+        folder = self.folder(base)
+        what = {"model": self.model, "revision": self.revision} if folder is None else {"files": fingerprint(folder)}
+        return {"kind": self.kind, **what, "context": self.context}
+
+
+class TrainedCell(ScorerSpec):
+    """A cell of an autoregressive method that some suite has trained."""
+
+    kind: Literal["cell"] = "cell"
+    path: str = Field(min_length=1)  # its folder, RUNS/cells/<id>
+
+    def folder(self, base: Path) -> Path:
+        """The folder of the cell."""
+        return (base / Path(self.path).expanduser()).resolve()
+
+    def name(self, steps: int) -> str:
+        return f"cell {Path(self.path).name}"
+
+    def identity(self, base: Path) -> dict[str, Any]:
+        folder = self.folder(base)
+        check_trained(folder)
+        science = record.read_json(folder / "job.json")["science"]
+        return {"kind": self.kind, "cell": digest(science), "weights": hashed((folder / "train" / checkpoint.NAME,))}
+
+
+AnyScorer = Annotated[Trained | HuggingFace | TrainedCell, Field(discriminator="kind")]
+
+SCORERS: dict[str, type[ScorerSpec]] = {
+    kind.model_fields["kind"].default: kind for kind in get_args(get_args(AnyScorer)[0])
+}
+
+
+def fingerprint(folder: Path) -> str:
+    """sha256, in hex, of the names and contents of a model's files. Raises ScorerError("model") without weights."""
+    if not folder.is_dir():
+        way = "for a model of the Hugging Face hub give its revision, a commit or a tag"
+        raise ScorerError("model", f"there is no folder {folder}; {way}")
+    files = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS + OTHERS)
+    if not any(path.suffix in WEIGHTS for path in files):
+        raise ScorerError("model", f"{folder} holds no weights (*{', *'.join(WEIGHTS)}); save a model there")
+    return hashed(tuple(files))
+
+
+def hashed(files: tuple[Path, ...]) -> str:
+    """sha256, in hex, of the names and contents of files; raises ScorerError("path") where one is missing."""
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise ScorerError("path", f"{missing[0]} is missing; remove train/ and run its suite again")
+    return _hashed(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@cache
+def _hashed(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """That of files of these sizes and times, which are read once."""
+    digest = hashlib.sha256()
+    for path, size, _ in files:
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def check_trained(folder: Path) -> None:
+    """Raise ScorerError("path") unless the folder is a cell whose training is done."""
+    if not (folder / "job.json").is_file():
+        raise ScorerError("path", f"{folder} is no cell (it holds no job.json); name a folder RUNS/cells/<id>")
+    try:
+        state, reason = record.status(folder, "train")
+    except record.BrokenRecord as error:
+        raise ScorerError("path", f"cell {folder.name}: {error}") from None
+    if state != "done":
+        why = f"its training failed: {reason}" if state == "failed" else f"its training is {state}"
+        raise ScorerError("path", f"cell {folder.name} cannot score: {why}; run its suite to the end first")

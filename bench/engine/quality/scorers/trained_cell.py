@@ -1,0 +1,112 @@
+"""A trained autoregressive cell as a scorer: it reads the very ids of the texts, so its nats are exact."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from bench.engine import storage as record
+from bench.engine.data import Dataset, DataSpec
+from bench.engine.data.summary import describe
+from bench.engine.data.tokenizers.tokenizer import Characters, Vocabulary
+from bench.engine.model import checkpoint
+from bench.engine.model.model import Model
+from bench.engine.model.network import Shape
+from bench.engine.quality.scorers.errors import ScorerError
+from bench.engine.quality.scorers.scorer import Scored, windows
+from bench.engine.quality.scorers.settings import check_trained
+from methods import PLUGINS, build, plug
+from methods.method import Tokens
+
+LISTED = 100  # the largest vocabulary that an error spells out
+
+
+class CellScorer:
+    """The averaged weights of a cell of an exact, left-to-right method, in float32 on every device."""
+
+    def __init__(self, folder: Path, data: Dataset, device: torch.device, name: str, batch: int = 64):
+        """Raises ScorerError unless the cell is trained, exact, and of the vocabulary of `data`, the suite's."""
+        check_trained(folder)
+        job = record.read_json(folder / "job.json")
+        self.name, self.device, self.batch = name, device, batch
+        try:
+            check_vocabulary(folder, job, data)
+            self.model = load(folder, job).to(device).eval()
+        except ScorerError:
+            raise
+        except (ValueError, RuntimeError) as error:  # torch's are of weights of another shape
+            raise ScorerError("path", f"cell {folder.name} cannot score: {error}") from error
+        self.context = int(job["data"]["length"])
+        self.protocol = (
+            f"exact nats under {name} in float32, all tokens scored; at most {self.context:,} tokens at once, beyond "
+            "that in windows that overlap by half; features: its last layer where it predicts the last token"
+        )
+
+    @torch.no_grad()
+    def score(self, texts: Sequence[str], ids: Tokens) -> Scored:
+        """-log p of each row of ids [n, L], and the state that has read all its tokens but the last.
+
+        Raises ScorerError on values that are not finite.
+        """
+        assert ids.dim() == 2, f"expected [n, L], got {tuple(ids.shape)}"
+        parts = [self._score(batch.to(self.device)) for batch in ids.split(self.batch)]
+        nats, features = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+        if not nats.isfinite().all():
+            raise ScorerError("path", f"scorer {self.name} gives nats that are not finite; train it again")
+        return Scored(nats, torch.full((len(ids),), ids.shape[1]), features)
+
+    def _score(self, x: Tokens) -> tuple[Tensor, Tensor]:
+        """Nats [B] and features [B, W] of x [B, L], window by window."""
+        t = torch.ones(len(x), dtype=torch.float64, device=x.device)
+        nats = torch.zeros_like(t)
+        for start, end, done in windows(x.shape[1], self.context):
+            part = x[:, start:end]
+            each = self.model.costs(self.model.method.bound, part, part, t) + self.model.method.prior_gap(part)
+            nats += each[:, done - start :].sum(-1)
+        return nats, self.model.hidden(part, t)[:, -1].float()
+
+
+def check_vocabulary(folder: Path, job: dict[str, Any], data: Dataset) -> None:
+    """Raise ScorerError unless the cell's ids mean what those of `data` mean; where that is open its text is read."""
+    if job["fingerprint"] == data.facts.fingerprint:  # of which the vocabulary is a part
+        return
+    spec = TypeAdapter(DataSpec).validate_python(job["data"])
+    corpus = spec.corpus(Path(job["base"]))
+    if describe(spec, corpus).fingerprint != job["fingerprint"]:
+        problem = f"the data of source {spec.source} changed since cell {folder.name} was trained on them"
+        raise ScorerError("path", f"{problem}; train it again")
+    if corpus.vocabulary.name != data.vocabulary.name:
+        theirs, ours = spell(corpus.vocabulary), spell(data.vocabulary)
+        problem = f"cell {folder.name} was trained on another vocabulary: {theirs}, where the suite's has {ours}"
+        raise ScorerError("path", f"{problem}; name a scorer of the same data source")
+
+
+def spell(vocabulary: Vocabulary) -> str:
+    """The vocabulary in words."""
+    if not isinstance(vocabulary, Characters):
+        return f"{vocabulary.size} {vocabulary.level}s"
+    listed = f" {vocabulary.symbols!r}" if vocabulary.size <= LISTED else ""
+    return f"{vocabulary.size} symbols{listed}"
+
+
+def load(folder: Path, job: dict[str, Any]) -> Model:
+    """The model with its averaged weights; raises ScorerError, or ValueError or RuntimeError where it is broken."""
+    if job["plugin"]:
+        plug(Path(job["plugin"]))
+    plugin = PLUGINS.get(job["method"])
+    if (plugin.code if plugin else None) != job["science"].get("plugin"):
+        raise ScorerError("path", f"cell {folder.name}: its plug-in changed since it was trained; train it again")
+    method = build(job["method"], job["vocab_size"], **job["options"])
+    if not (method.exact and method.needs.causal):
+        problem = f'cell {folder.name} is of method "{job["method"]}", whose likelihood is a bound'
+        raise ScorerError("path", f"{problem}; name a cell of method ar")
+    state = checkpoint.load(folder / "train")
+    if state is None:
+        problem = f"{folder / 'train' / checkpoint.NAME} is missing"
+        raise ScorerError("path", f"cell {folder.name} cannot score: {problem}; remove train/ to train it again")
+    model = Model(method, Shape(**job["network"]), job["vocab_size"], "sdpa")
+    model.load_state_dict(state["average"])
+    return model

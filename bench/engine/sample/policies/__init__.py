@@ -1,0 +1,34 @@
+"""The ways in which texts are drawn, by name; each says which methods it is right for."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from bench.engine.sample.policies.ancestral import Ancestral, Ddim, Euler
+from bench.engine.sample.policies.policy import Policy, is_masked, times
+from bench.engine.sample.policies.remasking import Remask, SelfCorrect
+from bench.engine.sample.policies.unmasking import Confidence, EntropyBounded, FirstHitting, Margin
+
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "is_masked", "named", "times"]
+
+POLICIES: dict[str, type[Policy]] = {
+    str(kind.model_fields["name"].default): kind
+    for kind in (Ancestral, Euler, Ddim, FirstHitting, Confidence, Margin, EntropyBounded, Remask, SelfCorrect)
+}
+
+
+def spelled_out(value: Any) -> Any:
+    """`ancestral` as {name: ancestral}."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+AnyPolicy = Annotated[
+    Ancestral | Euler | Ddim | FirstHitting | Confidence | Margin | EntropyBounded | Remask | SelfCorrect,
+    Field(discriminator="name"),
+    BeforeValidator(spelled_out),
+]
+
+
+def named(policy: Policy | str) -> Policy:
+    """A policy, or the one of that name with its defaults."""
+    return POLICIES[policy](name=policy) if isinstance(policy, str) else policy

@@ -1,0 +1,146 @@
+"""Measurements of speed and memory: `bench perf loss` shows what the loss itself takes at a large vocabulary."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from bench.engine.model import model as packing
+from bench.engine.model.model import Model, times
+from bench.engine.model.network import Shape
+from bench.engine.rng import Stream
+from methods import PLUGINS, build, plug
+from methods.method import Latent
+
+LIMIT = 0.25  # of the full logits in float32: what the loss may take at its peak
+TOLERANCE = 1e-4  # of a gradient's largest entry: what sums in another order may change in float32
+COMPARED = (2, 128)  # sequences and tokens for which gradients are compared with those of one piece
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is measured: a loss on `batch` sequences of `length` hidden states of `width`, over `vocabulary` tokens."""
+
+    vocabulary: int
+    length: int
+    batch: int
+    width: int
+    device: str
+
+    @property
+    def full(self) -> int:
+        """The bytes of all logits in float32."""
+        return 4 * self.batch * self.length * self.vocabulary
+
+
+class Given(Model):
+    """A model whose hidden states are given, so that only the head and the method's loss are at work."""
+
+    given: Tensor
+
+    def hidden(self, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
+        return self.given
+
+
+def measure(name: str, sizes: Sizes) -> dict[str, float]:
+    """Peak bytes and seconds of one loss with its gradients, and how far these are from those of a single piece."""
+    torch.manual_seed(0)
+    shape = Shape(layers=0, width=sizes.width, heads=1)
+    model = Given(build(name, sizes.vocabulary), shape, sizes.vocabulary, "sdpa").to(sizes.device)
+    torch.nn.init.normal_(model.network.output.weight, std=sizes.width**-0.5)
+    gradients = []
+    for at_once in (packing.SCORES_AT_ONCE, 2**62):
+        model.zero_grad()
+        packing.SCORES_AT_ONCE, usual = at_once, packing.SCORES_AT_ONCE
+        _loss(model, *COMPARED)
+        packing.SCORES_AT_ONCE = usual
+        weight = model.network.output.weight.grad
+        assert weight is not None
+        gradients.append((model.given.grad, weight.clone()))
+    before, began = _memory(sizes.device, reset=True), time.monotonic()
+    scored = _loss(model, sizes.batch, sizes.length)
+    peak, seconds = _memory(sizes.device, reset=False) - before, time.monotonic() - began
+    differences = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(*gradients, strict=True)]
+    return {"peak": peak, "seconds": seconds, "scored": scored, "difference": max(differences)}
+
+
+def _loss(model: Given, batch: int, length: int) -> int:
+    """One training loss and its gradients on random text; returns the number of scored positions."""
+    method, device = model.method, model.network.output.weight.device
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(model.vocab_size, (batch, length), generator=generator).to(device)
+    shape = (batch, length, model.network.shape.width)
+    model.given = torch.randn(shape, generator=generator).to(device).requires_grad_()
+    t = times(method, (torch.arange(batch, dtype=torch.float64, device=device) + 0.5) / batch)
+    z = method.corrupt(x, t, Stream(0, device))
+    guess = model.guess(z, t, t > 0) if method.needs.self_condition else None
+    model.costs(method.objective, x, z, t, guess).mean().backward()
+    return sum(len(rows[0]) for rows in model.chunks(z))
+
+
+def _memory(device: str, reset: bool) -> int:
+    """The most bytes in use since the last reset, or those in use now at a reset.
+
+    On a CPU they are the process's resident set, as Linux counts it.
+    """
+    if device == "cuda":
+        torch.cuda.synchronize()
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated()
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def loss(names: Sequence[str], sizes: Sizes) -> bool:
+    """Measures each method in a process of its own and prints a table; True when all keep within the limits."""
+    table = Table(title=f"One loss and its gradients, {_told(sizes)}")
+    for column in ("method", "scored positions", "peak MiB", "of full logits", "seconds", "gradients differ by"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    fine = True
+    for name in names:
+        found = _apart(name, sizes)
+        share = found["peak"] / sizes.full
+        fine = fine and share < LIMIT and found["difference"] < TOLERANCE
+        cells = (f"{int(found['scored']):,}", f"{found['peak'] / MIB:.0f}", f"{share:.1%}", f"{found['seconds']:.1f}")
+        table.add_row(name, *cells, f"{found['difference']:.0e}")
+    Console().print(table)
+    print(f"full logits in float32: {sizes.full / MIB:.0f} MiB; the loss may take {LIMIT:.0%} of that")
+    return fine
+
+
+def _told(sizes: Sizes) -> str:
+    return (
+        f"V = {sizes.vocabulary:,}, L = {sizes.length}, B = {sizes.batch}, width {sizes.width}, on {sizes.device}, "
+        f"torch {torch.__version__}"
+    )
+
+
+def _apart(name: str, sizes: Sizes) -> dict[str, Any]:
+    plugin = PLUGINS.get(name)
+    own = [str(plugin.path)] if plugin and plugin.path else []
+    command = [sys.executable, "-m", "bench.perf.loss", name, json.dumps(asdict(sizes)), *own]
+    returned_at_once = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(MIB)}  # freed memory leaves the process
+    done = subprocess.run(command, env=returned_at_once, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"the measurement of {name} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    for own in sys.argv[3:]:
+        plug(Path(own))
+    print(json.dumps(measure(sys.argv[1], Sizes(**json.loads(sys.argv[2])))))

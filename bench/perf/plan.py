@@ -1,0 +1,51 @@
+"""How long a plan takes: `bench perf plan` reads suites of a thousand cells, and prints them as `bench plan` does."""
+
+import io
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.cli.views.plans import show_plan
+from bench.plan.plan import plan
+from bench.plan.status import matrix
+from bench.suite.suite import read
+
+SUITE = """\
+question: How long does it take to plan this?
+data: {source: markov, length: 12, alphabet: 3, train: 64, valid: 16, test: 16}
+network: {preset: micro}
+budget: {steps: 6}
+training: {batch_size: 8}
+seeds: [0]
+arms:
+  - {label: base, method: mdlm}
+"""
+
+
+def speed(arms: int) -> None:
+    """Prints the seconds of a processor for a grid of so many arms, and for as many that are written out."""
+    _seconds(SUITE)  # imports, and what is made once
+    print(f"a grid of {arms:,} arms: {_seconds(SUITE + _grid(arms)):.2f} s")
+    print(f"{arms:,} arms that all differ: {_seconds(SUITE + _explicit(arms)):.2f} s")
+
+
+def _grid(arms: int) -> str:
+    rates, steps = range(1, 1 + -(-arms // 10)), list(range(200, 210))
+    varied = f"training.learning_rate: {[rate / 1e6 for rate in rates]}, options.steps: {steps}"
+    return f"ablate: {{base: base, grid: {{{varied}}}}}\n"
+
+
+def _explicit(arms: int) -> str:
+    arm = "  - {{label: A{0}, method: mdlm, base: base, options: {{steps: {1}}}, training: {{learning_rate: {2}}}}}\n"
+    return "".join(arm.format(place, 200 + place, (1 + place) / 1e6) for place in range(arms))
+
+
+def _seconds(text: str) -> float:
+    """What `bench plan` takes, on one core and without its imports."""
+    with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        path = Path(folder) / "suite.yaml"
+        path.write_text(text, encoding="utf-8")
+        began = time.process_time()
+        show_plan(matrix(plan(read(path)), Path(folder) / "runs"))
+        return time.process_time() - began

@@ -1,0 +1,1 @@
+"""What a suite amounts to: cells with ids, budgets and costs. Nothing here runs anything."""

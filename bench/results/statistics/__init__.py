@@ -1,0 +1,1 @@
+"""Pooled estimates, paired differences, tests and ranks."""

@@ -1,9 +1,0 @@
-"""Scorers: language models, none of them an arm, that say how likely the texts of the arms are.
-
-`AnyScorer` is what a suite may name; `bench.scorers.choose.open_scorer` loads it.
-"""
-
-from bench.scorers.errors import ScorerError
-from bench.scorers.spec import SCORERS, AnyScorer, HuggingFace, ScorerSpec, Trained, TrainedCell
-
-__all__ = ["SCORERS", "AnyScorer", "HuggingFace", "ScorerError", "ScorerSpec", "Trained", "TrainedCell"]

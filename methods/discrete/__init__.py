@@ -1,0 +1,1 @@
+"""Diffusion into uniform noise, and mixtures of noise and masks."""

@@ -1,0 +1,53 @@
+"""All tables of a record, each built once for the terminal, the files and the page."""
+
+from dataclasses import dataclass
+
+from bench.results.suite_record import Record
+from reports.figures.tuning import build_tuning
+from reports.tables.breakdown import build_breakdown
+from reports.tables.deltas import build_deltas
+from reports.tables.estimators import build_estimators
+from reports.tables.fairness import build_fairness
+from reports.tables.main import Table, build_main
+from reports.tables.quality import build_qualities
+from reports.tables.samplers import build_samplers
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one record; None and [] where there is nothing to tell."""
+
+    main: Table
+    deltas: Table | None
+    estimators: Table | None
+    samplers: Table | None
+    tuning: Table | None
+    quality: list[Table]  # with the columns that fit on a screen
+    qualities: list[Table]  # with every column
+    fairness: Table
+    breakdown: Table
+
+    @property
+    def optional(self) -> dict[str, Table | None]:
+        """Those that only some suites have, by their names."""
+        return {
+            "deltas": self.deltas,
+            "estimators": self.estimators,
+            "samplers": self.samplers,
+            "tuning": self.tuning,
+        }
+
+
+def collect(record: Record) -> Tables:
+    """All tables of a record."""
+    return Tables(
+        main=build_main(record),
+        deltas=build_deltas(record),
+        estimators=build_estimators(record),
+        samplers=build_samplers(record),
+        tuning=build_tuning(record),
+        quality=build_qualities(record),
+        qualities=build_qualities(record, whole=True),
+        fairness=build_fairness(record),
+        breakdown=build_breakdown(record),
+    )

@@ -1,0 +1,261 @@
+"""`bench new method`: what it writes trains, is certified and is registered; what it refuses leaves no trace."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.new_method import copyable, new_method, renamed
+from bench.cli.templates.masked import Masked
+from methods import METHODS, PLUGINS, OptionError
+from methods.method import Method
+from tests.conftest import ROOT, TINY
+
+KINDS = [("my-method", None), ("bump-2", "gidd")]
+QUICK = ("identities", "probes", "oracle")
+LAWS = (
+    "test_training_ends_close_above_the_entropy_of_a_chain",
+    "test_a_training_that_was_stopped_ends_as_one_that_was_not",
+    "test_the_bound_does_not_depend_on_the_batch",
+)
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """A copy of the checkout, new files included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tmp_path / "copy" / name)
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def registry():
+    """What is registered in a test is forgotten after it."""
+    kept = [(known, dict(known)) for known in (METHODS, PLUGINS)]
+    yield
+    for known, before in kept:
+        known.clear()
+        known.update(before)
+
+
+def python(copy: Path, *arguments: str) -> str:
+    """What a Python that imports the copy prints; fails with all of it when its exit code is not 0."""
+    own = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=copy, env={**os.environ, **own}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_copy_is_what_its_python_imports(copy):
+    told = python(copy, "-c", "import bench, methods, tests; print(bench.__file__, methods.__file__, tests.__file__)")
+    assert told.split() == [str(copy / package / "__init__.py") for package in ("bench", "methods", "tests")]
+
+
+@pytest.mark.parametrize(("name", "like"), KINDS)
+def test_a_new_method_trains_and_passes_its_tests_and_those_of_every_method(name, like, copy):
+    new_method(name, like, None, copy)
+    module = name.replace("-", "_")
+    files = [f"methods/{module}.py", f"tests/test_{module}.py"]
+    python(copy, "-m", "ruff", "check", *files)
+    python(copy, "-m", "ruff", "format", "--check", *files, "methods/__init__.py")
+    asked = [
+        f"tests/test_{module}.py",
+        f"tests/project/test_readme.py::test_every_method_and_option_has_its_row[{name}]",
+        "tests/project/test_readme.py::test_the_readme_names_every_registered_method",
+        "tests/project/test_readme.py::test_links_of_the_documentation_lead_somewhere",
+        *(f"tests/laws/test_registry.py::{law}[{name}]" for law in LAWS),
+    ]
+    told = python(copy, "-m", "pytest", "--no-cov", "-q", "-p", "no:cacheprovider", *asked)
+    assert re.search(r"^(\d+) passed", told, re.MULTILINE), told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "like"), KINDS)
+def test_a_new_method_holds_a_certificate_once_it_is_asked_for(name, like, copy):
+    new_method(name, like, None, copy)
+    asked = f"print(holds(subject({name!r}, {{}}, 'float32'), Path('runs')))"
+    code = f"from pathlib import Path\nfrom bench.certify.certificate_files import holds, subject\n{asked}"
+    assert python(copy, "-c", code) == "False\n"
+    python(copy, "-m", "bench", "certify", name, "--write")
+    assert python(copy, "-c", code) == "True\n"
+    python(copy, "-m", "mypy", f"methods/{name.replace('-', '_')}.py")
+
+
+@pytest.mark.parametrize(("name", "like"), KINDS)
+def test_a_new_method_touches_five_files_and_names_them(name, like, copy, capsys):
+    before = contents(copy)
+    new_method(name, like, None, copy)
+    after, module = contents(copy), name.replace("-", "_")
+    told = dict(reversed(line.split()) for line in capsys.readouterr().out.splitlines()[:5])
+    assert told == {
+        f"methods/{module}.py": "wrote",
+        f"tests/test_{module}.py": "wrote",
+        "methods/__init__.py": "changed",
+        "methods/README.md": "changed",
+        "README.md": "changed",
+    }
+    assert {path for path in after if after[path] != before.get(path)} == told.keys()
+    for path in before.keys() & told.keys():
+        left = iter(after[path])
+        assert all(byte in left for byte in before[path]), f"something was taken away from {path}"
+
+
+@pytest.mark.parametrize("like", copyable())
+def test_every_method_that_is_alone_in_its_file_can_be_copied(like, copy):
+    new_method("twin", like, None, copy)
+    factory = METHODS[like]
+    source = Path(sys.modules[factory.__module__].__file__).read_text()
+    assert (copy / "methods" / "twin.py").read_text() == source.replace(f"class {factory.__name__}(", "class Twin(")
+    (row,) = re.findall(r"^\| `twin` .*", (copy / "methods" / "README.md").read_text(), re.MULTILINE)
+    assert factory.paper in row
+    assert f"equals `{like}`" in row
+    assert f'"twin", "{like}"' in (copy / "tests" / "test_twin.py").read_text()
+
+
+def test_imports_stay_sorted_and_entries_are_at_the_end_whatever_the_names(copy):
+    names = ["aa", "zz", "d2", "d10", "d3pm-two", "d3", "md4-two", "m-a", "ma", "plaid-2", "gidd-mdlm-masked"]
+    for name in names:
+        new_method(name, "gidd" if "mdlm" in name else None, None, copy)
+    python(copy, "-m", "ruff", "check", "--select", "I", "methods/__init__.py")
+    told = python(copy, "-c", "import methods; print(*methods.METHODS)")
+    assert told.split() == [*METHODS, *names]
+    readme = (copy / "methods" / "README.md").read_text()
+    rows = readme[readme.index("| name | paper") :].split("\n\n")[0]
+    assert re.findall(r"^\| `([\w-]+)`", rows, re.MULTILINE)[-len(names) :] == names
+    assert 'NAME, TWIN = "gidd-mdlm-masked", "gidd"' in (copy / "tests" / "test_gidd_mdlm_masked.py").read_text()
+
+
+@pytest.mark.parametrize(("name", "like"), KINDS)
+def test_a_file_of_ones_own_is_certified_and_run_by_the_commands_that_are_told(
+    name, like, tmp_path, monkeypatch, capsys, registry
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.certify.checks.QUESTIONS", QUICK)
+    assert main(["new", "method", name, "--plugin", "my own.py", *(["--like", like] if like else [])]) == DONE
+    assert contents(tmp_path).keys() == {"my own.py"}
+    told = capsys.readouterr().out
+    (arm,) = re.findall(r"- \{label.*\}", told)
+    (tmp_path / "tiny.yaml").write_text(re.sub(r"arms:\n(  - .*\n)+", f"arms:\n  {arm}\n", TINY))
+    commands = [shlex.split(line, comments=True)[1:] for line in told.splitlines() if line.startswith("  bench ")]
+    assert [command[0] for command in commands] == ["methods", "certify", "run"]
+    for command in commands:
+        assert main(["tiny.yaml" if word == "SUITE" else word for word in command]) == DONE, command
+    table = bench.load(tmp_path / "runs")
+    assert list(table[table["metric"] == "bits_per_char"]["method"]) == [name]
+    assert len(re.findall(" passed ", capsys.readouterr().out)) >= 6
+
+
+def test_a_file_of_ones_own_needs_no_checkout_and_is_checked_code(tmp_path):
+    new_method("mine", None, tmp_path / "mine.py", tmp_path / "nowhere")
+    assert contents(tmp_path).keys() == {"mine.py"}
+    python(ROOT, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine.py"))
+    python(ROOT, "-m", "ruff", "format", "--check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine.py"))
+
+
+def test_the_template_is_written_out_in_full_against_the_contract():
+    assert Masked.__bases__ == (Method,)
+    assert vars(Masked).keys() >= {"paper", "needs", "neighbours", *Method.__abstractmethods__}
+    assert vars(Masked).keys() >= {"scored", "read", "prior", "prior_gap", "transition", "rates", "log_noise"}
+
+
+REFUSED = [
+    ("My_Method", None, '"My_Method" cannot be the name of a method; use lower-case'),
+    ("2d", None, '"2d" cannot be the name'),
+    ("gidd", None, 'method "gidd" is registered already'),
+    ("class", None, "written as class, a word of Python"),
+    ("none", None, "written as None, a word of Python"),
+    ("schedule", None, "written as Schedule, which .*masked.py uses"),
+    ("share", "gidd", "written as Share, which .*gidd.py uses"),
+    ("option-error", None, "written as OptionError, which .*methods/__init__.py uses"),
+    ("dict", None, "written as dict, which .*methods/__init__.py uses"),
+    ("inspect", None, "written as inspect, which .*methods/__init__.py uses"),
+    ("autoregressive", "ar", "autoregressive.py exists already; choose another name"),
+    ("bound", None, "test_bound.py exists already; choose another name"),
+    ("mine", "mdlm", 'method "mdlm" cannot be copied: absorbing.py holds mdlm, md4; take one of ar, genmd4, .*gidd'),
+    ("mine", "d3pm-absorb", "d3pm.py holds d3pm-absorb, d3pm-uniform; take one of"),
+    ("mine", "gid", 'unknown method "gid"; did you mean "gidd"'),
+]
+
+
+@pytest.mark.parametrize(("name", "like", "reason"), REFUSED)
+def test_what_cannot_be_named_so_is_refused_and_nothing_is_written(name, like, reason, copy):
+    before = contents(copy)
+    with pytest.raises(OptionError, match=reason):
+        new_method(name, like, None, copy)
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize(("name", "like", "reason"), [case for case in REFUSED if "exist" not in case[2]])
+def test_a_file_of_ones_own_is_refused_for_the_same_names(name, like, reason, tmp_path):
+    if "methods/__init__.py" in reason:  # the registry of the project has no part in it
+        new_method(name, like, tmp_path / "mine.py")
+        return
+    with pytest.raises(OptionError, match=reason):
+        new_method(name, like, tmp_path / "mine.py")
+    assert not contents(tmp_path)
+
+
+def test_a_file_that_exists_is_never_written_over(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("kept")
+    assert main(["new", "method", "mine", "--plugin", str(tmp_path / "mine.py")]) == BAD_USE
+    assert "mine.py exists already; choose another name, or move it away" in capsys.readouterr().err
+    assert contents(tmp_path) == {"mine.py": b"kept"}
+    (tmp_path / "link.py").symlink_to(tmp_path / "gone.py")
+    with pytest.raises(OptionError, match="exists already"):
+        new_method("mine", None, tmp_path / "link.py")
+    with pytest.raises(OptionError, match=r"there is no folder .*missing; make it first"):
+        new_method("mine", None, tmp_path / "missing" / "mine.py")
+
+
+def test_outside_a_checkout_it_advises_a_file_of_ones_own(copy, monkeypatch):
+    with pytest.raises(OptionError, match=r"is missing or cannot be written.* --plugin FILE"):
+        new_method("mine", None, None, copy / "reports")
+    before = contents(copy)
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != copy / "README.md" and allowed(path, mode))
+    with pytest.raises(OptionError, match=r"README.md is missing or cannot be written.* --plugin FILE"):
+        new_method("mine", None, None, copy)
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize("file", ["methods/__init__.py", "methods/README.md", "README.md"])
+def test_a_file_without_the_place_for_a_method_is_refused_before_anything_is_written(file, copy):
+    (copy / file).write_text("# other\n")
+    before = contents(copy)
+    with pytest.raises(OptionError, match=f"{file} has no place for a new method"):
+        new_method("mine", None, None, copy)
+    assert contents(copy) == before
+
+
+def test_a_plug_in_is_not_copied(monkeypatch):
+    monkeypatch.setitem(METHODS, "theirs", Masked)
+    monkeypatch.setitem(PLUGINS, "theirs", None)
+    with pytest.raises(OptionError, match='"theirs" cannot be copied: it is a plug-in; take one of ar'):
+        new_method("mine", "theirs", None)
+
+
+def test_a_name_changes_where_it_is_code_alone():
+    text = '"""Old, and é."""\nx = "é", Old, Older, a.Old  # Old\n\nclass Old(Base[Old]):\n    """Old."""\n'
+    code = '"""Old, and é."""\nx = "é", Newer, Older, a.Newer  # Old\n\nclass Newer(Base[Newer]):\n    """Old."""\n'
+    assert renamed(text, "Old", "Newer") == code

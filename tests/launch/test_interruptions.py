@@ -1,0 +1,142 @@
+"""Interruptions: killed, stopped and doubled runs lose nothing and say so."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.cli.main import DONE, INCOMPLETE
+from bench.engine import storage as record
+from bench.launch.driver import folder_of, submit
+from bench.plan.plan import plan
+from bench.suite.suite import read as read_suite
+from tests.conftest import ROOT, TINY
+from tests.end_to_end.test_chain import run
+
+
+def start(suite: Path, runs: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    """The worker of the suite's MDLM cell, started by itself, and its folder."""
+    planned = plan(read_suite(suite))
+    submit(runs, planned)
+    folder = folder_of(runs, planned.cells[1])
+    return subprocess.Popen([sys.executable, "-m", "bench", "cell", str(folder)], cwd=ROOT), folder
+
+
+def wait_for(condition, worker: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert worker.poll() is None, "the worker ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+LONG = TINY.replace("steps: 6", "steps: 60").replace("{device: cpu}", "{device: cpu, checkpoint_seconds: 0}")
+
+
+@pytest.mark.parametrize("name", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_cell_goes_on_where_it_was_and_ends_bit_for_bit_the_same(name, tmp_path):
+    suite = tmp_path / "long.yaml"
+    suite.write_text(LONG)
+    worker, whole = start(suite, tmp_path / "whole")
+    assert worker.wait() == 0
+    worker, folder = start(suite, tmp_path / "killed")
+    wait_for((folder / "train" / "checkpoint.pt").exists, worker)
+    os.kill(worker.pid, name)
+    assert worker.wait() == (130 if name == signal.SIGTERM else -signal.SIGKILL)
+    state = torch.load(folder / "train" / "checkpoint.pt", weights_only=True)
+    assert 0 < state["progress"]["step"] < 60
+    assert run("status", "long", "--runs", tmp_path / "killed") == INCOMPLETE
+    worker, folder = start(suite, tmp_path / "killed")
+    assert worker.wait() == 0
+    assert _numbers(folder) == _numbers(whole)
+    ends = [torch.load(path / "train" / "checkpoint.pt", weights_only=True) for path in (whole, folder)]
+    for key in ("model", "average"):
+        assert all(torch.equal(ends[0][key][part], ends[1][key][part]) for part in ends[0][key])
+
+
+def _numbers(folder: Path) -> list[object]:
+    """What a cell found, without the clock."""
+    results = [json.loads(path.read_text()) for path in sorted(folder.rglob("result.json"))]
+    points = results[2]["curve"]["train"] + results[2]["curve"]["valid"]
+    return [results[0]["measures"], results[1]["texts"], [(point["tokens"], point["value"]) for point in points]]
+
+
+def test_an_interrupted_run_says_so_and_goes_on(tmp_path):
+    suite = tmp_path / "long.yaml"
+    suite.write_text(LONG.replace("steps: 60", "steps: 300"))
+    command = [sys.executable, "-m", "bench", "run", str(suite), "--runs", str(tmp_path / "runs")]
+    driver = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE)
+    first = folder_of(tmp_path / "runs", plan(read_suite(suite)).cells[0])
+    wait_for((first / "train" / "checkpoint.pt").exists, driver)
+    os.killpg(driver.pid, signal.SIGINT)  # as Ctrl-C does: to the driver and its worker
+    _, told = driver.communicate()
+    assert driver.returncode == 130
+    assert b"run the same command again" in told
+    assert b"Traceback" not in told
+    assert run("run", suite, "--runs", tmp_path / "runs") == DONE
+
+
+def test_a_worker_dies_with_its_driver_and_the_next_run_goes_on(tmp_path):
+    suite = tmp_path / "long.yaml"
+    suite.write_text(LONG.replace("steps: 60", "steps: 400"))
+    command = [sys.executable, "-m", "bench", "run", str(suite), "--runs", str(tmp_path / "runs")]
+    driver = subprocess.Popen(command, cwd=ROOT)
+    planned = plan(read_suite(suite))
+    first = folder_of(tmp_path / "runs", planned.cells[0])
+    wait_for((first / "train" / "checkpoint.pt").exists, driver)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    deadline = time.monotonic() + 30
+    while record.is_busy(first) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not record.is_busy(first)
+    assert not (first / "train" / "result.json").exists()
+    assert run("run", suite, "--runs", tmp_path / "runs") == DONE
+
+
+def test_a_second_run_in_the_same_folder_waits_its_turn(tiny, tmp_path, capsys):
+    with record.at_work(tmp_path / "runs"):
+        assert run("run", tiny, "--runs", tmp_path / "runs") == INCOMPLETE
+    assert "another process is at work" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "cells").exists()
+
+
+def test_a_cell_is_worked_on_by_one_process_at_a_time(tmp_path):
+    (tmp_path / "cell").mkdir()
+    with record.at_work(tmp_path / "cell"):
+        assert record.is_busy(tmp_path / "cell")
+        with pytest.raises(record.Busy, match="another process is at work"), record.at_work(tmp_path / "cell"):
+            pass
+    assert not record.is_busy(tmp_path / "cell")
+
+
+THREADS = """
+import sys
+from pathlib import Path
+import torch
+from bench.worker import Worker
+
+worker = Worker(Path(sys.argv[1]))
+worker._do_stages = lambda: 0
+assert worker.run() == 0
+torch.set_num_threads(4)
+rows, weights = torch.randn(28, 128, requires_grad=True), torch.randn(16, 128, 128)
+places = torch.randint(28, (16, 128))
+found = {torch.autograd.grad((rows[places] * weights).sum(), rows)[0].numpy().tobytes() for _ in range(50)}
+print(len(found))
+"""
+
+
+def test_several_threads_of_a_worker_find_the_same_gradient_each_time(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    planned = plan(read_suite(tmp_path / "tiny.yaml"))
+    submit(tmp_path, planned)
+    command = [sys.executable, "-c", THREADS, str(folder_of(tmp_path, planned.cells[0]))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]

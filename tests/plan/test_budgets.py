@@ -1,0 +1,216 @@
+"""Budgets: FLOPs rounded to whole steps, arms that are matched, and trainings that are not what was promised."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from bench.cli.main import DONE, main
+from bench.engine import storage as record
+from bench.engine.data import DataSpec, load
+from bench.engine.flops import Price
+from bench.engine.model.model import Model
+from bench.engine.model.network import Shape
+from bench.engine.train.trainer import Progress, Trainer
+from bench.launch.driver import folder_of, submit
+from bench.launch.worker import Worker
+from bench.plan.budget import match
+from bench.plan.plan import Plan, plan
+from bench.results import suite_record as results
+from bench.suite.settings import Budget, Training
+from bench.suite.suite import SuiteError, read
+from methods import METHODS, build
+from tests.conftest import TINY
+from tests.support.ablations import ARMS, ablate, told, write
+
+FLOPS = "1.5e8"
+EVERY = "".join(f"  - {{label: {name}, method: {name}}}\n" for name in METHODS)
+
+
+def in_flops(folder: Path, flops: str = FLOPS, arms: str = ARMS, more: str = "") -> Path:
+    path = folder / "flops.yaml"
+    path.write_text(TINY.replace("steps: 6", f"flops: {flops}").replace(ARMS, arms) + more)
+    return path
+
+
+def test_a_budget_in_flops_is_the_same_training_as_its_whole_steps(tmp_path):
+    """Each arm at its own price; the ids are those of suites that give the steps."""
+    cells = plan(read(in_flops(tmp_path, arms=EVERY))).cells
+    for cell in cells:
+        one = Price(build(cell.method, 3), cell.network.shape(), 12).step(8, 1)
+        assert cell.steps == round(float(FLOPS) / one)
+        assert abs(cell.flops - float(FLOPS)) <= one / 2
+    steps = {cell.method: cell.steps for cell in cells}
+    assert steps["genmd4"] < 0.6 * steps["mdlm"]  # two noisings of each sequence
+    assert steps["plaid"] < 0.8 * steps["mdlm"]  # looks twice, and goes back twice
+    own = "".join(f"  - {{label: {n}, method: {n}, budget: {{steps: {steps[n]}}}}}\n" for n in METHODS)
+    assert [cell.id for cell in cells] == [cell.id for cell in plan(read(write(tmp_path, arms=own))).cells]
+
+
+def test_less_than_a_step_is_one_step(tmp_path):
+    assert {cell.steps for cell in plan(read(in_flops(tmp_path, "1"))).cells} == {1}
+
+
+def test_a_budget_asks_for_its_price():
+    assert Budget(flops=10.0).in_steps(96, 4.1) == 2
+    assert Budget(flops=10.0).in_steps(96, 3.9) == 3
+    with pytest.raises(AssertionError, match="10 FLOPs was not planned in steps"):
+        Budget(flops=10.0).in_steps(96)
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ("{flops: 0}", r"4:10: budget.flops is 0: "),
+        ("{flops: -1.0e9}", r"4:10: budget.flops is -1000000000.0: "),
+        ("{flops: many}", r"4:10: budget.flops is 'many': "),
+        ("{flops: true}", r"4:10: budget.flops is True: "),
+        ("{flops: .inf}", r"4:10: budget.flops is inf: "),
+        ("{flops: 1.0e9, tokens: 96}", r"4:1: budget: give one of steps, tokens and flops"),
+        ("{flop: 1.0e9}", r'4:10: unknown key "flop"; did you mean "flops"\?'),
+    ],
+)
+def test_a_budget_that_is_none_is_told_with_its_place(budget, words, tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(TINY.replace("{steps: 6}", budget))
+    with pytest.raises(SuiteError, match=words):
+        read(path)
+
+
+def test_budgets_in_flops_are_varied_and_replace_the_base_s(tmp_path):
+    path = write(tmp_path, ablate("  grid: {budget.flops: [1.5e8, 3e8]}"))
+    spec = read(path).spec
+    assert [arm.label for arm in spec.arms] == ["AR", "MDLM", "MDLM, flops 1.5e8", "MDLM, flops 3e8"]
+    assert spec.arms[3].budget == Budget(flops=3e8)
+    steps = [cell.steps for cell in plan(read(path)).cells]
+    assert steps[1] == 6
+    assert abs(steps[3] - 2 * steps[2]) <= 1
+    assert "budget.flops is -1" in told(write(tmp_path, ablate("  grid: {budget.flops: [-1.0]}")))
+
+
+def test_parts_of_a_batch_that_make_a_step_dearer_do_not_decide_how_long_it_is(tmp_path):
+    """Plaid trains an end in each part, however small: of 8 parts four times as many as of one."""
+    arms = "  - {label: Plaid, method: plaid}\n"
+    path = in_flops(tmp_path, arms=arms)
+    path.write_text(path.read_text().replace("device: cpu", "device: cpu, accumulate: 8"))
+    with pytest.raises(SuiteError, match=r"arm Plaid: execution\.accumulate 8 makes a step of 8 sequences dearer"):
+        plan(read(path))
+    path.write_text(path.read_text().replace("accumulate: 8", "accumulate: 2"))
+    assert plan(read(path)).cells[0].id == plan(read(in_flops(tmp_path, arms=arms))).cells[0].id
+
+
+def test_what_judges_texts_is_planned_under_a_budget_in_flops_too(tmp_path):
+    """Control texts are a cell without a training; the scorer gets what an arm gets."""
+    path = in_flops(tmp_path)
+    judged = path.read_text().replace("test: 16}", "test: 16, reserve: 0.25}")
+    path.write_text(judged.replace("calls: 4}", "calls: 4}\n  quality: {copied: 8, scorer: {kind: trained, seed: 9}}"))
+    made = plan(read(path))
+    submit(tmp_path, made)
+    due = {cell.arm: record.read_json(folder_of(tmp_path, cell) / "job.json")["promise"] for cell in made.all}
+    assert due["controls"] == {"steps": [0, 0], "tokens": [0, 0]}
+    assert due["scorer"] == due["AR"]
+    assert due["AR"]["flops"][0] == float(FLOPS)
+
+
+def test_a_plan_says_how_far_arms_are_matched(tmp_path, capsys):
+    path = in_flops(tmp_path, arms=EVERY + "  - {label: Own, method: ar, budget: {steps: 1}}\n")
+    assert main(["plan", str(path), "--runs", str(tmp_path), "--json"]) == DONE
+    shown = json.loads(capsys.readouterr().out)
+    cells = [cell for cell in shown["cells"] if cell["arm"] != "Own"]
+    off = {cell["arm"]: abs(cell["flops"] / float(FLOPS) - 1) for cell in cells}
+    found = shown["matched"]
+    assert (found["unit"], found["promised"], found["own"]) == ("flops", float(FLOPS), 1)
+    assert (found["arm"], found["deviation"]) == (max(off, key=lambda arm: off[arm]), pytest.approx(max(off.values())))
+    for unit in ("steps", "tokens", "flops"):
+        assert found["least"][unit] == min(cell[unit] for cell in cells)
+        assert found["most"][unit] == max(cell[unit] for cell in cells)
+    assert main(["plan", str(path), "--runs", str(tmp_path)]) == DONE
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Each cell is trained for 1.50e08 FLOPs in whole steps of 8 sequences, but for arms with budgets" in told
+    words = f"are matched in FLOPs of training, to {100 * max(off.values()):.2g} % by whole steps (the most: "
+    assert f"Arms without budgets of their own {words}" in told
+    assert f"steps differ, {found['least']['steps']} to {found['most']['steps']}, tokens differ" in told
+
+
+def test_tokens_that_are_no_whole_steps_are_told(tmp_path):
+    path = tmp_path / "tokens.yaml"
+    path.write_text(TINY.replace("steps: 6", "tokens: 600"))
+    found = match(plan(read(path)))
+    assert found is not None
+    assert (found.unit, found.least["tokens"], found.deviation) == ("tokens", 576, pytest.approx(24 / 600))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_trainer_counts_costs_what_was_planned(name, tmp_path):
+    spec = {"source": "markov", "length": 12, "alphabet": 3, "train": 64, "valid": 16, "test": 16}
+    data = load(TypeAdapter(DataSpec).validate_python(spec), tmp_path, tmp_path / "data")
+    shape = Shape(layers=1, width=16, heads=2)
+    for parts in (1, 2):
+        model = Model(build(name, 3), shape, 3, "sdpa")
+        run = Trainer(model, data, Training(batch_size=8), Budget(steps=2), 0, parts)
+        run.step()
+        run.step()
+        price = Price(build(name, 3), shape, 12)
+        assert price.trained(run.progress.noisings, run.progress.ends) == pytest.approx(2 * price.step(8, parts))
+
+
+@pytest.fixture
+def planned(tmp_path) -> tuple[Plan, Path]:
+    """A plan in FLOPs of one arm that is written down, and its folder of results."""
+    made = plan(read(in_flops(tmp_path, arms="  - {label: MDLM, method: mdlm}\n")))
+    submit(tmp_path / "runs", made)
+    return made, tmp_path / "runs"
+
+
+def worked(made: Plan, runs: Path) -> str:
+    """Why training failed, after a worker was at it in this process; "" where it did not."""
+    folder = folder_of(runs, made.cells[0])
+    Worker(folder)._do_stages()
+    return record.status(folder, "train")[1]
+
+
+def test_flops_that_were_counted_are_recorded(planned):
+    made, runs = planned
+    assert worked(made, runs) == ""
+    table = results.read(runs, "flops").table
+    row = table[table["metric"] == "flops"].iloc[0]
+    assert (row["value"], row["unit"], row["stage"]) == (made.cells[0].flops, "FLOPs", "train")
+
+
+def test_a_training_that_stops_early_fails_with_both_numbers(planned, monkeypatch):
+    made, runs = planned
+    run = Trainer.run
+
+    def early(trainer, *rest) -> None:
+        trainer.steps -= 1
+        run(trainer, *rest)
+
+    monkeypatch.setattr(Trainer, "run", early)
+    steps = made.cells[0].steps
+    assert f"BrokenPromise: budget: {steps - 1} steps were counted where {steps} were promised" in worked(made, runs)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("tokens", "7,103 tokens were counted where 7,104 "),
+        ("noisings", "of training were counted where 1.5e+08 "),
+    ],
+)
+def test_a_training_that_counts_wrongly_fails_with_both_numbers(field, words, planned, monkeypatch):
+    """A token too few; of the noisings, which tokens do not show, half."""
+    made, runs = planned
+    loss = Trainer.loss
+
+    def wrong(trainer, x, t):
+        before: Progress = trainer.progress
+        found = loss(trainer, x, t)
+        if field == "noisings":
+            before.noisings -= len(x) // 2
+        elif before.step == 0:
+            before.tokens -= 1
+        return found
+
+    monkeypatch.setattr(Trainer, "loss", wrong)
+    assert words in worked(made, runs)

@@ -1,0 +1,135 @@
+"""Schedules in a report: which lines the figure has, what they say, and where there is no figure."""
+
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import reports
+from bench.results.suite_record import Record
+from reports.figures.schedules import differ_in_schedule, name_line, plot_schedules, trace_schedules
+from reports.tables.bound_terms import explain_addends
+from reports.tables.breakdown import list_breakdown
+from reports.tables.estimators import build_estimators, list_ratios
+from tests.reports.test_reports import make_arm, make_record
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "MDLM": {},
+    "MD4": {"schedule": "linear"},
+    "cosine": {"schedule": "cosine"},
+    "cubic": {"schedule": {"name": "polynomial", "power": 3.0}},
+    "GIDD": {"uniform_share": 0.2},
+    "GenMD4": {},
+}
+METHODS = {"MD4": "md4", "GIDD": "gidd", "GenMD4": "genmd4"}
+
+
+def record_of(*arms: str) -> Record:
+    rows = [make_arm(arm, 3.0, method=METHODS.get(arm, "mdlm")) for arm in arms]
+    return make_record(*rows, options={arm: OPTIONS[arm] for arm in arms})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    made = tmp_path_factory.mktemp("schedules")
+    reports.write(record_of(*OPTIONS), made)
+    return made
+
+
+def test_there_is_one_line_for_each_distinct_schedule():
+    curves = trace_schedules(record_of(*OPTIONS))
+    assert list(curves["arms"].unique()) == ["MDLM; MD4", "cosine", "cubic", "GIDD"]  # GenMD4 has one for each token
+    assert [name_line(arms) for arms in curves["arms"].unique()] == ["MDLM and 1 more", "cosine", "cubic", "GIDD"]
+
+
+def test_the_lines_are_those_of_the_papers():
+    curves = trace_schedules(record_of(*OPTIONS)).set_index("arm")
+    t = curves.loc["cosine", "t"].to_numpy()
+    np.testing.assert_allclose(curves.loc["MDLM", "alpha"], 1 - t)
+    np.testing.assert_allclose(curves.loc["MDLM", "weight"], 1 / t)
+    np.testing.assert_allclose(curves.loc["cosine", "alpha"], 1 - np.cos(np.pi / 2 * (1 - t)), atol=1e-12)
+    np.testing.assert_allclose(curves.loc["cubic", "weight"], 3 / t)
+    bump = 2 * 0.2 / 0.8 * np.sqrt(t * (1 - t))
+    np.testing.assert_allclose(curves.loc["GIDD", "alpha"], (1 - t) / (1 + bump))
+    assert curves.loc["GIDD", "weight"].isna().all()
+
+
+def test_arms_of_one_schedule_make_no_figure(tmp_path):
+    found = record_of("MDLM", "MD4")
+    assert plot_schedules(found, tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+    assert build_estimators(found) is None
+
+
+def test_arms_that_differ_in_more_than_their_schedule_are_not_compared_by_it():
+    assert differ_in_schedule(record_of("MDLM", "cosine"))
+    assert not differ_in_schedule(record_of("MDLM", "MD4"))
+    told = record_of("MDLM", "cosine")
+    told.options["cosine"] = {"schedule": "cosine", "time": True}
+    assert not differ_in_schedule(told)
+
+
+def test_a_method_that_is_not_here_has_no_line():
+    found = make_record(make_arm("mine", 3.0, method="from-a-plugin"), make_arm("cosine", 3.0, method="mdlm"))
+    assert trace_schedules(found).empty
+
+
+def test_the_figure_is_on_the_page_with_its_numbers_beside(folder):
+    page = (folder / "index.html").read_text()
+    assert 'id="schedules"' in page
+    assert 'aria-label="Schedules of noise of MDLM' in page
+    assert {path.suffix for path in folder.glob("schedules.*")} == {".svg", ".png", ".pdf", ".csv"}
+    assert len(pd.read_csv(folder / "schedules.csv")) == 4 * 201
+    svg = (folder / "schedules.svg").read_text()
+    ElementTree.fromstring(svg)
+    assert "MDLM and 1 more" in svg
+    assert "mathdefault" not in svg  # ticks are plain numbers
+    assert "#000000" not in svg
+
+
+def estimates(arm: str, ways: dict[str, tuple[float, float, float]]) -> list[dict[str, Any]]:
+    """Rows of a bound and its further estimates: deviation, its error, and calls of each."""
+    rows = []
+    for place, (way, (deviation, error, calls)) in enumerate(ways.items()):
+        common = {**make_arm(arm, 3.0)[0], "stage": "estimate" if place else "bound", "way": way, "split": "test"}
+        rows.append({**common, "metric": "estimator_sd", "value": deviation, "standard_error": error, "n": 58})
+        rows.append({**common, "metric": "network_calls", "value": calls})
+        nats = {"metric": "nats_per_token", "value": 2.0, "standard_error": 0.02, "kind": "certified"}
+        rows.append({**common, **nats, "monte_carlo_error": 0.01, "protocol": f"{way}; float32"})
+    return rows
+
+
+def test_variances_are_compared_at_equal_calls_with_the_errors_of_both():
+    rows = pd.DataFrame(estimates("A", {"first": (0.1, 0.01, 8), "second": (0.3, 0.06, 10)}))
+    (found,) = list_ratios(rows)
+    ratio = 9 * 10 / 8
+    assert found["value"] == pytest.approx(ratio)
+    assert found["standard_error"] == pytest.approx(ratio * 2 * math.hypot(0.1, 0.2))
+    (found,) = list_ratios(rows[(rows["metric"] != "estimator_sd") | (rows["stage"] == "estimate")])
+    assert math.isnan(found["value"])
+
+
+def test_exact_likelihoods_are_no_estimators():
+    found = make_record(
+        make_arm("AR", 2.7, "exact"), estimates("A", {"first": (0.1, 0.01, 8), "second": (0.3, 0.0, 9)})
+    )
+    table = build_estimators(found)
+    assert table is not None
+    assert [row.label for row in table.rows] == ["A: first", "A: second"]
+    assert [row.cells[0].sign for row in table.rows] == ["<=", "<="]
+
+
+def test_an_addend_is_told_with_error_and_size_in_the_unit_of_the_score():
+    row = {**make_arm("SEDD", 3.0, method="sedd-absorb")[-2], "metric": "integral[normalisation]"}
+    row |= {"value": 0.5 * math.log(2), "standard_error": 0.01 * math.log(2)}
+    found = make_record(make_arm("SEDD", 3.0, method="sedd-absorb"), [row])
+    ((_, note),) = explain_addends(found)
+    assert note.startswith(
+        "In the bound of SEDD, 0.500 ± 0.010 bits per character (n = 58 × 1) are the cost of guesses"
+    )
+    assert [column.unit for column in list_breakdown(found) if column.title == "Of the integral"] == ["S - 1 - log S"]
+    assert explain_addends(record_of("MDLM")) == []
