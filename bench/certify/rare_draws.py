@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.certify.tightness import Figure
 from bench.engine.rng import Stream
-from bench.engine.sample import sampler
+from bench.engine.sample import state
 from methods.method import Method
 
 RARE, TOKENS = 2.0**-25, 2**10  # the mass of one rare token, and their number; one more token has the rest
@@ -25,7 +25,7 @@ TIME = 0.05  # to which a method that draws by itself steps, from noise
 @cache
 def of_the_harness() -> Figure:
     """The rare tokens that the harness's own draws write, less those that they have to, by `ROWS` draws."""
-    return _tally(lambda rng: sampler.draw(law().log().expand(AT_ONCE, -1), rng), law())
+    return _tally(lambda rng: state.draw(law().log().expand(AT_ONCE, -1), rng), law())
 
 
 @torch.no_grad()

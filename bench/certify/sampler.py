@@ -20,9 +20,10 @@ from bench.certify.policy_laws import is_chosen, law_of
 from bench.certify.tightness import Figure, figure
 from bench.engine.data.sources.markov import Markov
 from bench.engine.rng import Stream
+from bench.engine.sample.capabilities import has_law
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral, Ddim, Euler
-from bench.engine.sample.policies.policy import Stepping, has_law
+from bench.engine.sample.policies.policy import Stepping
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect
 from bench.engine.sample.policies.unmasking import Confidence, EntropyBounded, FirstHitting, Margin
 from bench.engine.sample.sampler import sample

@@ -19,9 +19,8 @@ def perf(chosen: argparse.Namespace) -> int:
 
 def perf_sample(chosen: argparse.Namespace) -> int:
     """`bench perf sample`"""
-    from bench.engine.environment import settle
+    from bench.engine.environment import Execution, settle
     from bench.perf.sample import FULL, QUICK, speed
-    from bench.suite.settings import Execution
 
     try:
         settle(Execution(device=chosen.device))

@@ -17,7 +17,8 @@ DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
 
 def sample(chosen: argparse.Namespace) -> int:
     """`bench sample RUN`"""
-    from bench.cli.sample import draw, find, settings, show
+    from bench.cli.sample import draw, settings, show
+    from bench.results.find import find
 
     fields = ("count", "calls", "length", "stride", "temperature", "top_k", "top_p", "greedy_last")
     spec = settings(chosen.policy, chosen.option, **{name: getattr(chosen, name) for name in fields})
@@ -76,7 +77,7 @@ def schema(chosen: argparse.Namespace) -> int:
 def run(chosen: argparse.Namespace) -> int:
     """`bench run SUITE`"""
     from bench.launch.driver import run as carry_out
-    from bench.plan.plan import Cell
+    from bench.plan.cells import Cell
     from bench.plan.plan import plan as make
     from bench.results.dataset_records import read_all as read_records
     from bench.results.tracking import store
@@ -110,7 +111,7 @@ def run(chosen: argparse.Namespace) -> int:
 def tune(chosen: argparse.Namespace) -> int:
     """`bench tune SUITE`"""
     from bench.cli.views.tuning import show
-    from bench.plan.plan import Cell
+    from bench.plan.cells import Cell
     from bench.suite.suite import SuiteError, read_all, with_all_data
     from bench.suite.tuning.lock_file import write
     from bench.tune.tuned_suite import lock_file

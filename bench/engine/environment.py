@@ -1,16 +1,32 @@
 """Where a cell ran: recorded beside every result, so that a table can tell what it mixes."""
 
 import platform
+import resource
 import subprocess
+import sys
 from collections.abc import Sequence
-from typing import cast
+from pathlib import Path
+from typing import Literal, cast
 
 import torch
+from pydantic import Field
 
 from bench.engine.code_hash import ROOT, code_fingerprint
 from bench.engine.model.attention import attention
 from bench.engine.model.model import Precision
-from bench.suite.settings import Execution
+from bench.engine.settings import Block
+
+
+class Execution(Block):
+    """How cells are run: recorded with every result, but not part of what a cell is."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 autocast on a GPU, float32 on a CPU
+    attention: Literal["sdpa", "flash"] = "sdpa"
+    compile: bool = False
+    accumulate: int = Field(1, ge=1)  # parts in which a step's batch goes through the network
+    evaluation_batch: int = Field(64, ge=1)  # sequences that are evaluated at once; changes no number
+    checkpoint_seconds: float = Field(60.0, ge=0)
 
 
 def settle(execution: Execution) -> tuple[torch.device, Precision]:
@@ -68,3 +84,14 @@ def _commit() -> str:
         return subprocess.run(run, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that this process has held so far: those that torch allocated on a GPU; else all that were
+    resident in memory, Python and torch themselves included. None where the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "linux":  # where getrusage still knows the size of the process that started this one
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -11,3 +11,11 @@ class FieldError(ValueError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class DataError(FieldError):
+    """A source that cannot be used; `field` is the field of the data block at fault, such as "length"."""
+
+
+class ScorerError(FieldError):
+    """A scorer that cannot be had; `field` is the field of its block at fault, such as "model"."""

@@ -26,8 +26,9 @@ from functools import lru_cache
 
 import torch
 
-from bench.engine.likelihood.bound import END_DRAWS, Estimator, calls
+from bench.engine.likelihood.estimators import Estimator, calls
 from bench.engine.model.method_instances import KEPT
+from bench.engine.model.model import END_DRAWS
 from bench.engine.model.network import Shape, TimeEmbedding
 from bench.engine.rng import Stream
 from bench.engine.train.trainer import SELF_CONDITIONED

@@ -5,113 +5,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from bench.engine import storage as record
-from bench.engine.code_hash import written_in
-from bench.plan.budget import promise
-from bench.plan.cost import works
+from bench.launch.job import submit
+from bench.plan.cells import Cell, Plan, folder_of, merged
 from bench.plan.forecast import note, renew
-from bench.plan.plan import Cell, Plan
-from methods import PLUGINS
 
 log = logging.getLogger(__name__)
 
-# in the order in which they are done
-STAGES = ("train", "bound", "estimate", "samples", "trajectories", "quality", "controls")
 BUSY, INTERRUPTED = 75, 130  # exit codes of a worker
-
-
-def folder_of(runs: Path, cell: Cell) -> Path:
-    """The folder of a cell."""
-    return runs / "cells" / cell.id
-
-
-def submit(runs: Path, plan: Plan) -> None:
-    """Writes down what the suite asks for, so that status and reports know what belongs to it."""
-    suite = plan.suite
-    assert suite.facts.are_read, f"the data of suite {suite.name} were not read"
-    assert suite.tune is None or suite.winners, (
-        f"suite {suite.name} is tuned, and its winners were not laid on its arms"
-    )
-    tuning = None if suite.winners is None else suite.winners.told(suite.spec.arms)
-    for cell in merged(plan.all):
-        record.write_json(folder_of(runs, cell) / "job.json", job(plan, cell))
-    content = {
-        "suite": suite.name,
-        "question": suite.spec.question,
-        "asked": suite.asked,
-        "source": suite.source,
-        "facts": {**asdict(suite.facts)},
-        "network": suite.spec.network.label,
-        "cells": [_told(cell) for cell in plan.all],
-        "tuning": tuning,
-    }
-    record.write_json(runs / "suites" / f"{suite.name}.json", content)
-
-
-def merged(cells: tuple[Cell, ...]) -> list[Cell]:
-    """Each cell once, with all stages that arms of the same science ask of it."""
-    whole: dict[str, Cell] = {}
-    for cell in cells:
-        before = whole.get(cell.id)
-        stages = {stage.id: stage for known in (before, cell) if known for stage in known.stages}
-        ordered = sorted(stages.values(), key=lambda stage: STAGES.index(stage.name))
-        whole[cell.id] = replace(before or cell, stages=tuple(ordered))
-    return list(whole.values())
-
-
-def job(plan: Plan, cell: Cell) -> dict[str, Any]:
-    """All that a worker needs to know."""
-    spec, facts = plan.suite.spec, plan.suite.facts
-    plugin = PLUGINS.get(cell.method)
-    several = len(spec.seeds) > 1
-    return {
-        "title": f"{cell.arm}, seed {cell.seed}" if several and cell.role == "arm" else cell.arm,
-        "method": cell.method,
-        "plugin": str(plugin.path) if plugin and plugin.path else None,
-        "options": cell.options,
-        "vocab_size": facts.vocab_size,
-        "network": cell.science.get("network", {}),
-        "training": cell.training.model_dump(mode="json"),
-        "steps": cell.steps,
-        "seed": cell.seed,
-        "data": spec.data.model_dump(mode="json"),
-        "part": cell.science["data"].get("part", ""),
-        "base": str(plan.suite.base),
-        "fingerprint": facts.fingerprint,
-        "execution": spec.execution.model_dump(mode="json"),
-        "promise": promise(cell),
-        "stages": _priced(plan, cell),
-        "science": cell.science,
-    }
-
-
-def _priced(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
-    """The stages, each with the kind of its work and the FLOPs that it is to take, where these can be told."""
-    done = works(plan.suite, cell)
-    return [_stage(stage) | {"work": [vars(each) for each in done[stage.folder]]} for stage in cell.stages]
-
-
-def _told(cell: Cell) -> dict[str, Any]:
-    files = list(written_in(cell.method)) if cell.method else []
-    plain = {
-        name: value for name, value in vars(cell).items() if name not in ("network", "training", "budget", "amount")
-    }
-    own = {"network": cell.network.label, "training": cell.training.model_dump(mode="json")}
-    return {
-        **plain,
-        **cell.amount._asdict(),
-        **own,
-        "written_in": files,
-        "stages": [_stage(stage) for stage in cell.stages],
-    }
-
-
-def _stage(stage: Any) -> dict[str, Any]:
-    return {**asdict(stage), "folder": stage.folder}
 
 
 def run(runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], None]) -> None:

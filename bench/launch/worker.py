@@ -1,7 +1,9 @@
 """What happens to one cell, in a process of its own: train, then each stage that is missing."""
 
+import ctypes
 import logging
 import signal
+import sys
 import time
 import traceback
 from dataclasses import asdict
@@ -16,24 +18,25 @@ from pydantic import TypeAdapter
 from bench.engine import storage as record
 from bench.engine.code_hash import with_stage, written_in
 from bench.engine.data import Dataset, DataSpec, load
-from bench.engine.environment import environment, joined, settle
+from bench.engine.environment import Execution, environment, joined, peak_memory, settle
 from bench.engine.flops import Price
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.metrics import mean_nats
+from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.likelihood.standard_error import clusters_of
 from bench.engine.likelihood.time_density import Watched
 from bench.engine.model import checkpoint
 from bench.engine.model.network import Shape
 from bench.engine.rng import seed_for
+from bench.engine.sample.settings import SamplesSpec
 from bench.engine.stages.draw_samples import draw, watch
 from bench.engine.stages.evaluate_bound import evaluate
 from bench.engine.stages.measure_quality import Appraiser
 from bench.engine.train.learned_parameters import collect
+from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Interrupted, Trainer
-from bench.launch.process import peak_memory, stop_with_parent
 from bench.launch.progress import Bar
 from bench.plan.budget import keep
-from bench.suite.settings import BoundSpec, Budget, Execution, SamplesSpec, Training
 from methods import PLUGINS, build, plug
 
 log = logging.getLogger(__name__)
@@ -244,3 +247,12 @@ class Worker:
 
 def _finite(value: Any) -> Any:
     return None if value != value else value  # JSON has no nan; only errors that do not exist are nan
+
+
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process is sent when its parent dies
+
+
+def stop_with_parent() -> None:
+    """Asks Linux to send SIGTERM when the driver dies, so that no worker goes on unseen; elsewhere it does nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -14,14 +14,14 @@ from statistics import median
 
 import torch
 
-from bench.engine.environment import settle
+from bench.engine.environment import Execution, settle
 from bench.engine.model.model import Model
 from bench.engine.model.network import PRESETS
 from bench.engine.rng import Stream
 from bench.engine.sample.autoregressive import left_to_right
 from bench.engine.sample.policies.ancestral import Ancestral
-from bench.engine.sample.sampler import How, Known, sample, sample_long
-from bench.suite.settings import Execution
+from bench.engine.sample.sampler import How, sample, sample_long
+from bench.engine.sample.state import Known
 from methods import build
 
 LIMIT = 3.0  # how many times faster the cache of keys and values has to make a causal method

@@ -1,11 +1,16 @@
 """What a suite promises its arms of training, how far they are matched in it, and whether they got it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.engine.flops import Price
+from bench.engine.model.method_instances import built
+from bench.plan.cells import Amount
+from bench.suite.settings import ArmSpec
+from bench.suite.suite import Suite, SuiteError
+
 if TYPE_CHECKING:
-    from bench.plan.plan import Cell, Plan
+    from bench.plan.cells import Cell
 
 Promise = dict[str, list[float]]  # by unit what is due, and by how much a training may miss it
 
@@ -38,49 +43,25 @@ def keep(due: Mapping[str, list[float]], counted: Mapping[str, float]) -> None:
             raise BrokenPromise(f"budget: {told}{f' within {leeway:.3g}' if leeway else ''}; {way}")
 
 
-@dataclass(frozen=True)
-class Match:
-    """How far the arms without a budget of their own got the same."""
-
-    unit: str  # in which the suite's budget is given
-    promised: float
-    least: dict[str, float]  # by unit what the arm got that got the least
-    most: dict[str, float]
-    deviation: float  # the largest, as a share of what is promised; whole steps are not finer
-    arm: str  # whose it is
-    own: int  # arms that have a budget of their own
-
-
-def match(plan: "Plan") -> Match | None:
-    """How far the arms of a plan are matched; None where all of them have budgets of their own."""
-    own = {arm.label for arm in plan.suite.spec.arms if arm.budget is not None}
-    first = {cell.arm: cell.amount._asdict() for cell in reversed(plan.cells) if cell.arm not in own}
-    if not first:
-        return None
-    unit, promised = next(iter(plan.suite.spec.budget.model_dump(exclude_none=True).items()))
-    off = {arm: abs(got[unit] - promised) / promised for arm, got in reversed(first.items())}
-    arm = max(off, key=lambda name: off[name])
-    least, most = ({name: ends(got[name] for got in first.values()) for name in UNITS} for ends in (min, max))
-    return Match(unit, promised, least, most, off[arm], arm, len(own))
-
-
-def words(found: Match | None) -> str:
-    """The same in a sentence."""
-    if found is None:
-        return "Every arm has a budget of its own, so that none are matched."
-    rounded = f", to {100 * found.deviation:.2g} % by whole steps (the most: {found.arm})" if found.deviation else ""
-    spans = (_span(found, unit) for unit in UNITS if unit != found.unit)
-    which = "Arms without budgets of their own" if found.own else "Arms"
-    return f"{which} are matched in {UNITS[found.unit]}{rounded}; {', '.join(spans)}."
-
-
-def _span(found: Match, unit: str) -> str:
-    least, most = found.least[unit], found.most[unit]
-    if least == most:
-        return f"all have {write(least, unit)} {UNITS[unit]}"
-    return f"{UNITS[unit]} differ, {write(least, unit)} to {write(most, unit)}"
-
-
 def write(amount: float, unit: str) -> str:
     """So many of a unit."""
     return f"{amount:.3g}" if unit == "flops" else f"{amount:,.0f}"
+
+
+def amount(suite: Suite, arm: ArmSpec) -> Amount:
+    """What the budget of an arm is in whole steps, each at the arm's own price.
+
+    Raises SuiteError on a budget in FLOPs where a step would cost more for being done in parts: how a training is
+    carried out is not to decide how long it is.
+    """
+    spec, training, budget = suite.spec, suite.spec.training_of(arm), suite.spec.budget_of(arm)
+    method = built(arm.method, suite.facts.vocab_size, arm.options)
+    price = Price(method, spec.network_of(arm).shape(), spec.data.length)
+    parts, tokens = spec.execution.accumulate, training.batch_size * spec.data.length
+    flops = price.step(training.batch_size, parts)
+    if budget.flops is not None and flops != price.step(training.batch_size, 1):
+        why = f"arm {arm.label}: execution.accumulate {parts} makes a step of {training.batch_size} sequences dearer"
+        way = "as each part has ends of its own; take fewer parts, or a budget in tokens"
+        raise SuiteError(f"{suite.name}: {why}, {way}")
+    steps = budget.in_steps(tokens, flops)
+    return Amount(steps, steps * tokens, steps * flops)

@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 
 from bench.engine.flops import Price
+from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.model.method_instances import built
-from bench.plan.plan import Cell
-from bench.suite.settings import BoundSpec, SamplesSpec
+from bench.engine.sample.settings import SamplesSpec
+from bench.plan.cells import Cell
 from bench.suite.suite import Suite
 
 

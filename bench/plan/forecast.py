@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine import storage as record
-from bench.engine.environment import hardware, settle
+from bench.engine.environment import Execution, hardware, settle
 from bench.plan.cost import Work
-from bench.suite.settings import Execution
 
 NAME = "speeds.jsonl"
 

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.plan.plan import Plan
+from bench.plan.cells import Plan
 from bench.results.statistics.significance import LEVEL, POWER, detectable, is_reachable, say_reach, smallest_p
 
 MANY = 100  # seeds: the search for a number that is enough ends here

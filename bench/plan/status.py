@@ -9,11 +9,10 @@ from typing import Any
 
 from bench.engine import storage as record
 from bench.engine.code_hash import code_fingerprint, with_stage, written_in
-from bench.launch.driver import folder_of, merged
-from bench.plan.budget import Match, match
+from bench.plan.cells import Cell, Plan, Stage, folder_of, merged
 from bench.plan.cost import Work, works
+from bench.plan.fairness import Match, match
 from bench.plan.forecast import Forecast, name_of, speeds
-from bench.plan.plan import Cell, Plan, Stage
 from bench.plan.power import Power, power
 from bench.suite.variations import Refused
 

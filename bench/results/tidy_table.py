@@ -14,12 +14,12 @@ import pandas as pd
 from bench.certify.certificate_files import holds
 from bench.engine import storage as record
 from bench.engine.code_hash import code_fingerprint, with_stage
-from bench.engine.likelihood.bound import say_estimator
+from bench.engine.likelihood.estimators import say_estimator
 from bench.engine.model.method_instances import built
 from bench.engine.quality.settings import ORDERS
+from bench.engine.sample.settings import SamplesSpec
 from bench.results.certification import files_of, subject_of
 from bench.results.statistics.paired import beside_headline, tell_apart
-from bench.suite.settings import SamplesSpec
 from methods import METHODS
 
 UNITS = {

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bench.engine.model.method_instances import described
+from bench.engine.model.settings import NetworkSpec
+from bench.engine.train.settings import Budget, Training
 from bench.suite.document import Map, merge, plain
-from bench.suite.settings import Budget, NetworkSpec, Training
 from methods import OptionError
 
 OVERRIDES: dict[str, type[BaseModel]] = {"training": Training, "budget": Budget, "network": NetworkSpec}

@@ -10,14 +10,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.engine.data import DataError, DataSpec, Facts, facts, foresee
 from bench.engine.data.settings import LABEL
-from bench.engine.likelihood.bound import unfit
-from bench.engine.model.method_instances import built, described, undrawn
+from bench.engine.likelihood.estimators import unfit
+from bench.engine.model.method_instances import built, described
 from bench.engine.quality.scorers import ScorerError, Trained
+from bench.engine.sample.sampler import undrawn
+from bench.engine.sample.settings import SamplesSpec
 from bench.suite.ablate import expand
 from bench.suite.datasets import choose, clashes, split, tell_all
 from bench.suite.document import Document, Fault, Map, Place, Seq, Spot, SuiteError, load, nearest, plain
 from bench.suite.equivalence import with_inherited
-from bench.suite.settings import SamplesSpec, SuiteSpec
+from bench.suite.settings import SuiteSpec
 from bench.suite.suite_file import SuiteFile
 from bench.suite.tuning.check import check as check_tuning
 from bench.suite.tuning.lock_file import Lock

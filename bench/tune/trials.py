@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.engine import storage as record
+from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.storage import digest
-from bench.launch.driver import folder_of
+from bench.plan.cells import Cell, Plan, folder_of
 from bench.plan.cost import costs
-from bench.plan.plan import Cell, Plan, plan
-from bench.suite.settings import ArmSpec, BoundSpec, Evaluation, SuiteSpec
+from bench.plan.plan import plan
+from bench.suite.settings import ArmSpec, Evaluation, SuiteSpec
 from bench.suite.suite import Suite, SuiteError
 from bench.suite.tuning.apply import laid
 from bench.suite.tuning.lock_file import Tried

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.engine import storage as record
-from bench.launch.driver import run, submit
-from bench.plan.plan import Cell
+from bench.launch.driver import run
+from bench.launch.job import submit
+from bench.plan.cells import Cell
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite
 from bench.suite.tuning.lock_file import Lock, Tried, Tuned, say

@@ -87,7 +87,7 @@ def test_draws_that_are_not_those_of_the_law_are_rejected(monkeypatch):
     def sharpened(log_p, rng):
         return draw(1.05 * log_p, rng)
 
-    monkeypatch.setattr("bench.engine.sample.sampler.draw", sharpened)
+    monkeypatch.setattr("bench.engine.sample.state.draw", sharpened)
     drawn = court.hear_table(METHODS["mdlm"](3), Ancestral(), PAIRS, court.CALLS)
     assert _judge_law(drawn).passed
     assert not _judge_texts(drawn).passed
@@ -126,7 +126,7 @@ def _heard(name, policy):
 
 def test_draws_in_single_precision_are_rejected_by_rare_tokens(monkeypatch):
     rare.of_the_harness.cache_clear()
-    monkeypatch.setattr("bench.engine.sample.sampler.draw", museum.gumbel)
+    monkeypatch.setattr("bench.engine.sample.state.draw", museum.gumbel)
     assert not _judge_rare(METHODS["mdlm"](3)).passed
     rare.of_the_harness.cache_clear()
 

@@ -10,15 +10,17 @@ import torch
 
 from bench.cli.main import BAD_USE, DONE, main
 from bench.cli.main import POLICIES as LISTED
-from bench.cli.sample import PromptError, conditioning, draw, draw_known, find, gaps, settings
+from bench.cli.sample import PromptError, conditioning, draw, draw_known, gaps, settings
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.sample.policies import POLICIES
-from bench.engine.sample.sampler import Known, sample_long
-from bench.launch.driver import submit
+from bench.engine.sample.sampler import sample_long
+from bench.engine.sample.settings import SamplesSpec
+from bench.engine.sample.state import Known
+from bench.launch.job import submit
 from bench.plan.plan import plan
+from bench.results.find import find
 from bench.results.suite_record import NoRecord
-from bench.suite.settings import SamplesSpec
 from bench.suite.suite import read as read_suite
 from methods import METHODS, OptionError, build
 from tests.conftest import TINY

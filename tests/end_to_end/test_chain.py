@@ -12,7 +12,8 @@ import torch
 import bench
 from bench.cli.main import BAD_USE, DONE, FAILED, main
 from bench.engine import storage as record
-from bench.launch.driver import folder_of, is_due
+from bench.launch.driver import is_due
+from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.results.suite_record import NoRecord, read
 from bench.suite.suite import read as read_suite

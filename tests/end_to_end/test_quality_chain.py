@@ -15,10 +15,11 @@ from bench.engine.quality import JUDGED
 from bench.engine.quality.controls import CONTROLS
 from bench.engine.sample.trajectory import decode
 from bench.engine.train.trainer import Interrupted
-from bench.launch.driver import folder_of, run
+from bench.launch.driver import run
 from bench.launch.worker import FAILED as WORKER_FAILED
 from bench.launch.worker import INTERRUPTED as WORKER_INTERRUPTED
 from bench.launch.worker import Worker
+from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.results.suite_record import read
 from bench.suite.suite import read as read_suite

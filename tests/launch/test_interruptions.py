@@ -13,7 +13,8 @@ import torch
 
 from bench.cli.main import DONE, INCOMPLETE
 from bench.engine import storage as record
-from bench.launch.driver import folder_of, submit
+from bench.launch.job import submit
+from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.suite.suite import read as read_suite
 from tests.conftest import ROOT, TINY

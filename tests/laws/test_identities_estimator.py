@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import bench.engine.model.model
-from bench.engine.likelihood.bound import Parts, bound, estimate
+from bench.engine.likelihood.bound import Parts, bound
+from bench.engine.likelihood.standard_error import estimate
 from bench.engine.model.model import Model
 from bench.engine.rng import Keyed
 from methods.masked.absorbing import Md4, Mdlm

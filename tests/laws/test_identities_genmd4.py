@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.engine.likelihood.bound import last_guess_costs
-from bench.engine.model.model import Model
+from bench.engine.model.model import Model, last_guess_costs
 from bench.engine.rng import Stream
 from bench.engine.train.trainer import Progress, Trainer
 from methods.masked.absorbing import Md4

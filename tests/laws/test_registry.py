@@ -7,15 +7,16 @@ import torch
 from pydantic import TypeAdapter
 
 from bench.engine.data import Dataset, DataSpec, load
-from bench.engine.likelihood.bound import bound, mirrored
+from bench.engine.likelihood.bound import bound
+from bench.engine.likelihood.estimators import mirrored
 from bench.engine.model import checkpoint
 from bench.engine.model import head as pieces
 from bench.engine.model import model as packing
 from bench.engine.model.model import Model, times
 from bench.engine.model.network import Shape
 from bench.engine.rng import Keyed, Stream
+from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Interrupted, Trainer
-from bench.suite.settings import Budget, Training
 from methods import METHODS, build
 from tests.engine.model.test_network import random_model
 from tests.engine.train.test_train import trainer, value, weights

@@ -12,13 +12,14 @@ from bench.engine.data import DataSpec, load
 from bench.engine.flops import Price
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
+from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Progress, Trainer
-from bench.launch.driver import folder_of, submit
+from bench.launch.job import submit
 from bench.launch.worker import Worker
-from bench.plan.budget import match
-from bench.plan.plan import Plan, plan
+from bench.plan.cells import Plan, folder_of
+from bench.plan.fairness import match
+from bench.plan.plan import plan
 from bench.results import suite_record as results
-from bench.suite.settings import Budget, Training
 from bench.suite.suite import SuiteError, read
 from methods import METHODS, build
 from tests.conftest import TINY

@@ -17,10 +17,10 @@ from bench.engine.likelihood.bound import bound
 from bench.engine.model.model import Model
 from bench.engine.model.network import Network, Shape
 from bench.engine.sample.sampler import sample
+from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Trainer
 from bench.plan.cost import costs
 from bench.plan.plan import plan
-from bench.suite.settings import Budget, Training
 from bench.suite.suite import read
 from methods import METHODS, build
 

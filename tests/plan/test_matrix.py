@@ -4,7 +4,7 @@ import json
 
 from bench.cli.main import DONE, main
 from bench.engine import storage as record
-from bench.launch.driver import folder_of
+from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.plan.status import matrix
 from bench.suite.suite import read

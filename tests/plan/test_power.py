@@ -8,7 +8,7 @@ import pytest
 
 from bench.cli.main import DONE, main
 from bench.engine import storage as record
-from bench.launch.driver import folder_of
+from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.plan.power import power, words
 from bench.results.statistics.significance import POWER

@@ -7,7 +7,7 @@ import pytest
 from bench.cli.main import DONE, main
 from bench.engine import storage as record
 from bench.engine.data import download as fetch
-from bench.launch.driver import folder_of
+from bench.plan.cells import folder_of
 from bench.plan.cost import costs
 from bench.plan.plan import plan
 from bench.suite.suite import read

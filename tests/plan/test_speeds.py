@@ -6,13 +6,13 @@ import pytest
 
 from bench.cli.main import DONE, main
 from bench.engine import storage as record
-from bench.engine.environment import hardware, settle
-from bench.launch.driver import folder_of, submit
+from bench.engine.environment import Execution, hardware, settle
+from bench.launch.job import submit
+from bench.plan.cells import folder_of
 from bench.plan.cost import Work, works
 from bench.plan.forecast import NAME, Measured, Speeds, device_of, name_of, note, renew, speeds
 from bench.plan.plan import plan
 from bench.plan.status import matrix
-from bench.suite.settings import Execution
 from bench.suite.suite import read
 from tests.support.ablations import write
 

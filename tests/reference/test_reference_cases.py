@@ -5,7 +5,6 @@ import json
 import os
 import re
 from fnmatch import fnmatch
-from pathlib import Path
 
 import pytest
 

@@ -19,7 +19,8 @@ from bench.cli import main as cli
 from bench.cli import suite_commands as commands
 from bench.engine import storage as record
 from bench.engine.code_hash import code_fingerprint, with_stage, written_in
-from bench.launch.driver import folder_of, submit
+from bench.launch.job import submit
+from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.results.suite_record import NoRecord
 from bench.suite.document import SuiteError

@@ -15,9 +15,10 @@ import torch
 
 import reports
 from bench.cli.main import DONE, INCOMPLETE, main
-from bench.engine.likelihood.bound import Estimator, bound
+from bench.engine import environment
+from bench.engine.likelihood.bound import bound
+from bench.engine.likelihood.estimators import Estimator
 from bench.engine.likelihood.time_density import Seen, Watched, profile
-from bench.launch import process
 from bench.results.suite_record import PROFILE, Record, read
 from methods import build
 from methods.method import Method
@@ -153,7 +154,7 @@ def test_a_system_that_does_not_tell_its_memory_fails_nothing(
 ) -> None:
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(Path, "read_text", lambda self: "Name:\tpython\n")
-        assert process.peak_memory(torch.device("cpu")) is None
+        assert environment.peak_memory(torch.device("cpu")) is None
     shutil.copytree(runs, tmp_path / "runs")
     for path in (tmp_path / "runs" / "cells").glob("*/train/result.json"):
         found = json.loads(path.read_text())

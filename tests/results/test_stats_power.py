@@ -13,8 +13,7 @@ import torch
 from scipy import stats
 
 import bench.results.statistics.paired
-from bench.engine.likelihood.bound import estimate
-from bench.engine.likelihood.standard_error import clusters_of, find_runs
+from bench.engine.likelihood.standard_error import clusters_of, estimate, find_runs
 from bench.results.statistics.paired import COLUMNS, Measured, average, pair
 from bench.results.statistics.significance import LEVEL, POWER, detectable, half_width, interval_p, is_reachable
 from bench.results.statistics.verdicts import BETTER, TIED, WORSE, judge, summarise

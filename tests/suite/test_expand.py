@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bench.cli.main import DONE, main
-from bench.launch.driver import job
+from bench.launch.job import job
 from bench.plan.cost import costs
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data

@@ -7,7 +7,7 @@ import pytest
 
 from bench.cli.main import BAD_USE, DONE, INCOMPLETE, main
 from bench.engine import storage as record
-from bench.launch.driver import submit
+from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
 from tests.conftest import TINY

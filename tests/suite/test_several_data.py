@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import BAD_USE, DONE, FAILED, INCOMPLETE, main
-from bench.cli.sample import find
 from bench.cli.suite_commands import _code
 from bench.engine import storage as record
 from bench.engine.data import download as fetch
-from bench.launch.driver import submit
+from bench.launch.job import submit
 from bench.plan.plan import plan
+from bench.results.find import find
 from bench.results.suite_record import NoRecord, Record
 from bench.suite.schema import schema
 from bench.suite.suite import SuiteError, read, read_all

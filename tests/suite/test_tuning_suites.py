@@ -8,7 +8,7 @@ import pytest
 
 from bench.cli.main import BAD_USE, DONE, FAILED, main
 from bench.engine.data import DataError
-from bench.launch.driver import submit
+from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.suite.schema import schema
 from bench.suite.suite import SuiteError, read, with_data

@@ -8,8 +8,9 @@ from pydantic import TypeAdapter
 
 from bench.engine import storage as record
 from bench.engine.data import Dataset, DataSpec, load
-from bench.launch.driver import folder_of, submit
+from bench.launch.job import submit
 from bench.launch.worker import Worker
+from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.suite.suite import read
 from tests.conftest import TINY

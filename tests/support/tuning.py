@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.launch.driver import folder_of, merged
-from bench.plan.plan import Cell, Plan
+from bench.plan.cells import Cell, Plan, folder_of, merged
 from bench.suite.suite import Suite, read, with_data
 from bench.suite.tuning.lock_file import Lock
 from bench.tune.study import Study

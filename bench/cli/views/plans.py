@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.plan.budget import words as matched
-from bench.plan.plan import Plan
+from bench.plan.cells import Plan
+from bench.plan.fairness import words as matched
 from bench.plan.power import words
 from bench.plan.status import Line, Matrix, joined
 

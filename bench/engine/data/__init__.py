@@ -5,11 +5,11 @@ ids into memory.
 """
 
 from bench.engine.data.dataset import Dataset, load
-from bench.engine.data.errors import DataError
 from bench.engine.data.settings import LABELLED, SOURCES, DataSpec
 from bench.engine.data.source import Source
 from bench.engine.data.sources.chain import Chain
 from bench.engine.data.summary import Facts, facts, foresee
+from bench.engine.errors import DataError
 
 __all__ = [
     "LABELLED",

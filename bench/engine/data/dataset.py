@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.engine.data.errors import DataError
 from bench.engine.data.source import Source
 from bench.engine.data.sources.chain import Chain
 from bench.engine.data.summary import Facts, describe, unigram_nats
 from bench.engine.data.tokenizers.tokenizer import Ids, Vocabulary
+from bench.engine.errors import DataError
 
 T = TypeVar("T")
 

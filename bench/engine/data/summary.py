@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.engine.data.errors import DataError
 from bench.engine.data.source import Corpus, Source
 from bench.engine.data.tokenizers.tokenizer import CHUNK, Ids, Level, Vocabulary
+from bench.engine.errors import DataError
 
 Content = bytes | memoryview  # the ids of a split, or a digest of the text
 

@@ -8,74 +8,19 @@ estimator of the same bound, so that their variances can be compared: times in s
 and times that are drawn independently.
 """
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from bench.engine.model.model import Model, times
+from bench.engine.likelihood.estimators import Estimator, choose, end_draws, independent, mirrored, unfit
+from bench.engine.model.model import Model, last_guess_costs, times
 from bench.engine.rng import Keyed
-from methods.method import Latent, LogProbs, Method, Nats, Times, Tokens, pick
+from methods.method import Latent, LogProbs, Method, Nats, Times, Tokens
 
 Parts = dict[str, Tensor]  # nats [documents, replicates], float64 on the CPU, by the names of what they are
-Estimator = Literal["auto", "counted", "times", "independent"]
 
 PARTS = ("prior_gap", "integral", "last_guess")  # what the bound is the sum of
-END_DRAWS = 4  # of so many draws of the integral, one more is spent on the last guess
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its two errors."""
-
-    value: float
-    standard_error: float  # over documents, Monte Carlo noise included; nan for a single document
-    monte_carlo_error: float  # over replicates of the noise on the same documents; 0 where the value is exact
-    n: int  # documents
-    clusters: int = 0  # of documents that may vary together; 0 where each varies by itself
-
-
-def choose(method: Method, asked: Estimator = "auto") -> Estimator:
-    """What is meant by `auto`: masks are counted where the method allows it, else times are drawn in strata."""
-    if asked != "auto":
-        return asked
-    return "times" if method.masking is None else "counted"
-
-
-def unfit(method: Method, asked: Estimator) -> str | None:
-    """Why the bound of a method cannot be estimated so; None where it can."""
-    if method.exact and asked != "auto":
-        return "is a likelihood, of which nothing is estimated"
-    if asked == "counted" and method.masking is None:
-        return "does not mask every position alike along a schedule from 1 to 0, so that counting masks does not hold"
-    return None
-
-
-def say_estimator(method: Method, asked: Estimator, draws: int | None = None) -> str:
-    """How the bound of a sequence is estimated, in words, and from how many draws in a replicate."""
-    if method.exact:
-        return "exact likelihood"
-    chosen, steps = choose(method, asked), method.needs.steps
-    kind = "independent" if chosen == "independent" else "stratified"
-    on_time = f"t on {steps} steps" + ", independent" * (chosen == "independent") if steps else f"{kind} t"
-    how = "exactly k masked" if chosen == "counted" else on_time
-    return how if draws is None else f"{how}, {draws} draws"
-
-
-def end_draws(method: Method, draws: int, estimator: Estimator = "auto") -> int:
-    """Draws of the last guess; none where nothing is left to guess, as with counted masks."""
-    has_ends = method.masking is not None and choose(method, estimator) != "counted" and method.t_min > 0
-    return max(1, draws // END_DRAWS) if method.guesses_last or has_ends else 0
-
-
-def calls(method: Method, draws: int, estimator: Estimator = "auto") -> int:
-    """Network calls for one sequence in one replicate; a self-conditioned network looks twice at each noising."""
-    if method.exact:
-        return 1
-    return (draws + end_draws(method, draws, estimator)) * (1 + method.needs.self_condition)
 
 
 @torch.no_grad()
@@ -135,20 +80,6 @@ def _once(model: Model, x: Tokens, draws: int, estimator: Estimator, rng: Keyed)
     return whole | found | last
 
 
-def mirrored(draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
-    """`draws` numbers in (0, 1) for each document [documents]: a mirrored pair in each of draws / 2 equal strata."""
-    strata = draws // 2
-    inside = rng.uniform((documents, strata)).clamp(1e-12, 1 - 1e-12)
-    for stratum in range(strata):
-        yield (stratum + inside[:, stratum]) / strata
-        yield (stratum + 1 - inside[:, stratum]) / strata
-
-
-def independent(draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
-    """`draws` numbers in (0, 1) for each document [documents], which know nothing of each other."""
-    yield from rng.uniform((documents, draws)).clamp(1e-12, 1 - 1e-12).unbind(1)
-
-
 def _integrand(model: Model, x: Tokens, z: Latent, t: Tensor) -> Parts:
     """The integrand of the bound and the addends that the method names, of each sequence [B]."""
     method, named = model.method, list[dict[str, Nats]]()
@@ -201,31 +132,6 @@ def _last_guess(model: Model, x: Tokens, rng: Keyed) -> Tensor:
     return last_guess_costs(model, x, model.method.corrupt(x, t, rng), t).sum(-1)
 
 
-def last_guess_costs(model: Model, x: Tokens, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
-    """-log p(x | z) at every position [B, L], for z noised to time t."""
-    return model.costs(lambda x, z, t, prediction: -pick(model.method.last_guess(z, t, prediction), x), x, z, t, guess)
-
-
 def _mean(values: Iterator[Parts]) -> Parts:
     draws = list(values)
     return {name: sum((draw[name] for draw in draws[1:]), first) / len(draws) for name, first in draws[0].items()}
-
-
-def estimate(nats: Tensor, sizes: Tensor, clusters: Tensor | None = None) -> Estimate:
-    """Nats per unit of size: the ratio of sums over documents, from nats [n, replicates] and sizes [n].
-
-    The standard error is the ratio estimator's over documents; where `clusters` [n], numbered from 0, tells which of
-    them may vary together, that over these, sqrt(G / (G - 1) * sum over G clusters of (sum of residuals)^2) with G - 1
-    degrees of freedom (Liang and Zeger, 1986, Longitudinal data analysis using generalized linear models, with the
-    factor for few clusters). The Monte Carlo error is what the noise alone adds.
-    """
-    n, replicates = nats.shape
-    each, total = nats.mean(1), sizes.double().sum()
-    value = each.sum() / total
-    residuals = each - value * sizes
-    if clusters is not None:
-        residuals = torch.zeros(int(clusters.max()) + 1).to(residuals).index_add(0, clusters, residuals)
-    count, spread = len(residuals), residuals.square().sum()
-    standard_error = (count / (count - 1) * spread).sqrt() / total if count > 1 else torch.tensor(math.nan)
-    noise = (nats.var(1).sum() / replicates).sqrt() / total if replicates > 1 else torch.zeros(())
-    return Estimate(float(value), float(standard_error), float(noise), n, 0 if clusters is None else count)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bench.engine.likelihood.bound import PARTS, Estimate, Parts, estimate
+from bench.engine.likelihood.bound import PARTS, Parts
+from bench.engine.likelihood.standard_error import Estimate, estimate
 
 LARGEST = 500.0  # nats per token, above which a perplexity and its error are no numbers any more
 

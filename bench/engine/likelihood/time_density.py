@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.engine.likelihood.bound import Estimator, choose, end_draws, estimate
+from bench.engine.likelihood.estimators import Estimator, choose, end_draws
+from bench.engine.likelihood.standard_error import estimate
 from bench.engine.model.model import Cost, Model
 from methods.method import Latent, Method, Nats
 

@@ -7,7 +7,6 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from bench.engine.sample.sampler import How, why_not
 from methods import METHODS, build, describe
 from methods.method import Method
 
@@ -24,12 +23,6 @@ def described(name: str, options: dict[Any, Any]) -> dict[str, Any]:
     parts = [{option: value} for option, value in options.items()] or [{}]
     found = [_described(name, METHODS.get(name), json.dumps(part, default=_odd)) for part in parts]
     return {option: each[option] for each in sorted(found, key=list) for option in each}
-
-
-@lru_cache(KEPT)
-def undrawn(method: Method, how: How, tokens: int) -> str | None:
-    """What bench.engine.sample.sampler.why_not returns."""
-    return why_not(method, how, tokens)
 
 
 @lru_cache(KEPT)

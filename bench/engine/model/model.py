@@ -9,7 +9,7 @@ from torch._functorch import config as functorch
 
 from bench.engine.model.head import Rows, Work, costs_in_pieces
 from bench.engine.model.network import Cache, Network, Shape
-from methods.method import Latent, LogProbs, Method, Nats, Scores, Tokens
+from methods.method import Latent, LogProbs, Method, Nats, Scores, Tokens, pick
 
 Cost = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x, z, t, prediction at [N] positions -> nats [N]
 Precision = Literal["float32", "bfloat16"]
@@ -116,3 +116,11 @@ def times(method: Method, u: Tensor) -> Tensor:
         return method.t_min + (1 - method.t_min) * u
     first = round(method.t_min * steps)
     return (first + 1 + (u * (steps - first)).floor().clamp(max=steps - first - 1)) / steps
+
+
+END_DRAWS = 4  # of so many draws of the integral, one more is spent on the last guess
+
+
+def last_guess_costs(model: Model, x: Tokens, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
+    """-log p(x | z) at every position [B, L], for z noised to time t."""
+    return model.costs(lambda x, z, t, prediction: -pick(model.method.last_guess(z, t, prediction), x), x, z, t, guess)

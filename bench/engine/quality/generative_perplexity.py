@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bench.engine.likelihood.bound import Estimate, estimate
 from bench.engine.likelihood.metrics import LARGEST
+from bench.engine.likelihood.standard_error import Estimate, estimate
 from bench.engine.quality.standard_errors import mean
 
 

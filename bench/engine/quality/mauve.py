@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.engine.likelihood.bound import Estimate
+from bench.engine.likelihood.standard_error import Estimate
 from bench.engine.quality.settings import FEWEST
 from bench.engine.rng import seed_for
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.engine.likelihood.bound import Estimate
+from bench.engine.likelihood.standard_error import Estimate
 
 Rows = NDArray[np.int64]  # numbers of the texts that a statistic is taken over
 

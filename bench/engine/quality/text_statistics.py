@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.engine.data.tokenizers.tokenizer import Ids
-from bench.engine.likelihood.bound import Estimate
+from bench.engine.likelihood.standard_error import Estimate
 from bench.engine.quality.copies import occurring
 from bench.engine.quality.ngrams import Grams, numbered
 from bench.engine.quality.settings import ORDERS, QualitySpec

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.data import Dataset
-from bench.engine.train.learned_parameters import make_visible
+from bench.engine.data.token_names import make_visible
 
 
 class Trajectory(TypedDict):

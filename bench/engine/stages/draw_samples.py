@@ -9,9 +9,9 @@ from torch import Tensor
 from bench.engine.data import Dataset
 from bench.engine.model.model import Model
 from bench.engine.sample.sampler import Samples, sample, sample_long
+from bench.engine.sample.settings import SamplesSpec
 from bench.engine.sample.trajectory import encode, show_tokens
 from bench.engine.stages.evaluate_bound import source_nats
-from bench.suite.settings import SamplesSpec
 
 
 def draw(

@@ -7,14 +7,15 @@ from typing import Any
 from torch import Tensor
 
 from bench.engine.data import Dataset
-from bench.engine.likelihood.bound import Parts, bound, calls, choose, say_estimator
+from bench.engine.likelihood.bound import Parts, bound
+from bench.engine.likelihood.estimators import calls, choose, say_estimator
 from bench.engine.likelihood.metrics import mean_nats, measures
+from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.likelihood.standard_error import clusters_of
 from bench.engine.likelihood.time_density import Seen, Watched, profile
 from bench.engine.model.model import Model
 from bench.engine.stages.measure_quality import as_json
 from bench.launch.progress import Bar
-from bench.suite.settings import BoundSpec
 
 
 def evaluate(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.data import Dataset
-from bench.engine.likelihood.bound import Estimate, estimate
+from bench.engine.likelihood.standard_error import Estimate, estimate
 from bench.engine.quality.controls import controls
 from bench.engine.quality.generative_perplexity import gen_ppl, gen_ppl_mean
 from bench.engine.quality.mauve import mauve

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.engine.data import Dataset
-from bench.engine.likelihood.bound import END_DRAWS, last_guess_costs
 from bench.engine.model import checkpoint
-from bench.engine.model.model import Model, times
+from bench.engine.model.model import END_DRAWS, Model, last_guess_costs, times
 from bench.engine.rng import Stream, seed_for
-from bench.suite.settings import Budget, Training
+from bench.engine.train.settings import Budget, Training
 from methods.method import Nats, Tokens
 
 SELF_CONDITIONED = 0.25  # the share of sequences that are shown the network's own guess in training, as in Plaid

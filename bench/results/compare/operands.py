@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.cli.sample import find as find_cell
 from bench.engine import storage as record
 from bench.results import suite_record as results
+from bench.results.find import find as find_cell
 
 NUMBERS = ("value", "standard_error", "monte_carlo_error", "temperature")
 NEEDED = ("arm", "seed", "stage", "status", "metric", "value", "standard_error", "n", "protocol", "data", "split")

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from bench.engine import storage as record
-from bench.engine.likelihood.bound import PARTS, Estimate
+from bench.engine.likelihood.bound import PARTS
 from bench.engine.likelihood.metrics import mean_nats
-from bench.engine.likelihood.standard_error import clusters_of
+from bench.engine.likelihood.standard_error import Estimate, clusters_of
 
 NAN = float("nan")
 COLUMNS = {  # of the pairs, a row for each arm, seed and metric, with the value of a row that says nothing about it

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.model.method_instances import built, described
 from bench.suite.document import Document, Fault, Map, Place, Seq, has, nearest, plain
 from bench.suite.equivalence import OVERRIDES, with_inherited
-from bench.suite.settings import BoundSpec
 from bench.suite.tuning.apply import put as laid
 from bench.suite.tuning.settings import Range, Tune
 from bench.suite.tuning.space import checked, spelt

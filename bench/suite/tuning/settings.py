@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from bench.engine.settings import Block
-from bench.suite.settings import Budget
+from bench.engine.train.settings import Budget
 
 
 class Range(Block):

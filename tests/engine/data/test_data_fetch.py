@@ -20,7 +20,7 @@ from bench.cli.main import BAD_USE, DONE, main
 from bench.engine.data import DataError, DataSpec, facts, foresee, load
 from bench.engine.data import download as fetch_module
 from bench.engine.data.sources import text as text_module
-from bench.launch.driver import submit
+from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
 from tests.conftest import TINY

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from bench.engine.likelihood.bound import bound, estimate, mirrored
+from bench.engine.likelihood.bound import bound
+from bench.engine.likelihood.estimators import mirrored
 from bench.engine.likelihood.metrics import measures
+from bench.engine.likelihood.standard_error import estimate
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Keyed

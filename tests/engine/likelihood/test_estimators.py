@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.engine.likelihood.bound import PARTS, Keyed, bound, calls, independent
+from bench.engine.likelihood.bound import PARTS, Keyed, bound
+from bench.engine.likelihood.estimators import calls, independent
 from bench.engine.likelihood.metrics import estimator_sd
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape

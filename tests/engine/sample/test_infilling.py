@@ -12,7 +12,8 @@ from bench.engine.sample.policies import Euler, Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect
 from bench.engine.sample.policies.unmasking import EntropyBounded, FirstHitting, Margin
-from bench.engine.sample.sampler import Known, Walk, sample
+from bench.engine.sample.sampler import sample
+from bench.engine.sample.state import Known, Walk
 from methods import build
 from methods.discrete.d3pm import D3pmAbsorb
 from methods.discrete.sedd import SeddAbsorb

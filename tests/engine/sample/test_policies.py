@@ -13,12 +13,13 @@ from torch import nn
 from bench.certify.oracle import Oracle
 from bench.certify.sampler import follow
 from bench.engine.model.model import Model
+from bench.engine.sample.capabilities import trial
 from bench.engine.sample.policies import POLICIES, named, times
 from bench.engine.sample.policies.ancestral import Ancestral, Ddim, Euler
-from bench.engine.sample.policies.policy import trial
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect
-from bench.engine.sample.sampler import How, Known, sample, why_not
-from bench.suite.settings import SamplesSpec
+from bench.engine.sample.sampler import How, sample, why_not
+from bench.engine.sample.settings import SamplesSpec
+from bench.engine.sample.state import Known
 from methods import METHODS, build
 from methods.discrete.gidd import Gidd
 from methods.discrete.sedd import SeddAbsorb

@@ -12,7 +12,8 @@ from bench.engine.rng import Stream
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import CLEAN, Remask, SelfCorrect
-from bench.engine.sample.sampler import How, Known, Walk, sample, why_not
+from bench.engine.sample.sampler import How, sample, why_not
+from bench.engine.sample.state import Known, Walk
 from methods import build
 from methods.discrete.gidd import Gidd
 from methods.discrete.sedd import SeddAbsorb

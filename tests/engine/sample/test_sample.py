@@ -14,7 +14,8 @@ from bench.engine.rng import Stream
 from bench.engine.sample.policies import Euler, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import Remask
-from bench.engine.sample.sampler import CUT_OFF, How, sample, why_not
+from bench.engine.sample.sampler import How, sample, why_not
+from bench.engine.sample.state import CUT_OFF
 from bench.plan.plan import plan
 from bench.suite.suite import read
 from methods import build

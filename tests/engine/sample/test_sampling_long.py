@@ -13,8 +13,8 @@ from bench.engine.sample.policies import Policy
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.unmasking import EntropyBounded, FirstHitting
 from bench.engine.sample.sampler import How, Samples, sample, sample_long
+from bench.engine.sample.settings import SamplesSpec
 from bench.engine.stages.draw_samples import draw_samples
-from bench.suite.settings import SamplesSpec
 from methods.autoregressive import Autoregressive
 from methods.masked.absorbing import Md4, Mdlm
 from methods.method import Method

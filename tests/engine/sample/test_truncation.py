@@ -6,7 +6,8 @@ import torch
 from bench.certify.sampler import places, surprise
 from bench.engine.rng import Stream
 from bench.engine.sample.policies.remasking import SelfCorrect
-from bench.engine.sample.sampler import How, Known, Truncation, Walk, sample, why_not
+from bench.engine.sample.sampler import How, Truncation, sample, why_not
+from bench.engine.sample.state import Known, Walk
 from methods import build
 from methods.discrete.d3pm import D3pmAbsorb
 from methods.discrete.gidd import Gidd

@@ -14,7 +14,8 @@ from bench.engine.model.model import Model
 from bench.engine.sample.policies import named, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.unmasking import Confidence, EntropyBounded, FirstHitting, Margin
-from bench.engine.sample.sampler import How, Known, Walk, sample, why_not
+from bench.engine.sample.sampler import How, sample, why_not
+from bench.engine.sample.state import Known, Walk
 from methods.discrete.sedd import SeddAbsorb
 from methods.masked.absorbing import Md4, Mdlm
 from methods.schedules import Cosine, Linear

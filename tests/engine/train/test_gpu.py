@@ -16,8 +16,8 @@ from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Keyed
 from bench.engine.sample.sampler import sample
+from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Interrupted, Trainer
-from bench.suite.settings import Budget, Training
 from methods import METHODS, build
 
 pytestmark = [

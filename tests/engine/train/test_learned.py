@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 import reports
 from bench.cli.main import DONE, main
 from bench.engine.data import DataSpec, load
-from bench.engine.train.learned_parameters import make_visible, name_tokens
+from bench.engine.data.token_names import make_visible, name_tokens
 from bench.launch.worker import Worker
 from bench.results import tracking
 from bench.results.suite_record import LEARNED, read

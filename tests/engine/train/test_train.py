@@ -11,8 +11,8 @@ from bench.engine.data import Dataset, DataSpec, load
 from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
+from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Interrupted, Trainer, TrainingFailed, due
-from bench.suite.settings import Budget, Training
 from methods import build
 
 SHAPE = Shape(layers=1, width=16, heads=2, condition=8, dropout=0.1)

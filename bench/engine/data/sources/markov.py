@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.engine.data.errors import DataError
 from bench.engine.data.source import Corpus, Source
 from bench.engine.data.sources.chain import Chain, find_stationary
 from bench.engine.data.tokenizers.tokenizer import Characters, smallest_dtype
+from bench.engine.errors import DataError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LIMIT = 2**30  # symbols of a split, which are drawn in memory

@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field
 
 from bench.engine.data.download import fetch, folder
-from bench.engine.data.errors import DataError
 from bench.engine.data.source import Corpus, Published, Source, cut, cut_by_share, shares
 from bench.engine.data.text_files import read_text
 from bench.engine.data.tokenizers.tokenizer import Bytes, Characters, Level, find_characters
+from bench.engine.errors import DataError
 
 ALPHABET = Characters(" abcdefghijklmnopqrstuvwxyz")  # of text8
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.engine.quality.scorers.errors import ScorerError
+from bench.engine.errors import ScorerError
 from bench.engine.quality.scorers.scorer import Scored, windows
 from methods.method import Tokens
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from bench.engine import storage as record
+from bench.engine.errors import ScorerError
 from bench.engine.model import checkpoint
-from bench.engine.quality.scorers.errors import ScorerError
 from bench.engine.settings import Block
 from bench.engine.storage import digest
 

@@ -12,10 +12,10 @@ from bench.engine import storage as record
 from bench.engine.data import Dataset, DataSpec
 from bench.engine.data.summary import describe
 from bench.engine.data.tokenizers.tokenizer import Characters, Vocabulary
+from bench.engine.errors import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
-from bench.engine.quality.scorers.errors import ScorerError
 from bench.engine.quality.scorers.scorer import Scored, windows
 from bench.engine.quality.scorers.settings import check_trained
 from methods import PLUGINS, build, plug

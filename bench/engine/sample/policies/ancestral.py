@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.engine.sample.policies.policy import Stepping, trial
+from bench.engine.sample.capabilities import trial
+from bench.engine.sample.policies.policy import Stepping
 from methods.method import Latent, LogProbs, Method, Times
 
 if TYPE_CHECKING:
-    from bench.engine.sample.sampler import Walk
+    from bench.engine.sample.state import Walk
 
 LATEST = 1 - 1e-5  # the latest time whose rates are asked for: at t = 1 those of some methods are infinite
 

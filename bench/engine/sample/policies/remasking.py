@@ -6,14 +6,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from bench.engine.sample.capabilities import trial
 from bench.engine.sample.policies.ancestral import Ancestral
-from bench.engine.sample.policies.policy import Policy, Stepping, times, trial
+from bench.engine.sample.policies.policy import Policy, Stepping, times
 from bench.engine.sample.policies.unmasking import why_not_masked
 from methods.method import Latent, LogProbs, Method, Times, pick
 from methods.schedules import Schedule
 
 if TYPE_CHECKING:
-    from bench.engine.sample.sampler import Walk
+    from bench.engine.sample.state import Walk
 
 CLEAN = 0.01  # the time that a network is told while it corrects a whole text (GIDD)
 

@@ -8,12 +8,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.engine.sample.policies.policy import Policy, Stepping, is_masked, trial
+from bench.engine.sample.capabilities import is_masked, trial
+from bench.engine.sample.policies.policy import Policy, Stepping
 from methods.method import LogProbs, Method, pick
 from methods.schedules import Schedule
 
 if TYPE_CHECKING:
-    from bench.engine.sample.sampler import Walk
+    from bench.engine.sample.state import Walk
 
 CERTAIN = 1e9  # what is not masked ranks below all that is
 

@@ -1,0 +1,44 @@
+"""Which cell is meant by a name on the command line."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from bench.engine import storage as record
+from bench.results.suite_record import NoRecord
+
+
+def find(runs: Path, run: str) -> Path:
+    """The folder of the cell that `run` names: SUITE/ARM, SUITE/ARM/SEED, an id or its beginning, or the folder.
+
+    Raises NoRecord with all that there is.
+    """
+    if (Path(run) / "job.json").is_file():
+        return Path(run).resolve()
+    ids = [path.parent.name for path in sorted((runs / "cells").glob("*/job.json"))]
+    if not ids:
+        raise NoRecord(f'no suite was run under "{runs}"; run one with: bench run suites/quickstart.yaml')
+    cells, names = _named(runs)
+    found = [names[run]] if run in names else [id for id in ids if id.startswith(run)]
+    if len(found) == 1:
+        return (runs / "cells" / found[0]).resolve()
+    near = _of_data_sets(run, names) or get_close_matches(run, names, n=1)
+    hint = f"""; did you mean {" or ".join(f'"{name}"' for name in near)}?""" if near else "."
+    what = f'{len(found)} cells begin with "{run}".' if found else f'there is no cell "{run}" under "{runs}"{hint}'
+    listed = [f"  {name}  {id}" for name, id in cells.items()]
+    listed += [f"  {id}" for id in ids if id not in cells.values()]
+    raise NoRecord("\n".join([f"{what} There are (without a seed: the first one)", *listed]))
+
+
+def _of_data_sets(run: str, names: Iterable[str]) -> list[str]:
+    """The names that differ from SUITE/ARM or SUITE/ARM/SEED by a scale or the label of a data set: SUITE-LABEL/ARM."""
+    suite, _, arm = run.partition("/")
+    return [name for name in sorted(names) if arm and name.startswith(f"{suite}-") and name.partition("/")[2] == arm]
+
+
+def _named(runs: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The ids of the cells that suites ask for by SUITE/ARM/SEED, and by SUITE/ARM, the first, as well."""
+    plans = [record.read_json(path) for path in sorted((runs / "suites").glob("*.json"))]
+    cells = [(f"{plan['suite']}/{cell['arm']}", cell) for plan in plans for cell in plan["cells"] if cell["method"]]
+    named = {f"{name}/{cell['seed']}": cell["id"] for name, cell in cells}
+    return named, named | {name: cell["id"] for name, cell in reversed(cells)}
