@@ -5,7 +5,7 @@ from collections import Counter
 
 import torch
 
-from bench.engine.data import Dataset
+from bench.engine.data.dataset import Dataset
 
 
 def name_tokens(data: Dataset) -> list[str]:

@@ -2,21 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-
-if TYPE_CHECKING:
-    from bench.engine.train.trainer import Trainer
 
 NAME = "checkpoint.pt"
 
 
-def save(trainer: "Trainer", folder: Path) -> None:
-    """Writes all that training depends on to `folder`/checkpoint.pt; a kill leaves the old or the new one."""
+def save(state: dict[str, Any], folder: Path) -> None:
+    """Write the state of a training run to `folder`/checkpoint.pt; a kill leaves the old file or the new one."""
     partial = folder / f"{NAME}.partial"
     with partial.open("wb") as file:
-        torch.save(trainer.state(), file)
+        torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(folder / NAME)

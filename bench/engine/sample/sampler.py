@@ -10,7 +10,8 @@ from bench.engine.model.method_instances import KEPT
 from bench.engine.model.model import Model
 from bench.engine.rng import Stream, seed_for
 from bench.engine.sample.autoregressive import Truncation, cache_refusal, left_to_right
-from bench.engine.sample.policies import Policy, is_masked, named
+from bench.engine.sample.capabilities import is_masked
+from bench.engine.sample.policies import Policy, named
 from bench.engine.sample.state import WHOLE, Known, Walk, Watch
 from methods.method import Method, Tokens
 

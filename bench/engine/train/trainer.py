@@ -97,12 +97,12 @@ class Trainer:
             self.record(loss, validate)
             report(self.progress, loss)
             if stop():
-                checkpoint.save(self, folder)
+                checkpoint.save(self.state(), folder)
                 raise Interrupted
             if time.monotonic() - saved >= checkpoint_seconds:
-                checkpoint.save(self, folder)
+                checkpoint.save(self.state(), folder)
                 saved = time.monotonic()
-        checkpoint.save(self, folder)
+        checkpoint.save(self.state(), folder)
 
     def step(self) -> float:
         """One update of the weights and of their average; returns the loss in nats per token."""

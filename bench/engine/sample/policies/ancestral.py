@@ -1,6 +1,6 @@
 """Policies that step by a method's own law, by its rates, or without any randomness."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,8 @@ from torch import Tensor
 
 from bench.engine.sample.capabilities import trial
 from bench.engine.sample.policies.policy import Stepping
+from bench.engine.sample.state import Walk
 from methods.method import Latent, LogProbs, Method, Times
-
-if TYPE_CHECKING:
-    from bench.engine.sample.state import Walk
 
 LATEST = 1 - 1e-5  # the latest time whose rates are asked for: at t = 1 those of some methods are infinite
 
@@ -33,14 +31,14 @@ class Ancestral(Stepping):
             return "is told the time, or its own last guess, at every call: nothing can be kept of the one before"
         return None if method.needs.causal else super().refusal(method, calls, tokens)
 
-    def run(self, walk: "Walk", calls: int) -> Tensor:
+    def run(self, walk: Walk, calls: int) -> Tensor:
         walk.keeps = self.cached
         return super().run(walk, calls)
 
     def law(self, method: Method, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs | None:
         return method.transition(z, t, s, prediction)
 
-    def move(self, walk: "Walk", t: Tensor, s: Tensor) -> None:
+    def move(self, walk: Walk, t: Tensor, s: Tensor) -> None:
         method, moved = walk.model.method, walk.z.clone()
         for rows, z, each, prediction in walk.look(t):
             at_s = s.expand_as(each)
@@ -87,7 +85,7 @@ class Ddim(Stepping):
             flows = method.flow(z, t, t, prediction)
         return "has no step without randomness (its z holds ids)" if flows is None else None
 
-    def move(self, walk: "Walk", t: Tensor, s: Tensor) -> None:
+    def move(self, walk: Walk, t: Tensor, s: Tensor) -> None:
         moved = walk.z.clone()
         for rows, z, each, prediction in walk.look(t):
             flowed = walk.model.method.flow(z, each, s.expand_as(each), prediction)

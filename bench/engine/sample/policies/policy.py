@@ -3,18 +3,16 @@
 import math
 from abc import abstractmethod
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from bench.engine.sample.capabilities import guesses_as_it_steps, is_masked
+from bench.engine.sample.state import Walk
 from bench.engine.settings import Block
 from methods.method import Latent, LogProbs, Method, Times
-
-if TYPE_CHECKING:
-    from bench.engine.sample.state import Walk
 
 Grid = Literal["uniform", "cosine", "log"]
 Fidelity = Literal["limit", "exact", "changed"]
@@ -34,7 +32,7 @@ class Policy(Block):
         """
 
     @abstractmethod
-    def run(self, walk: "Walk", calls: int) -> Tensor | None:
+    def run(self, walk: Walk, calls: int) -> Tensor | None:
         """Moves z from t = 1 to a time that is returned, at which the last guess is taken, in `calls` - 1 calls; None
         where z is the text already."""
 
@@ -63,14 +61,14 @@ class Stepping(Policy):
             return f"cannot be stepped so: {error}"
         return None
 
-    def run(self, walk: "Walk", calls: int) -> Tensor:
+    def run(self, walk: Walk, calls: int) -> Tensor:
         at = times(walk.model.method, calls, self.grid).to(walk.known.device)
         for t, s in pairwise(at):
             self.move(walk, t, s)
             walk.restore(s)
         return at[-1]
 
-    def move(self, walk: "Walk", t: Tensor, s: Tensor) -> None:
+    def move(self, walk: Walk, t: Tensor, s: Tensor) -> None:
         """Moves z from t to the earlier time s: each scored position by itself, by its law."""
         moved = walk.z.clone()
         for rows, z, each, prediction in walk.look(t):

@@ -1,6 +1,6 @@
 """Policies that may take back what they have written: ReMDM for masks, self-correction for noise that holds tokens."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -10,11 +10,9 @@ from bench.engine.sample.capabilities import trial
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.policy import Policy, Stepping, times
 from bench.engine.sample.policies.unmasking import why_not_masked
+from bench.engine.sample.state import Walk
 from methods.method import Latent, LogProbs, Method, Times, pick
 from methods.schedules import Schedule
-
-if TYPE_CHECKING:
-    from bench.engine.sample.state import Walk
 
 CLEAN = 0.01  # the time that a network is told while it corrects a whole text (GIDD)
 
@@ -53,7 +51,7 @@ class Remask(Stepping):
         shown = ((alpha_s - (1 - sigma) * alpha_t) / (1 - alpha_t)).clamp(0, 1)[..., None]  # 1 where sigma is the most
         return torch.cat([shown.log() + guess, torch.log1p(-shown)], -1)
 
-    def move(self, walk: "Walk", t: Tensor, s: Tensor) -> None:
+    def move(self, walk: Walk, t: Tensor, s: Tensor) -> None:
         method, moved, sureness = walk.model.method, walk.z.clone(), walk.sureness.clone()
         visible = (walk.z != walk.mask) & ~walk.fixed
         for rows, z, each, prediction in walk.look(t):
@@ -98,7 +96,7 @@ class SelfCorrect(Policy):
             return f"leaves {left} of {calls} calls to the steps; ask for more calls or fewer corrections"
         return self.ancestral.refusal(method, left, tokens)
 
-    def run(self, walk: "Walk", calls: int) -> None:
+    def run(self, walk: Walk, calls: int) -> None:
         end = self.ancestral.run(walk, calls - self.corrections)
         walk.z = walk.finish(end)
         clean = torch.full_like(end, max(CLEAN, float(times(walk.model.method, 2)[-1])))
@@ -106,7 +104,7 @@ class SelfCorrect(Policy):
             if not self._correct(walk, clean):
                 break
 
-    def _correct(self, walk: "Walk", t: Tensor) -> bool:
+    def _correct(self, walk: Walk, t: Tensor) -> bool:
         """Writes one token in each sequence that would have another; False when there is none."""
         size = walk.model.method.vocab_size
         drawn, chance = walk.z.clone(), torch.zeros(walk.z.shape, dtype=torch.float64, device=walk.z.device)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -10,11 +10,9 @@ from torch import Tensor
 
 from bench.engine.sample.capabilities import is_masked, trial
 from bench.engine.sample.policies.policy import Policy, Stepping
+from bench.engine.sample.state import Walk
 from methods.method import LogProbs, Method, pick
 from methods.schedules import Schedule
-
-if TYPE_CHECKING:
-    from bench.engine.sample.state import Walk
 
 CERTAIN = 1e9  # what is not masked ranks below all that is
 
@@ -59,7 +57,7 @@ class FirstHitting(Policy):
             return f"is revealed one token a call: calls has to be {tokens}"
         return reason
 
-    def run(self, walk: "Walk", calls: int) -> Tensor:
+    def run(self, walk: Walk, calls: int) -> Tensor:
         schedule = _schedule(walk)
         t = torch.ones(len(walk.z), dtype=torch.float64, device=walk.z.device)
         for _ in range(calls):
@@ -72,7 +70,7 @@ class FirstHitting(Policy):
             self._reveal(walk, t, left)
         return t
 
-    def _reveal(self, walk: "Walk", t: Tensor, left: Tensor) -> None:
+    def _reveal(self, walk: Walk, t: Tensor, left: Tensor) -> None:
         """Writes one masked position, any of them alike, in each sequence that has one."""
         ranks = torch.where(walk.z == walk.mask, walk.rng.uniform(walk.z.shape), -1.0)
         sequences = left.nonzero()[:, 0]
@@ -92,7 +90,7 @@ class Ranked(Stepping):
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         return why_not_masked(method) or super().refusal(method, calls, tokens)
 
-    def move(self, walk: "Walk", t: Tensor, s: Tensor) -> None:
+    def move(self, walk: Walk, t: Tensor, s: Tensor) -> None:
         free = (~walk.fixed).sum(-1)
         keep = (free * (1 - _schedule(walk).alpha(s))).round().long()
         left = (walk.z == walk.mask).sum(-1)
@@ -137,7 +135,7 @@ class EntropyBounded(Policy):
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         return why_not_masked(method)
 
-    def run(self, walk: "Walk", calls: int) -> Tensor:
+    def run(self, walk: Walk, calls: int) -> Tensor:
         for _ in range(calls - 1):
             masked = walk.z == walk.mask
             if not masked.any():
@@ -150,7 +148,7 @@ class EntropyBounded(Policy):
         return _time(walk)
 
 
-def survey(walk: "Walk", t: Tensor, rank: Rank) -> tuple[Tensor, Tensor]:
+def survey(walk: Walk, t: Tensor, rank: Rank) -> tuple[Tensor, Tensor]:
     """A drawn token for every masked position [B, L], and its rank [B, L], lowest where nothing is masked."""
     tokens = walk.z.clone()
     sureness = torch.full(walk.z.shape, -CERTAIN, dtype=torch.float64, device=walk.z.device)
@@ -161,19 +159,19 @@ def survey(walk: "Walk", t: Tensor, rank: Rank) -> tuple[Tensor, Tensor]:
     return tokens, sureness
 
 
-def reveal(walk: "Walk", tokens: Tensor, sureness: Tensor, count: Tensor) -> None:
+def reveal(walk: Walk, tokens: Tensor, sureness: Tensor, count: Tensor) -> None:
     """Writes the `count` [B] surest of the drawn tokens of each sequence."""
     order = sureness.sort(dim=-1, descending=True, stable=True).indices.argsort(-1)
     walk.z = torch.where((order < count[:, None]) & (walk.z == walk.mask), tokens, walk.z)
 
 
-def _time(walk: "Walk") -> Tensor:
+def _time(walk: Walk) -> Tensor:
     """The time at which as many positions are masked on average as are in each sequence [B]."""
     shown = 1 - (walk.z == walk.mask).double().mean(-1)
     return _schedule(walk).inverse(shown).clamp(min=walk.model.method.t_min)
 
 
-def _schedule(walk: "Walk") -> Schedule:
+def _schedule(walk: Walk) -> Schedule:
     schedule = walk.model.method.masking
     assert schedule is not None
     return schedule
