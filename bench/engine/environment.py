@@ -14,10 +14,10 @@ from pydantic import Field
 from bench.engine.code_hash import ROOT, code_fingerprint
 from bench.engine.model.attention import attention
 from bench.engine.model.model import Precision
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 
 
-class Execution(Block):
+class Execution(Settings):
     """How cells are run: recorded with every result, but not part of what a cell is."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

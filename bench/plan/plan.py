@@ -1,7 +1,7 @@
 """From a suite to its cells: which trainings and which stages on top of them, under ids made from their science."""
 
 from bench.engine.model.method_instances import built
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.engine.storage import digest
 from bench.plan.cells import Cell, Plan, Stage
 from bench.plan.identity import _later, _science
@@ -32,7 +32,7 @@ def _stages(suite: Suite, arm: ArmSpec, id: str, judging: Judging | None) -> tup
     evaluation = suite.spec.evaluation
     method = built(arm.method, suite.facts.vocab_size, arm.options)
     headline, *others = evaluation.bounds(arm.label, method)
-    blocks: list[tuple[str, Block]] = [("bound", headline), *(("estimate", each) for each in others)]
+    blocks: list[tuple[str, Settings]] = [("bound", headline), *(("estimate", each) for each in others)]
     causal = method.needs.causal
     for name, ways in (("samples", evaluation.samplers(arm.label)), ("trajectories", evaluation.watched(arm.label))):
         blocks += [(name, way.for_causal() if causal else way) for way in ways]

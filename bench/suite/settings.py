@@ -14,12 +14,12 @@ from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.model.settings import NetworkSpec
 from bench.engine.quality.settings import QualitySpec
 from bench.engine.sample.settings import SamplesSpec
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.engine.train.settings import Budget, Training
 from methods.method import Method
 
 
-class ArmSpec(Block):
+class ArmSpec(Settings):
     """One line of the final table: a registered method with options, under a label."""
 
     label: str = Field(min_length=1)
@@ -52,7 +52,7 @@ Bounds = Annotated[
 ]
 
 
-class Evaluation(Block):
+class Evaluation(Settings):
     """What is measured on a trained cell; each part is cached by itself."""
 
     bound: Bounds = (BoundSpec(),)  # one block, or a list: of each arm the first is the one that counts
@@ -83,7 +83,7 @@ class Evaluation(Block):
         return self
 
 
-class SuiteSpec(Block):
+class SuiteSpec(Settings):
     """A whole suite file."""
 
     question: str = Field(min_length=1)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from bench.engine.data import LABELLED, SOURCES
 from bench.engine.quality.scorers import SCORERS
 from bench.engine.sample.policies import POLICIES
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.suite.settings import SuiteSpec, listed
 from bench.suite.tuning.settings import Tune
 
@@ -23,14 +23,14 @@ FORMS = ("grid", "zip", "one_at_a_time")
 Values = dict[str, Annotated[list[Any], Field(min_length=1)]]  # values by what is varied, such as options.steps
 
 
-class Exclusion(Block):
+class Exclusion(Settings):
     """Combinations that make no sense: they are shown as refused, with the reason, and not run."""
 
     where: dict[str, Any] = Field(min_length=1)  # values by what is varied; a list means any of them
     reason: str = Field(min_length=1)
 
 
-class Ablation(Block):
+class Ablation(Settings):
     """Arms that differ from a base in what is listed; they stand behind it in every table.
 
     A value may be written {value: ..., label: ...}, which says how the label of its arms tells it.

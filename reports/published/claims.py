@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.results.suite_record import NoRecord
 from bench.suite.document import nearest
 from reports.published.exact_yaml import Kind, compose, validate
@@ -98,14 +98,14 @@ def layer(sheet: Sheet, place: Place, number: Number) -> Said:
     blocks = [{name: getattr(each, name) for name in Said.model_fields} for each in layers]
     told: dict[str, Any] = {}
     for block in blocks:
-        told |= {name: value for name, value in block.items() if value is not None and not isinstance(value, Block)}
+        told |= {name: value for name, value in block.items() if value is not None and not isinstance(value, Settings)}
         if block["status"] == "as published":
             told.pop("reason", None)
     protocol = overlay(Protocol, [each.protocol for each in layers])
     return Said(**told, protocol=protocol, here=overlay(Counterpart, [each.here for each in layers]))
 
 
-def overlay(kind: type[Kind], blocks: Sequence[Block]) -> Kind:
+def overlay(kind: type[Kind], blocks: Sequence[Settings]) -> Kind:
     """Blocks laid over each other field by field."""
     told: dict[str, Any] = {}
     for block in blocks:

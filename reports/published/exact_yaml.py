@@ -9,10 +9,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.suite.document import Document, Map, Seq, Spot, SuiteError, plain
 
-Kind = TypeVar("Kind", bound=Block)
+Kind = TypeVar("Kind", bound=Settings)
 
 
 def compose(path: Path) -> Document:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from bench.engine.model.method_instances import described
 from bench.engine.model.network import PRESETS
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.results.tidy_table import UNITS
 from bench.suite.document import nearest
 from methods import OptionError
@@ -46,7 +46,7 @@ def as_float(value: Any) -> Any:
 Exact = Annotated[Decimal, BeforeValidator(exact)]
 
 
-class Paper(Block):
+class Paper(Settings):
     """Where numbers were printed."""
 
     name: str = Field(min_length=1)  # as tables cite it
@@ -63,7 +63,7 @@ class Paper(Block):
         return f"arXiv:{self.arxiv}{version}" if self.arxiv else ""
 
 
-class Protocol(Block):
+class Protocol(Settings):
     """How a number was measured, in words; null: not told, or it means nothing here."""
 
     data: str | None = None
@@ -82,7 +82,7 @@ class Protocol(Block):
         return "; ".join(f"{name} {value}" for name, value in told.items())
 
 
-class Counterpart(Block):
+class Counterpart(Settings):
     """What a record of this project has to be to stand beside a number. Without a method there is no counterpart."""
 
     method: str | None = None
@@ -111,7 +111,7 @@ class Counterpart(Block):
         return self
 
 
-class Said(Block):
+class Said(Settings):
     """What a table, a group, a column, a row or a number may say of the numbers in it."""
 
     sign: Sign | None = None  # what the paper says of a likelihood: exact, or an upper bound; none: no likelihood
@@ -180,7 +180,7 @@ class Sheet(Said):
         return groups
 
 
-class Papers(Block):
+class Papers(Settings):
     """The file of papers."""
 
     papers: dict[str, Paper]

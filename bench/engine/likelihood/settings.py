@@ -5,11 +5,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bench.engine.likelihood.estimators import Estimator, choose
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from methods.method import Method
 
 
-class BoundSpec(Block):
+class BoundSpec(Settings):
     """The protocol of the likelihood bound."""
 
     split: Literal["valid", "test"] = "test"

@@ -6,10 +6,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bench.engine.model.network import PRESETS, Shape
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 
 
-class NetworkSpec(Block):
+class NetworkSpec(Settings):
     """The transformer that every arm is given: a preset, or a preset with sizes of one's own."""
 
     preset: Literal["micro", "tiny", "small", "medium"]

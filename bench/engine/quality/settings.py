@@ -6,13 +6,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bench.engine.quality.scorers import AnyScorer
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 
 FEWEST = 100  # texts on either side that MAUVE is taken of: ten clusters of ten
 ORDERS = range(1, 5)  # of the n-grams that are counted and compared
 
 
-class QualitySpec(Block):
+class QualitySpec(Settings):
     """How texts are measured, and beside what."""
 
     reference: Literal["valid", "test"] = "valid"  # divergences are from it, the row "data" comes from the other

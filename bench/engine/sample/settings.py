@@ -8,10 +8,10 @@ from bench.engine.sample.autoregressive import Truncation
 from bench.engine.sample.policies import AnyPolicy
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.sampler import How
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 
 
-class SamplesSpec(Block):
+class SamplesSpec(Settings):
     """How texts are drawn; causal methods write left to right under `ancestral`, one call a token."""
 
     count: int = Field(4, ge=1)

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 
 
-class Budget(Block):
+class Budget(Settings):
     """How much training each arm gets: optimiser steps, or tokens or FLOPs rounded to whole steps.
 
     FLOPs are those of the steps of training alone, without validations, by the closed form of bench/engine/flops.py.
@@ -35,7 +35,7 @@ class Budget(Block):
         return max(1, round(self.flops / flops_per_step))
 
 
-class Training(Block):
+class Training(Settings):
     """AdamW with warm-up, the same for every arm (defaults: MDLM, arXiv:2406.07524v2, appendix C.2)."""
 
     batch_size: int = Field(64, ge=1)  # sequences a step

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap
 
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.suite.document import SuiteError
 from bench.suite.labels import words
 from bench.suite.settings import ArmSpec
@@ -17,7 +17,7 @@ from bench.suite.settings import ArmSpec
 HEAD = "# What bench tune found for suite {suite}; bench run takes the winners from here. Not to be written by hand.\n"
 
 
-class Tried(Block):
+class Tried(Settings):
     """One trial. A trial that failed has a reason in the place of its score."""
 
     values: dict[str, Any]
@@ -30,7 +30,7 @@ class Tried(Block):
     seconds: float = 0.0  # of training and scoring
 
 
-class Tuned(Block):
+class Tuned(Settings):
     """The trials of an arm and what they cost, and the one with the lowest score."""
 
     digest: str  # of all that the trials were made under
@@ -73,7 +73,7 @@ def summed(tried: Sequence[Tried]) -> dict[str, Any]:
     }
 
 
-class Lock(Block):
+class Lock(Settings):
     """The lock file of a suite at one of its scales."""
 
     suite: str

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.engine.train.settings import Budget
 
 
-class Range(Block):
+class Range(Settings):
     """An interval that is searched evenly, or evenly in the logarithm; its ends belong to it."""
 
     low: float
@@ -43,7 +43,7 @@ Space = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("list"
 Search = dict[str, Space]  # by what is searched, such as training.learning_rate
 
 
-class Tune(Block):
+class Tune(Settings):
     """How the arms of a suite are tuned, all of them alike."""
 
     trials: int = Field(ge=1)  # of each arm; one that fails is not replaced

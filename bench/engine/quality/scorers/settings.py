@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from bench.engine import storage as record
 from bench.engine.errors import ScorerError
 from bench.engine.model import checkpoint
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from bench.engine.storage import digest
 
 WEIGHTS = (".safetensors", ".bin")  # endings of files of weights
@@ -22,7 +22,7 @@ OTHERS = (".json", ".model", ".txt")  # of settings and tokenizers
 PIECE = 1 << 22  # bytes that are hashed at once
 
 
-class ScorerSpec(Block):
+class ScorerSpec(Settings):
     """Settings of a scorer; a subclass adds its own fields and its name as `kind: Literal[...]`."""
 
     kind: str

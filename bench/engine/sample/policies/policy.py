@@ -11,14 +11,14 @@ from torch import Tensor
 
 from bench.engine.sample.capabilities import guesses_as_it_steps, is_masked
 from bench.engine.sample.state import Walk
-from bench.engine.settings import Block
+from bench.engine.settings import Settings
 from methods.method import Latent, LogProbs, Method, Times
 
 Grid = Literal["uniform", "cosine", "log"]
 Fidelity = Literal["limit", "exact", "changed"]
 
 
-class Policy(Block):
+class Policy(Settings):
     """A way to draw texts; its fields are its settings."""
 
     name: str
