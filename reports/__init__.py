@@ -11,18 +11,19 @@ from bench.results.dataset_records import Records
 from bench.results.suite_record import Record
 from reports.figures.bound_density import plot_spent
 from reports.figures.cost import plot_cost
+from reports.figures.curves import plot_curves
+from reports.figures.expected_best import plot_tuning
 from reports.figures.forest import plot_forest
 from reports.figures.frontiers import plot_frontiers
 from reports.figures.learned_parameters import plot_learned
 from reports.figures.schedules import plot_schedules
-from reports.figures.style import plot_curves
 from reports.figures.trajectories import plot_unmasked
-from reports.figures.tuning import list_trials, plot_tuning
 from reports.formats.text import format_latex, format_markdown, list_numbers, show
 from reports.page.dataset_comparison import build_across, write_across
 from reports.page.page import render
 from reports.tables.deltas import list_deltas
 from reports.tables.report_tables import Tables, collect
+from reports.tables.tuning import list_trials
 
 PLOTS = (
     plot_curves,

@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from bench.results.statistics.pooled import is_tied
 from bench.results.suite_record import Record
+from reports.figures.curves import trace_curves
 from reports.figures.learned_parameters import explain
-from reports.figures.style import trace_curves
-from reports.figures.trajectories import list_finals, list_players
 from reports.formats.html import format_html, format_label
+from reports.page.player import list_finals, list_players
 from reports.tables.arms import name_some, split_arms
 from reports.tables.main import Table
 from reports.tables.report_tables import Tables

@@ -6,10 +6,10 @@ import pandas as pd
 
 from bench.results.statistics.pooled import Estimate
 from bench.results.suite_record import Record
-from reports.figures.tuning import write_number
 from reports.tables.arms import split_arms
 from reports.tables.main import Cell, Column, Table, build, write_compact, write_plain, write_power
 from reports.tables.samplers import write_seeds, write_whole
+from reports.tables.tuning import write_number
 
 
 def write_bytes(number: Estimate) -> tuple[str, str]:

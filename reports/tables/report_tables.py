@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from bench.results.suite_record import Record
-from reports.figures.tuning import build_tuning
 from reports.tables.breakdown import build_breakdown
 from reports.tables.deltas import build_deltas
 from reports.tables.estimators import build_estimators
@@ -11,6 +10,7 @@ from reports.tables.fairness import build_fairness
 from reports.tables.main import Table, build_main
 from reports.tables.quality import build_qualities
 from reports.tables.samplers import build_samplers
+from reports.tables.tuning import build_tuning
 
 
 @dataclass(frozen=True)

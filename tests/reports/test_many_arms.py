@@ -7,7 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from reports.figures.style import CROWD, draw_curves, settle, trace_curves
+from reports.figures.curves import CROWD, draw_curves, trace_curves
+from reports.figures.style import settle
 from reports.formats.html import format_html
 from reports.page.page import answer, render
 from reports.tables.arms import name_some

@@ -20,7 +20,7 @@ from bench.engine.quality import QualitySpec
 from bench.engine.stages.measure_quality import Appraiser
 from bench.results.suite_record import Record
 from bench.results.tidy_table import COLUMNS
-from reports.figures.style import trace_curves
+from reports.figures.curves import trace_curves
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.page.page import answer

@@ -24,7 +24,7 @@ from methods import build
 from methods.method import Method
 from reports.figures.bound_density import plot_spent, trace_spent
 from reports.figures.cost import plot_cost, trace_cost
-from reports.figures.style import plot_curves, trace_curves
+from reports.figures.curves import plot_curves, trace_curves
 from reports.page.page import say_costs
 from reports.tables.arms import name_holes
 from reports.tables.fairness import list_fairness

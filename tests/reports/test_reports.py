@@ -16,7 +16,8 @@ import reports
 from bench.results.statistics.pooled import Estimate
 from bench.results.suite_record import Record
 from bench.results.tidy_table import COLUMNS
-from reports.figures.style import LOOKS, OTHER, plot_curves, spread, trace_curves
+from reports.figures.curves import plot_curves, trace_curves
+from reports.figures.style import LOOKS, OTHER, spread
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.page.page import answer

@@ -12,18 +12,20 @@ from rich.console import Console
 
 import reports
 from bench.cli.main import DONE, main
+from bench.results.statistics.expected_best import expect_best, spread_best
 from bench.results.suite_record import Record
 from bench.results.suite_record import read as read_record
 from bench.suite.suite import read
 from bench.suite.tuning.lock_file import Lock, Tried, Tuned
 from bench.suite.tuning.lock_file import read as read_lock
 from bench.tune.tuned_suite import lock_file, read_tuned
-from reports.figures.tuning import build_tuning, expect_best, list_scores, plot_tuning, spread_best, trace_best
+from reports.figures.expected_best import list_scores, plot_tuning, trace_best
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.page.page import render
 from reports.tables.main import Table, build_main
 from reports.tables.report_tables import collect
+from reports.tables.tuning import build_tuning
 from tests.reports.test_reports import FORMATS, make_arm, make_record
 from tests.support.tuning import write_suite
 

@@ -16,7 +16,8 @@ import reports
 from bench.engine.data import DataSpec, load
 from bench.engine.sample.trajectory import changed, decode, encode, show_tokens
 from bench.results.suite_record import Record
-from reports.figures.trajectories import list_players, plot_unmasked
+from reports.figures.trajectories import plot_unmasked
+from reports.page.player import list_players
 from tests.reports.test_reports import make_arm, make_record
 from tests.support.browser import run_page
 

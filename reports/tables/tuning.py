@@ -1,24 +1,18 @@
-"""What tuning tried and what it cost: a table of the arms, and how good the best of k trials is to be expected.
+"""The table of what tuning tried and what it cost.
 
 Sources: Dodge et al., "Show Your Work" (arXiv:1909.03004), for the curves and their spread; Tang et al., "Showing Your
 Work Doesn't Always Work" (arXiv:2004.13705), for the estimate of the mean that is not biased.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bench.results.statistics.pooled import Estimate
 from bench.results.suite_record import Record
 from bench.suite.tuning.lock_file import say
-from reports.figures.style import FAINT, choose_dashes, draw_labels, look, save
 from reports.tables.arms import split_arms, warn
 from reports.tables.main import NONE, Cell, Column, Table, make_row, measure, write_compact, write_error, write_plain
 
@@ -34,42 +28,6 @@ NOTES = {
     "tpe": "; under tpe each goes by the scores before it, so that k trials alone would be expected to do worse",
     "untuned": "{arm} was not tuned: {reason}",
 }
-
-
-def expect_best(scores: Sequence[float], k: int) -> float:
-    """The mean over all sets of k of these n scores of the lowest of a set: sum_i s_(i) C(n - i, k - 1) / C(n, k), with
-    s_(1) <= ... <= s_(n) (arXiv:2004.13705, section 3)."""
-    ordered, n = sorted(scores), len(scores)
-    parts = [score * math.comb(n - place, k - 1) for place, score in enumerate(ordered, 1)]
-    return math.fsum(parts) / math.comb(n, k)
-
-
-def spread_best(scores: Sequence[float], k: int) -> float:
-    """The standard deviation of the lowest of k scores that are drawn one by one from these n, each time from all: the
-    i-th lowest comes out with probability ((n - i + 1) / n)^k - ((n - i) / n)^k (arXiv:1909.03004, section 3)."""
-    ordered, n = sorted(scores), len(scores)
-    odds = [((n - place) / n) ** k - ((n - place - 1) / n) ** k for place in range(n)]
-    mean = math.fsum(chance * score for chance, score in zip(odds, ordered, strict=True))
-    return math.sqrt(math.fsum(chance * (score - mean) ** 2 for chance, score in zip(odds, ordered, strict=True)))
-
-
-def list_scores(tuned: Any) -> list[float]:
-    """The scores of all trials of an arm; one that failed counts as the worst of those that did not."""
-    scores = [each["score"] for each in tuned["tried"]]
-    there = [score for score in scores if score is not None]
-    return [max(there) if score is None else score for score in scores] if there else []
-
-
-def trace_best(record: Record) -> pd.DataFrame:
-    """A row per arm and k = 1, ..., n: the expected best of k trials, and its standard deviation."""
-    methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
-    points = []
-    for label, tuned in record.tuning.get("arms", {}).items():
-        scores = list_scores(tuned)
-        for k in range(1, len(scores) + 1):
-            told = {"arm": label, "method": methods.get(label, ""), "k": k, "trials": len(scores)}
-            points.append(told | {"expected": expect_best(scores, k), "deviation": spread_best(scores, k)})
-    return pd.DataFrame(points, columns=["arm", "method", "k", "trials", "expected", "deviation"])
 
 
 def write_winner(tuned: Any) -> Cell:
@@ -171,39 +129,3 @@ def list_trials(record: Record) -> pd.DataFrame:
         for number, each in enumerate(tuned["tried"], 1)
     ]
     return pd.DataFrame([row | {"cells": " ".join(row["cells"])} for row in rows])
-
-
-def draw_lines(axes: Axes, best: pd.DataFrame) -> None:
-    """A line for each arm, with a band of one standard deviation."""
-    dashes = choose_dashes(best)
-    for arm, points in best.groupby("arm", sort=False):
-        style, dash = look(str(points["method"].iloc[0])), dashes[str(arm)]
-        line: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markeredgewidth": 0, "markersize": 6}
-        axes.plot(points["k"], points["expected"], linestyle=(0, dash) if dash else "-", **line)
-        low, high = points["expected"] - points["deviation"], points["expected"] + points["deviation"]
-        low = low.clip(lower=points["expected"].min())  # no draw is better than the best trial
-        axes.fill_between(points["k"], low, high, color=style.colour, alpha=0.15, linewidth=0)
-
-
-def draw(best: pd.DataFrame, unit: str) -> Figure:
-    """The expected best of k trials against k."""
-    figure = Figure(figsize=(7.2, 4.2))
-    axes = figure.add_subplot()
-    draw_lines(axes, best)
-    ends = best.groupby("arm", sort=False).tail(1).to_dict("records")
-    draw_labels(axes, {str(end["arm"]): (float(end["k"]), float(end["expected"])) for end in ends})
-    axes.set_xlabel("trials k")
-    axes.set_ylabel(f"expected best of k, {unit}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.6)
-    sns.despine(ax=axes)
-    return figure
-
-
-def plot_tuning(record: Record, folder: Path) -> list[Path]:
-    """The paths of tuning.svg, .png, .pdf and .csv; none where nothing was tuned, or every trial failed."""
-    best = trace_best(record)
-    if best.empty:
-        return []
-    unit = f"{UNITS.get(record.tuning['metric'], record.tuning['metric'])} on {record.tuning['split']}"
-    return save("tuning", folder, lambda: draw(best, unit), best)
