@@ -191,7 +191,7 @@ class Method(nn.Module, ABC):
         raise TypeError(f"{type(self).__name__} has no feedback: its network is not self-conditioned")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The method's own parameters for the optimiser: lists of "params", each with the "learning_rate" at its peak
+        """The method's own parameters for the optimizer: lists of "params", each with the "learning_rate" at its peak
         and the "weight_decay" where they differ from the network's."""
         return [{"params": list(self.parameters()), "weight_decay": 0.0}]
 

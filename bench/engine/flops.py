@@ -15,7 +15,7 @@ sequence of L positions that goes forward through the network takes
 The embedding of tokens is looked up, which is free. Every position is taken as scored: a masked method spares the head
 at visible ones, so that its count is an upper limit (by 0.01 % for 27 tokens on `small`). A causal network is counted
 with all L^2 pairs, as is customary, though a kernel may skip half of them. Left out are what a method does with the
-scores, the optimiser, and what is computed twice to save memory.
+scores, the optimizer, and what is computed twice to save memory.
 
 On the way back every product takes two more, one for the gradient of each of its factors: training a sequence costs
 three times the way forward, and more where `couple` goes back through the network once by itself (Plaid).

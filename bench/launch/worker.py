@@ -142,7 +142,7 @@ class Worker:
         valid = data.sequences("valid")[: training.validation_sequences]
 
         def validate() -> dict[str, float]:
-            averaged.load_state_dict(trainer.average)
+            averaged.load_state_dict(trainer.ema.weights)
             averaged.method.progress = model.method.progress
             parts = bound(averaged, valid, training.validation_draws, 1, 0, self.execution.evaluation_batch)
             found = mean_nats(parts, valid.shape[1], clusters_of(data.facts.source, len(valid)))
@@ -150,9 +150,9 @@ class Worker:
 
         with Bar(self.job["title"], trainer.steps, training.batch_size * data.facts.length) as bar:
             trainer.run(validate, folder, self.execution.checkpoint_seconds, bar.advance, lambda: self.stopped)
-        averaged.load_state_dict(trainer.average)
+        averaged.load_state_dict(trainer.ema.weights)
         progress = trainer.progress
-        flops = self._price(data.facts.length).trained(progress.noisings, progress.ends)
+        flops = self._price(data.facts.length).trained(progress.noise_draws, progress.end_draws)
         counted = {"steps": progress.step, "tokens": progress.tokens, "flops": flops}
         keep(self.job["promise"], counted)
         return {
@@ -236,7 +236,7 @@ class Worker:
         if state is None:
             raise FileNotFoundError(f"{self.cell / 'train' / checkpoint.NAME} is missing; remove train/ to train again")
         model = self._model()
-        model.load_state_dict(state["average"])
+        model.load_state_dict(state["ema"])
         return model
 
     def _stop(self, number: int, frame: Any) -> None:

@@ -57,7 +57,7 @@ def test_a_killed_cell_goes_on_where_it_was_and_ends_bit_for_bit_the_same(name, 
     assert worker.wait() == 0
     assert _numbers(folder) == _numbers(whole)
     ends = [torch.load(path / "train" / "checkpoint.pt", weights_only=True) for path in (whole, folder)]
-    for key in ("model", "average"):
+    for key in ("model", "ema"):
         assert all(torch.equal(ends[0][key][part], ends[1][key][part]) for part in ends[0][key])
 
 

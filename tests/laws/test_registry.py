@@ -128,7 +128,7 @@ def test_training_ends_close_above_the_entropy_of_a_chain(name, chain, tmp_path)
     settings = Training(batch_size=64, learning_rate=0.005, warmup_steps=20, decay="cosine", beta2=0.98, validations=0)
     run = Trainer(made, chain, settings, Budget(steps=400), seed=0)
     run.run(value, tmp_path, 1e9)
-    made.load_state_dict(run.average)
+    made.load_state_dict(run.ema.weights)
     x = chain.sequences("test")
     exact = chain.exact_nats(x)
     assert exact is not None

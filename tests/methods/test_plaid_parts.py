@@ -214,13 +214,13 @@ def test_a_short_training_lowers_the_bound(part):
 
     The curve of the schedule, which takes its time, stays away."""
     model, x = modelled(without(*{part, PARTS[1]}), spread=None), torch.arange(V)[:, None].expand(V, L).repeat(24, 1)
-    trainer, optimiser = training(model), torch.optim.Adam(model.parameters(), lr=1e-2)
+    trainer, optimizer = training(model), torch.optim.Adam(model.parameters(), lr=1e-2)
     t = torch.linspace(0.01, 0.99, len(x), dtype=torch.float64)
     before = told(model, x)
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         trainer.loss(x, t[torch.randperm(len(x), generator=trainer.noise.generator)]).backward()
-        optimiser.step()
+        optimizer.step()
     after = told(model, x)
     assert after < before - 0.2, (before, after)
 

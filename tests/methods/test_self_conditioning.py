@@ -116,7 +116,7 @@ def test_training_shows_a_guess_to_its_share_of_the_sequences(made):
     trainer, cost = trained(made), partial(made.costs, made.method.objective)
     with torch.no_grad():
         made.method.couple = lambda nats, *_: nats  # type: ignore[method-assign]
-        trainer.mean(cost, X[:1].expand(count, L), T[1].expand(count))
+        trainer.noised_loss(cost, X[:1].expand(count, L), T[1].expand(count))
     rest, first, second = (len(inputs[0]) for inputs in shown)
     assert first == second == count - rest
     assert abs(first / count - SELF_CONDITIONED) < 4 * (SELF_CONDITIONED * (1 - SELF_CONDITIONED) / count) ** 0.5
@@ -124,7 +124,7 @@ def test_training_shows_a_guess_to_its_share_of_the_sequences(made):
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_sequences_that_are_shown_a_guess_teach_the_network_alone(made, shown):
-    total = trained(made).sum_of_rows(partial(made.costs, made.method.objective), X, T, shown)
+    total = trained(made).summed_loss(partial(made.costs, made.method.objective), X, T, shown)
     total.backward()
     taught = [p.grad is not None and bool(p.grad.any()) for p in made.method.parameters()]
     assert taught == [not shown] * len(taught)
@@ -136,5 +136,5 @@ def test_a_share_that_is_shown_a_guess_leaves_the_mean_a_mean(made):
     """Whatever is shown, the loss is the mean over all positions: with a cost of one everywhere it is one."""
     trainer = trained(made)
     made.method.couple = lambda nats, *_: nats  # type: ignore[method-assign]
-    found = trainer.mean(lambda x, z, t, guess: torch.ones(x.shape, dtype=torch.float64), X, T)
+    found = trainer.noised_loss(lambda x, z, t, guess: torch.ones(x.shape, dtype=torch.float64), X, T)
     assert float(found) == 1.0

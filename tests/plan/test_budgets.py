@@ -153,7 +153,8 @@ def test_what_a_trainer_counts_costs_what_was_planned(name, tmp_path):
         run.step()
         run.step()
         price = Price(build(name, 3), shape, 12)
-        assert price.trained(run.progress.noisings, run.progress.ends) == pytest.approx(2 * price.step(8, parts))
+        trained = price.trained(run.progress.noise_draws, run.progress.end_draws)
+        assert trained == pytest.approx(2 * price.step(8, parts))
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_a_training_that_stops_early_fails_with_both_numbers(planned, monkeypatc
     ("field", "words"),
     [
         ("tokens", "7,103 tokens were counted where 7,104 "),
-        ("noisings", "of training were counted where 1.5e+08 "),
+        ("noise_draws", "of training were counted where 1.5e+08 "),
     ],
 )
 def test_a_training_that_counts_wrongly_fails_with_both_numbers(field, words, planned, monkeypatch):
@@ -207,8 +208,8 @@ def test_a_training_that_counts_wrongly_fails_with_both_numbers(field, words, pl
     def wrong(trainer, x, t):
         before: Progress = trainer.progress
         found = loss(trainer, x, t)
-        if field == "noisings":
-            before.noisings -= len(x) // 2
+        if field == "noise_draws":
+            before.noise_draws -= len(x) // 2
         elif before.step == 0:
             before.tokens -= 1
         return found

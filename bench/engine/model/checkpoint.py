@@ -1,4 +1,8 @@
-"""Checkpoints: one file a cell, replaced atomically."""
+"""Checkpoints: one file per cell, replaced atomically.
+
+A checkpoint holds "model", "ema" and "optimizer" (state dicts), the states of the random generators, and the counters
+and learning curves of the training run; `bench.engine.train.trainer.Trainer.state` writes it.
+"""
 
 import os
 from pathlib import Path
@@ -7,6 +11,9 @@ from typing import Any
 import torch
 
 NAME = "checkpoint.pt"
+
+OLD_KEYS = {"average": "ema", "optimiser": "optimizer"}  # of checkpoints written by earlier versions
+OLD_COUNTERS = {"noisings": "noise_draws", "ends": "end_draws"}  # of their entry "progress"
 
 
 def save(state: dict[str, Any], folder: Path) -> None:
@@ -20,11 +27,23 @@ def save(state: dict[str, Any], folder: Path) -> None:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The state in `folder`, on the CPU; None when there is none. Raises ValueError where the file is not whole."""
+    """Return the state saved in `folder`, on the CPU; None if there is none.
+
+    Raises ValueError if the file is truncated or damaged.
+    """
     path = folder / NAME
     if not path.exists():
         return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the broken bytes lead it to
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damaged bytes lead it to
         raise ValueError(f"{path} is not a whole checkpoint ({error}); remove it to train again") from error
+    return normalize_checkpoint(state)
+
+
+def normalize_checkpoint(state: dict[str, Any]) -> dict[str, Any]:
+    """Rename the keys that earlier versions used to those of today; leave a checkpoint of today as it is."""
+    renamed = {OLD_KEYS.get(name, name): value for name, value in state.items()}
+    counters = renamed.get("progress", {})
+    renamed["progress"] = {OLD_COUNTERS.get(name, name): count for name, count in counters.items()}
+    return renamed

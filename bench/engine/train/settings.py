@@ -9,7 +9,7 @@ from bench.engine.settings import Settings
 
 
 class Budget(Settings):
-    """How much training each arm gets: optimiser steps, or tokens or FLOPs rounded to whole steps.
+    """How much training each arm gets: optimizer steps, or tokens or FLOPs rounded to whole steps.
 
     FLOPs are those of the steps of training alone, without validations, by the closed form of bench/engine/flops.py.
     """
@@ -25,7 +25,7 @@ class Budget(Settings):
         return self
 
     def in_steps(self, tokens_per_step: int, flops_per_step: float = math.nan) -> int:
-        """The number of optimiser steps, at least one; a budget in FLOPs asks for the price of a step."""
+        """The number of optimizer steps, at least one; a budget in FLOPs asks for the price of a step."""
         if self.steps is not None:
             return self.steps
         if self.tokens is not None:

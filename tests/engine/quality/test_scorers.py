@@ -277,7 +277,7 @@ def test_the_identity_is_what_numbers_depend_on(gpt2, runs, tmp_path):
     shutil.copytree(cell, runs / "judge")
     assert TrainedCell(path="judge").identity(runs) == found  # whatever its folder is called
     state = torch.load(runs / "judge" / "train" / "checkpoint.pt")
-    torch.save({**state, "average": {}}, runs / "judge" / "train" / "checkpoint.pt")
+    torch.save({**state, "ema": {}}, runs / "judge" / "train" / "checkpoint.pt")
     assert TrainedCell(path="judge").identity(runs)["weights"] != found["weights"]
 
 

@@ -65,8 +65,8 @@ def test_the_record_holds_the_averaged_values_by_the_names_of_the_tokens(runs):
     state = torch.load(find_train(runs, "GenMD4") / "checkpoint.pt", weights_only=True)
     learned = json.loads((find_train(runs, "GenMD4") / "result.json").read_text("utf-8"))["learned"]
     assert list(learned["power"]) == NAMES
-    assert list(learned["power"].values()) == powers(state["average"]) != powers(state["model"])
-    ends = torch.load(find_train(runs, "Plaid") / "checkpoint.pt", weights_only=True)["average"]["method.schedule.ends"]
+    assert list(learned["power"].values()) == powers(state["ema"]) != powers(state["model"])
+    ends = torch.load(find_train(runs, "Plaid") / "checkpoint.pt", weights_only=True)["ema"]["method.schedule.ends"]
     learned = json.loads((find_train(runs, "Plaid") / "result.json").read_text())["learned"]
     assert learned == {"gamma_start": float(ends[0]), "gamma_end": float(ends[1])}
 
@@ -75,7 +75,7 @@ def test_what_was_learned_is_in_the_tidy_table(runs):
     record = read(runs, "learned")
     assert list(record.table) == list(COLUMNS)
     for seed in SEEDS:
-        weights = torch.load(find_train(runs, "GenMD4", seed) / "checkpoint.pt", weights_only=True)["average"]
+        weights = torch.load(find_train(runs, "GenMD4", seed) / "checkpoint.pt", weights_only=True)["ema"]
         rows = record.table[(record.table["arm"] == "GenMD4") & (record.table["seed"] == seed)].set_index("metric")
         assert rows.loc[[f"power[{name}]" for name in NAMES], "value"].tolist() == powers(weights)
     found = record.table[record.table["metric"].str.startswith(("power", "gamma"))]

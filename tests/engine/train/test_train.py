@@ -40,7 +40,7 @@ def trainer(
 
 
 def weights(trained: Trainer) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in [*trained.model.parameters(), *trained.average.values()]])
+    return torch.cat([p.detach().flatten() for p in [*trained.model.parameters(), *trained.ema.weights.values()]])
 
 
 def value() -> dict[str, float]:
@@ -102,11 +102,32 @@ def test_a_loss_that_is_not_finite_stops_with_its_reason(data, tmp_path):
         broken.run(value, tmp_path, 1e9)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_resumed(data, tmp_path):
+    """It named the weights, the optimizer and two counters by other words."""
+    halves = trainer(data)
+    with pytest.raises(Interrupted):
+        halves.run(value, tmp_path, 1e9, stop=lambda: halves.progress.step == 3)
+    path = tmp_path / checkpoint.NAME
+    state = torch.load(path, weights_only=True)
+    state["average"], state["optimiser"] = state.pop("ema"), state.pop("optimizer")
+    state["progress"]["noisings"] = state["progress"].pop("noise_draws")
+    state["progress"]["ends"] = state["progress"].pop("end_draws")
+    torch.save(state, path)
+
+    normalized, resumed = checkpoint.load(tmp_path), trainer(data)
+    assert normalized is not None
+    assert normalized.keys() == halves.state().keys()
+    resumed.resume(normalized)
+    assert torch.equal(weights(halves), weights(resumed))
+    assert resumed.progress == halves.progress
+
+
 def test_a_checkpoint_that_counts_less_is_not_resumed(data):
     run = trainer(data)
     state = run.state()
-    state["progress"] = {name: count for name, count in state["progress"].items() if name not in ("ends", "noisings")}
-    with pytest.raises(ValueError, match="does not count ends, noisings; remove it to train again"):
+    for name in ("end_draws", "noise_draws"):
+        state["progress"] = {key: count for key, count in state["progress"].items() if key != name}
+    with pytest.raises(ValueError, match="does not count end_draws, noise_draws; remove it to train again"):
         run.resume(state)
 
 
@@ -118,7 +139,7 @@ def test_what_was_counted_is_resumed(data, tmp_path):
     assert state is not None
     again.resume(state)
     again.run(value, tmp_path, 1e9)
-    assert (again.progress.noisings, again.progress.ends) == (2 * 8 * 8, 2 * 2 * 8)
+    assert (again.progress.noise_draws, again.progress.end_draws) == (2 * 8 * 8, 2 * 2 * 8)
 
 
 def test_two_trainings_with_one_seed_are_equal_and_with_two_differ(data, tmp_path):
@@ -153,10 +174,10 @@ def test_points_of_the_curve_are_spread_and_end_at_the_end(steps, points):
 
 def test_the_average_forgets_the_start_as_its_ramp_says(data):
     run = trainer(data, steps=1)
-    before = {name: tensor.clone() for name, tensor in run.average.items()}
+    before = {name: tensor.clone() for name, tensor in run.ema.weights.items()}
     run.step()
     for name, tensor in run.model.state_dict().items():
-        torch.testing.assert_close(run.average[name], before[name] + (1 - 2 / 11) * (tensor - before[name]))
+        torch.testing.assert_close(run.ema.weights[name], before[name] + (1 - 2 / 11) * (tensor - before[name]))
 
 
 def test_training_learns_the_chain_better_than_its_symbols_alone(data, tmp_path):

@@ -108,5 +108,5 @@ def load(folder: Path, job: dict[str, Any]) -> Model:
         problem = f"{folder / 'train' / checkpoint.NAME} is missing"
         raise ScorerError("path", f"cell {folder.name} cannot score: {problem}; remove train/ to train it again")
     model = Model(method, Shape(**job["network"]), job["vocab_size"], "sdpa")
-    model.load_state_dict(state["average"])
+    model.load_state_dict(state["ema"])
     return model
