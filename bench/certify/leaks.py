@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.certify.kraft import random_network
 from bench.engine.data.tokenizers.tokenizer import Bytes, Vocabulary, find_characters
-from bench.engine.likelihood.metrics import measures
+from bench.engine.likelihood.metrics import bound_metrics
 from bench.engine.model.model import Model, times
 from bench.engine.rng import Stream
 from bench.engine.sample.sampler import sample
@@ -88,4 +88,4 @@ def units() -> float:
 def _bits_per_byte(vocabulary: Vocabulary, tokens: int) -> float:
     nats = {"integral": torch.full((1, 2), tokens * math.log(2), dtype=torch.float64)}
     sizes = [vocabulary.count_bytes(vocabulary.encode(TEXT))]
-    return measures(nats, tokens, sizes, vocabulary.level)["bits_per_byte"].value
+    return bound_metrics(nats, tokens, sizes, vocabulary.level)["bits_per_byte"].value

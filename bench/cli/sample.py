@@ -29,9 +29,9 @@ from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
 from bench.engine.rng import seed_for
 from bench.engine.sample.policies import POLICIES, is_masked
-from bench.engine.sample.sampler import Samples, sample, why_not
+from bench.engine.sample.sampler import Samples, refusal, sample
 from bench.engine.sample.settings import SamplesSpec
-from bench.engine.sample.state import WHOLE, Known
+from bench.engine.sample.state import NO_TRUNCATION, Prompt
 from bench.launch.worker import Worker
 from methods import known as known_name
 from methods.method import Method, Tokens
@@ -180,7 +180,7 @@ def draw(
     length = spec.length or window
     spec = spec.model_copy(update={"stride": _stride(spec.stride, length, window)})
     _check(model.method, reader.job["method"], spec, fixed, length, window)
-    given = Known(*(F.pad(each, (0, length - len(ids))).repeat(spec.count, 1) for each in (ids, fixed)))
+    given = Prompt(*(F.pad(each, (0, length - len(ids))).repeat(spec.count, 1) for each in (ids, fixed)))
     seed, began = seed_for(reader.job["seed"] if seed is None else seed, "samples"), time.monotonic()
     drawn = draw_known(model, spec, given, window, seed)
     seconds = time.monotonic() - began
@@ -199,7 +199,7 @@ def _stride(stride: int | None, length: int, window: int) -> int | None:
 
 def _check(method: Method, name: str, spec: SamplesSpec, fixed: Tensor, length: int, window: int) -> None:
     """Raises PromptError where the method cannot draw so, or what is given leaves it nothing to draw."""
-    reason = why_not(method, spec.how(), min(length, window))
+    reason = refusal(method, spec.sampler_settings(), min(length, window))
     if reason is not None:
         raise PromptError(f'{spec.label()}: method "{name}" {reason}')
     if len(fixed) > length or fixed.sum() == length:
@@ -212,11 +212,11 @@ def _check(method: Method, name: str, spec: SamplesSpec, fixed: Tensor, length: 
         )
 
 
-def draw_known(model: Model, spec: SamplesSpec, given: Known, window: int, seed: int) -> Samples:
+def draw_known(model: Model, spec: SamplesSpec, given: Prompt, window: int, seed: int) -> Samples:
     """`draw_samples` of a suite where some tokens are given; beyond a window each one sees what is given inside it."""
     count, length = given.ids.shape
     if length <= window:
-        return sample(model, count, length, spec.calls, seed, known=given, how=spec.how())
+        return sample(model, count, length, spec.calls, seed, prompt=given, settings=spec.sampler_settings())
     assert spec.stride is not None
     more = -(-(length - window) // spec.stride)  # windows after the first
     room = (0, window + more * spec.stride - length)
@@ -225,8 +225,8 @@ def draw_known(model: Model, spec: SamplesSpec, given: Known, window: int, seed:
         here = slice(number * spec.stride, number * spec.stride + window)
         if fixed[:, here].all():
             continue
-        part, its_seed = Known(ids[:, here], fixed[:, here]), seed_for(seed, f"window {number}")
-        drawn = sample(model, count, window, spec.calls, its_seed, known=part, how=spec.how())
+        part, its_seed = Prompt(ids[:, here], fixed[:, here]), seed_for(seed, f"window {number}")
+        drawn = sample(model, count, window, spec.calls, its_seed, prompt=part, settings=spec.sampler_settings())
         ids[:, here], fixed[:, here] = drawn.ids, True
         calls, cut = calls + drawn.network_calls, cut + drawn.cut_off_share
     return Samples(ids[:, :length], calls, cut / (more + 1))
@@ -234,7 +234,7 @@ def draw_known(model: Model, spec: SamplesSpec, given: Known, window: int, seed:
 
 def _told(title: str, method: Method, spec: SamplesSpec, drawn: Samples, seconds: float, is_given: bool) -> str:
     """In one line what was drawn, what it took, how, and what the known tokens did."""
-    causal, changed = method.needs.causal, spec.greedy_last or spec.how().truncation != WHOLE
+    causal, changed = method.needs.causal, spec.greedy_last or spec.sampler_settings().truncation != NO_TRUNCATION
     fidelity = "changed" if changed else "exact" if causal else spec.policy.fidelity
     parts = [
         f"{len(drawn.ids)} x {drawn.ids.shape[1]} tokens by {title}: {drawn.network_calls:,} network calls, "

@@ -27,7 +27,7 @@ from functools import lru_cache
 import torch
 
 from bench.engine.likelihood.estimators import Estimator, calls
-from bench.engine.model.method_instances import KEPT
+from bench.engine.model.method_instances import CACHE_SIZE
 from bench.engine.model.model import END_DRAWS
 from bench.engine.model.network import Shape, TimeEmbedding
 from bench.engine.rng import Stream
@@ -36,7 +36,7 @@ from methods.method import Method
 
 
 @dataclass(frozen=True)
-class Price:
+class FlopCounter:
     """What a method costs on a network, for sequences of `length` tokens."""
 
     method: Method
@@ -71,7 +71,7 @@ class Price:
         Of a network that is shown its own guess, the share that is shown one is taken to be what is asked for.
         """
         shown = SELF_CONDITIONED if self.method.needs.self_condition else 0.0  # of the sequences; they are not coupled
-        coupled = (1 - shown) * (self.whole() + self.pairs(self.length)) if goes_back(self.method) else 0.0
+        coupled = (1 - shown) * (self.whole() + self.pairs(self.length)) if couples_backward(self.method) else 0.0
         return (noisings + ends) * (3 + shown) * self.whole() + noisings * coupled
 
     def bound(self, sequences: float, draws: int, replicates: int = 1, estimator: Estimator = "auto") -> float:
@@ -100,8 +100,8 @@ def clock(shape: Shape) -> int:
     return embedding + 2 * shape.condition * shape.width * (6 * shape.layers + 2)
 
 
-@lru_cache(KEPT)
-def goes_back(method: Method) -> bool:
+@lru_cache(CACHE_SIZE)
+def couples_backward(method: Method) -> bool:
     """Whether `couple` goes back through the network by itself, for gradients that the step's own way back lacks.
 
     A method of its own `couple` is asked with scores that stand for those of a network. That way makes no gradients of

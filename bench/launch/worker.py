@@ -19,12 +19,12 @@ from bench.engine import storage as record
 from bench.engine.code_hash import with_stage, written_in
 from bench.engine.data import Dataset, DataSpec, load
 from bench.engine.environment import Execution, environment, joined, peak_memory, settle
-from bench.engine.flops import Price
+from bench.engine.flops import FlopCounter
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.likelihood.standard_error import clusters_of
-from bench.engine.likelihood.time_density import Watched
+from bench.engine.likelihood.time_density import RecordingModel
 from bench.engine.model import checkpoint
 from bench.engine.model.network import Shape
 from bench.engine.rng import seed_for
@@ -194,7 +194,7 @@ class Worker:
         if drawn is None:
             raise FileNotFoundError(f"{self.cell / block['samples']} holds no texts to measure; run the suite again")
         causal = build(self.job["method"], self.job["vocab_size"], **self.job["options"]).needs.causal
-        told = SamplesSpec.model_validate(block["way"]).told(causal)
+        told = SamplesSpec.model_validate(block["way"]).describe(causal)
         return {**told, **self._appraiser(block).appraise(torch.tensor(drawn["ids"]))}
 
     def controls(self, folder: Path, block: dict[str, Any]) -> dict[str, Any]:
@@ -221,17 +221,19 @@ class Worker:
             raise ValueError(f"the data of source {spec.source} changed since the suite was planned; run it again")
         return data.of_reserve() if self.job["part"] == "reserve" else data
 
-    def _price(self, length: int) -> Price:
+    def _price(self, length: int) -> FlopCounter:
         method = build(self.job["method"], self.job["vocab_size"], **self.job["options"])
-        return Price(method, Shape(**self.job["network"]), length)
+        return FlopCounter(method, Shape(**self.job["network"]), length)
 
-    def _model(self) -> Watched:
+    def _model(self) -> RecordingModel:
         torch.manual_seed(seed_for(self.job["seed"], "init"))
         method = build(self.job["method"], self.job["vocab_size"], **self.job["options"])
         shape = Shape(**self.job["network"])
-        return Watched(method, shape, self.job["vocab_size"], self.execution.attention, self.precision).to(self.device)
+        return RecordingModel(method, shape, self.job["vocab_size"], self.execution.attention, self.precision).to(
+            self.device
+        )
 
-    def _trained(self) -> Watched:
+    def _trained(self) -> RecordingModel:
         state = checkpoint.load(self.cell / "train")
         if state is None:
             raise FileNotFoundError(f"{self.cell / 'train' / checkpoint.NAME} is missing; remove train/ to train again")

@@ -20,8 +20,8 @@ from bench.engine.model.network import PRESETS
 from bench.engine.rng import Stream
 from bench.engine.sample.autoregressive import left_to_right
 from bench.engine.sample.policies.ancestral import Ancestral
-from bench.engine.sample.sampler import How, sample, sample_long
-from bench.engine.sample.state import Known
+from bench.engine.sample.sampler import SamplerSettings, sample, sample_long
+from bench.engine.sample.state import Prompt
 from methods import build
 
 LIMIT = 3.0  # how many times faster the cache of keys and values has to make a causal method
@@ -89,7 +89,7 @@ def _keys_and_values(presets: Sequence[str], sizes: Sizes, device: str) -> bool:
 
 
 def _writing(model: Model, sizes: Sizes, cache: bool) -> Way:
-    given = Known.nothing(1, sizes.length)
+    given = Prompt.empty(1, sizes.length)
 
     def way() -> int:
         rng = Stream(0, next(model.parameters()).device)
@@ -135,7 +135,9 @@ def _long_texts(preset: str, sizes: Sizes, device: str) -> None:
 
 
 def _windows(model: Model, sizes: Sizes, calls: int) -> Way:
-    return lambda: sample_long(model, 1, sizes.length, sizes.long, sizes.stride, 0, How(calls)).network_calls
+    return lambda: (
+        sample_long(model, 1, sizes.length, sizes.long, sizes.stride, 0, SamplerSettings(calls)).network_calls
+    )
 
 
 class Table:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bench.engine.flops import Price
-from bench.engine.model.method_instances import built
+from bench.engine.flops import FlopCounter
+from bench.engine.model.method_instances import method_instance
 from bench.plan.cells import Amount
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite, SuiteError
@@ -55,8 +55,8 @@ def amount(suite: Suite, arm: ArmSpec) -> Amount:
     carried out is not to decide how long it is.
     """
     spec, training, budget = suite.spec, suite.spec.training_of(arm), suite.spec.budget_of(arm)
-    method = built(arm.method, suite.facts.vocab_size, arm.options)
-    price = Price(method, spec.network_of(arm).shape(), spec.data.length)
+    method = method_instance(arm.method, suite.facts.vocab_size, arm.options)
+    price = FlopCounter(method, spec.network_of(arm).shape(), spec.data.length)
     parts, tokens = spec.execution.accumulate, training.batch_size * spec.data.length
     flops = price.step(training.batch_size, parts)
     if budget.flops is not None and flops != price.step(training.batch_size, 1):

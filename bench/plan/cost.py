@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from bench.engine.flops import Price
+from bench.engine.flops import FlopCounter
 from bench.engine.likelihood.settings import BoundSpec
-from bench.engine.model.method_instances import built
+from bench.engine.model.method_instances import method_instance
 from bench.engine.sample.settings import SamplesSpec
 from bench.plan.cells import Cell
 from bench.suite.suite import Suite
@@ -32,8 +32,8 @@ def works(suite: Suite, cell: Cell) -> dict[str, tuple[Work, ...]]:
     if cell.role == "control":
         return {stage.folder: () for stage in cell.stages}
     spec, there = suite.spec, suite.facts.sequences
-    method = built(cell.method, suite.facts.vocab_size, cell.options)
-    price = Price(method, cell.network.shape(), spec.data.length)
+    method = method_instance(cell.method, suite.facts.vocab_size, cell.options)
+    price = FlopCounter(method, cell.network.shape(), spec.data.length)
     training = cell.training
     drawing = "drawing left to right" if method.needs.causal else "drawing"
     done: dict[str, tuple[Work, ...]] = {}

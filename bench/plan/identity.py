@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from bench.engine.model.method_instances import described
+from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import Shape
 from bench.engine.storage import digest
 from bench.plan.budget import amount
@@ -26,7 +26,7 @@ def _science(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str]) -> tup
     science = {
         "format": FORMAT,
         "method": arm.method,
-        "options": described(arm.method, arm.options),
+        "options": option_departures(arm.method, arm.options),
         "data": {**_data(suite), **part},
         "network": departures(suite.spec.network_of(arm).shape()),
         "training": suite.spec.training_of(arm).science(),

@@ -1,6 +1,6 @@
 """From a suite to its cells: which trainings and which stages on top of them, under ids made from their science."""
 
-from bench.engine.model.method_instances import built
+from bench.engine.model.method_instances import method_instance
 from bench.engine.settings import Settings
 from bench.engine.storage import digest
 from bench.plan.cells import Cell, Plan, Stage
@@ -30,7 +30,7 @@ def _cell(suite: Suite, arm: ArmSpec, seed: int, judging: Judging | None) -> Cel
 def _stages(suite: Suite, arm: ArmSpec, id: str, judging: Judging | None) -> tuple[Stage, ...]:
     """What is done to a cell: whatever judges its texts comes last, so that its failure costs nothing."""
     evaluation = suite.spec.evaluation
-    method = built(arm.method, suite.facts.vocab_size, arm.options)
+    method = method_instance(arm.method, suite.facts.vocab_size, arm.options)
     headline, *others = evaluation.bounds(arm.label, method)
     blocks: list[tuple[str, Settings]] = [("bound", headline), *(("estimate", each) for each in others)]
     causal = method.needs.causal

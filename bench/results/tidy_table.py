@@ -15,7 +15,7 @@ from bench.certify.certificate_files import holds
 from bench.engine import storage as record
 from bench.engine.code_hash import code_fingerprint, with_stage
 from bench.engine.likelihood.estimators import say_estimator
-from bench.engine.model.method_instances import built
+from bench.engine.model.method_instances import method_instance
 from bench.engine.quality.settings import ORDERS
 from bench.engine.sample.settings import SamplesSpec
 from bench.results.certification import files_of, subject_of
@@ -146,7 +146,7 @@ def _how(cell: Any, stage: Any, facts: Any) -> dict[str, Any]:
     if asked is None:
         return {}
     spec = SamplesSpec.model_validate(asked)
-    told = spec.told(cell["method"] in METHODS and METHODS[cell["method"]].needs.causal)
+    told = spec.describe(cell["method"] in METHODS and METHODS[cell["method"]].needs.causal)
     words = {"way": told["how"], "policy": told["family"], "temperature": told["temperature"]}
     words["texts"] = f"{spec.count} x {spec.length or facts['length']}"
     return words | ({"protocol": told["how"]} if stage["name"] == "samples" else {})
@@ -159,7 +159,7 @@ def _say_bound(cell: Any, asked: Any, facts: Any) -> str:
         return ""
     if cell["method"] not in METHODS:
         return f"{asked['estimator']}, {asked['draws']} draws"
-    method = built(cell["method"], facts["vocab_size"], cell.get("options", {}))
+    method = method_instance(cell["method"], facts["vocab_size"], cell.get("options", {}))
     return say_estimator(method, asked["estimator"], asked["draws"])
 
 

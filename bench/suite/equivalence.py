@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench.engine.model.method_instances import described
+from bench.engine.model.method_instances import option_departures
 from bench.engine.model.settings import NetworkSpec
 from bench.engine.train.settings import Budget, Training
 from bench.suite.document import Map, merge, plain
@@ -31,7 +31,7 @@ def sense(arm: Map, suite: Map) -> str:
     options = plain(arm.get("options") or {})
     if isinstance(name, str) and isinstance(options, dict):
         with suppress(OptionError):  # told when the arms are checked
-            options = described(name, options)
+            options = option_departures(name, options)
     blocks = {key: _block(kind, plain(whole.get(key) or suite.get(key))) for key, kind in OVERRIDES.items()}
     return json.dumps([name, options, blocks], sort_keys=True, default=str)
 

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from bench.engine.data import DataError, DataSpec, Facts, facts, foresee
 from bench.engine.data.settings import LABEL
 from bench.engine.likelihood.estimators import unfit
-from bench.engine.model.method_instances import built, described
+from bench.engine.model.method_instances import method_instance, option_departures
 from bench.engine.quality.scorers import ScorerError, Trained
-from bench.engine.sample.sampler import undrawn
+from bench.engine.sample.sampler import cached_refusal
 from bench.engine.sample.settings import SamplesSpec
 from bench.suite.ablate import expand
 from bench.suite.datasets import choose, clashes, split, tell_all
@@ -192,8 +192,8 @@ def _arm_faults(arm: Map, vocab_size: int) -> list[Fault]:
     if not isinstance(name, str) or not isinstance(options, Map):
         return []  # told by the validation of the whole
     try:
-        described(name, plain(options))
-        built(name, vocab_size, plain(options))
+        option_departures(name, plain(options))
+        method_instance(name, vocab_size, plain(options))
     except OptionError as error:
         return [(("options", *error.path) if error.path else ("method",), str(error))]
     return []
@@ -205,7 +205,7 @@ def _check_bounds(spec: SuiteSpec, vocab_size: int, faults: list[Fault]) -> None
         here: Place = ("evaluation", "bound", number)
         faults += _absent_arms(spec, bound.arms, here)
         for arm in [arm for arm in spec.arms if bound.is_for(arm.label)]:
-            reason = unfit(built(arm.method, vocab_size, arm.options), bound.estimator)
+            reason = unfit(method_instance(arm.method, vocab_size, arm.options), bound.estimator)
             if reason is not None:
                 told = f'estimator "{bound.estimator}": method "{arm.method}" {reason}'
                 told = f"arm {arm.label}: {told}; `arms: [...]` names those that it is for"
@@ -239,8 +239,8 @@ def _check_samples(spec: SuiteSpec, field: str, vocab_size: int, faults: list[Fa
         if field == "trajectories" and length > spec.data.length:
             faults.append(((*here, "length"), f"{why}, cannot be kept call by call: they are drawn window by window"))
         for arm in [arm for arm in spec.arms if samples.is_for(arm.label)]:
-            method = built(arm.method, vocab_size, arm.options)
-            reason = undrawn(method, samples.how(), min(length, spec.data.length))
+            method = method_instance(arm.method, vocab_size, arm.options)
+            reason = cached_refusal(method, samples.sampler_settings(), min(length, spec.data.length))
             if reason is not None:
                 told = f'{samples.label()}: method "{arm.method}" {reason}; `arms: [...]` names those that it is for'
                 faults.append(((*here, "policy"), f"arm {arm.label}: {told}"))
@@ -258,7 +258,7 @@ def _check_quality(spec: SuiteSpec, facts: Facts, base: Path, faults: list[Fault
         return
     here: Place = ("evaluation", "quality")
     shapes = [(samples.count, samples.length or facts.length) for samples in spec.evaluation.samples]
-    reasons = (quality.why_not(*shape, facts.vocab_size, facts.tokens) for shape in shapes)
+    reasons = (quality.refusal(*shape, facts.vocab_size, facts.tokens) for shape in shapes)
     faults += [(here, reason) for reason in dict.fromkeys(reasons) if reason is not None]
     scorer = quality.scorer
     if isinstance(scorer, Trained) and not spec.data.reserve:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from bench.engine.model.method_instances import built
+from bench.engine.model.method_instances import method_instance
 from bench.results.suite_record import Record
 from methods import METHODS
 from methods.discrete.mixing import Mixing
@@ -54,7 +54,9 @@ def build_methods(record: Record) -> dict[str, Method]:
     """The method of each arm with its options; those of plug-ins that are not loaded are left out."""
     names = {arm: str(rows["method"].iloc[0]) for arm, rows in split_arms(record).items()}
     size = record.data.get("vocab_size") or 2
-    return {arm: built(name, size, record.options.get(arm, {})) for arm, name in names.items() if name in METHODS}
+    return {
+        arm: method_instance(name, size, record.options.get(arm, {})) for arm, name in names.items() if name in METHODS
+    }
 
 
 def differ_in_schedule(record: Record) -> bool:

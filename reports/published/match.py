@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.engine import storage as record
-from bench.engine.model.method_instances import described
+from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import PRESETS
 from bench.results.statistics.pooled import Estimate
 from bench.results.statistics.significance import LEVEL, half_width, join
@@ -130,7 +130,7 @@ def find(claim: Claim, arms: Sequence[Arm]) -> Measured:
     if here.method is None:
         return Measured(NO_COUNTERPART)
     assert here.metric is not None, f"the counterpart of {claim.row} has no metric"
-    options = described(here.method, here.options or {})
+    options = option_departures(here.method, here.options or {})
     same = [arm for arm in arms if (arm.method, arm.options) == (here.method, options)]
     measured = [(arm, estimate, compare(arm, here)) for arm in same if (estimate := arm.estimate(here.metric))]
     if not measured:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from bench.engine.model.method_instances import described
+from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import PRESETS
 from bench.engine.settings import Settings
 from bench.results.tidy_table import UNITS
@@ -105,7 +105,7 @@ class Counterpart(Settings):
             raise ValueError("options belong to a method; name it beside them")
         if self.method is not None:
             try:
-                described(self.method, self.options or {})
+                option_departures(self.method, self.options or {})
             except OptionError as error:
                 raise ValueError(str(error)) from None
         return self

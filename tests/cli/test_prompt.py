@@ -16,7 +16,7 @@ from bench.engine.model.network import Shape
 from bench.engine.sample.policies import POLICIES
 from bench.engine.sample.sampler import sample_long
 from bench.engine.sample.settings import SamplesSpec
-from bench.engine.sample.state import Known
+from bench.engine.sample.state import Prompt
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.results.find import find
@@ -64,10 +64,10 @@ def model(name: str, seed: int = 0) -> Model:
     return made.eval()
 
 
-def given(text: str, count: int = 2) -> Known:
+def given(text: str, count: int = 2) -> Prompt:
     """Digits are known, dots are not."""
     ids = torch.tensor([int(sign) if sign != "." else 0 for sign in text])
-    return Known(ids.repeat(count, 1), torch.tensor([sign != "." for sign in text]).repeat(count, 1))
+    return Prompt(ids.repeat(count, 1), torch.tensor([sign != "." for sign in text]).repeat(count, 1))
 
 
 def test_every_name_of_a_cell_leads_to_it(done):
@@ -195,8 +195,8 @@ def test_texts_may_be_longer_than_training(done, capsys):
 @pytest.mark.parametrize(("length", "stride"), [(24, 4), (19, 3), (9, 7)])
 def test_with_nothing_given_long_texts_are_those_of_a_suite(name, length, stride):
     made, spec = model(name), SamplesSpec(count=2, calls=3, length=length, stride=stride)
-    drawn = draw_known(made, spec, Known.nothing(2, length), WINDOW, seed=5)
-    expected = sample_long(made, 2, WINDOW, length, stride, 5, spec.how())
+    drawn = draw_known(made, spec, Prompt.empty(2, length), WINDOW, seed=5)
+    expected = sample_long(made, 2, WINDOW, length, stride, 5, spec.sampler_settings())
     assert torch.equal(drawn.ids, expected.ids)
     assert drawn.network_calls == expected.network_calls
     assert drawn.cut_off_share == pytest.approx(expected.cut_off_share)
@@ -220,7 +220,7 @@ def test_a_beginning_longer_than_windows_costs_no_calls_for_them_and_is_seen():
     assert drawn.network_calls == 16 - 13 + 4  # the third window ends at 16, the fourth at 20
     assert torch.equal(drawn.ids[:, :13], known.ids[:, :13])
     assert draw_known(model("udlm"), SamplesSpec(calls=3, stride=4), known, WINDOW, seed=1).network_calls == 2 * 3
-    window = Known(drawn.ids[:, 8:16], known.fixed[:, 8:16])
+    window = Prompt(drawn.ids[:, 8:16], known.fixed[:, 8:16])
     again = draw_known(model("ar"), spec.model_copy(update={"length": None}), window, WINDOW, seed=9)
     assert torch.equal(drawn.ids[:, 8:16], again.ids)  # the likeliest tokens given the window's own beginning
 

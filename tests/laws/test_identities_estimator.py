@@ -8,7 +8,7 @@ import torch
 
 import bench.engine.model.model
 from bench.engine.likelihood.bound import Parts, bound
-from bench.engine.likelihood.standard_error import estimate
+from bench.engine.likelihood.standard_error import ratio_estimate
 from bench.engine.model.model import Model
 from bench.engine.rng import Keyed
 from methods.masked.absorbing import Md4, Mdlm
@@ -204,7 +204,7 @@ def test_the_standard_error_covers_documents_and_noise():
         sizes = torch.randint(5, 20, (n,), generator=rng)
         level = 1.4 * sizes + 3 * torch.randn(n, generator=rng, dtype=torch.float64)
         nats = level[:, None] + 2 * torch.randn(n, replicates, generator=rng, dtype=torch.float64)
-        found.append(estimate(nats, sizes))
+        found.append(ratio_estimate(nats, sizes))
         hits += abs(found[-1].value - 1.4) < 1.96 * found[-1].standard_error
     spread = torch.tensor([each.value for each in found]).var()
     claimed = torch.tensor([each.standard_error for each in found]).square().mean()
@@ -218,7 +218,7 @@ def test_the_monte_carlo_error_is_the_spread_over_repetitions_of_the_noise():
     made, pairs = model(Mdlm(V)), 400
     nats = total(bound(made, TEXTS, 2, 2 * pairs, 0, 9))
     sizes = torch.arange(1, 10)
-    found = [estimate(nats[:, 2 * i : 2 * i + 2], sizes) for i in range(pairs)]
+    found = [ratio_estimate(nats[:, 2 * i : 2 * i + 2], sizes) for i in range(pairs)]
     spread = torch.tensor([each.value for each in found]).var()
     claimed = torch.tensor([each.monte_carlo_error for each in found]).square()
     error = float(claimed.std() / pairs**0.5 / claimed.mean()) + (2 / pairs) ** 0.5
@@ -230,7 +230,7 @@ def test_the_monte_carlo_error_is_the_spread_over_repetitions_of_the_noise():
 
 def test_of_sequences_of_one_size_the_standard_error_is_that_of_a_mean():
     nats = torch.tensor([[1.0, 3.0], [5.0, 7.0], [4.0, 4.0]], dtype=torch.float64)
-    found = estimate(nats, torch.full((3,), 2))
+    found = ratio_estimate(nats, torch.full((3,), 2))
     each = nats.mean(1) / 2
     assert found.value == pytest.approx(float(each.mean()), rel=1e-12)
     assert found.standard_error == pytest.approx(float(each.std()) / 3**0.5, rel=1e-12)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from bench.cli.main import DONE, main
 from bench.engine import storage as record
 from bench.engine.data import DataSpec, load
-from bench.engine.flops import Price
+from bench.engine.flops import FlopCounter
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.train.settings import Budget, Training
@@ -39,7 +39,7 @@ def test_a_budget_in_flops_is_the_same_training_as_its_whole_steps(tmp_path):
     """Each arm at its own price; the ids are those of suites that give the steps."""
     cells = plan(read(in_flops(tmp_path, arms=EVERY))).cells
     for cell in cells:
-        one = Price(build(cell.method, 3), cell.network.shape(), 12).step(8, 1)
+        one = FlopCounter(build(cell.method, 3), cell.network.shape(), 12).step(8, 1)
         assert cell.steps == round(float(FLOPS) / one)
         assert abs(cell.flops - float(FLOPS)) <= one / 2
     steps = {cell.method: cell.steps for cell in cells}
@@ -152,7 +152,7 @@ def test_what_a_trainer_counts_costs_what_was_planned(name, tmp_path):
         run = Trainer(model, data, Training(batch_size=8), Budget(steps=2), 0, parts)
         run.step()
         run.step()
-        price = Price(build(name, 3), shape, 12)
+        price = FlopCounter(build(name, 3), shape, 12)
         trained = price.trained(run.progress.noise_draws, run.progress.end_draws)
         assert trained == pytest.approx(2 * price.step(8, parts))
 

@@ -12,7 +12,7 @@ import bench.engine.model.network
 import bench.engine.train.trainer
 from bench.engine.data import load
 from bench.engine.data.sources.markov import Markov
-from bench.engine.flops import Price
+from bench.engine.flops import FlopCounter
 from bench.engine.likelihood.bound import bound
 from bench.engine.model.model import Model
 from bench.engine.model.network import Network, Shape
@@ -55,8 +55,8 @@ def made(name: str, layers: int) -> Model:
     return Model(method, shape(layers), VOCABULARY, "sdpa")
 
 
-def price(name: str, layers: int) -> Price:
-    return Price(build(name, VOCABULARY), shape(layers), LENGTH)
+def price(name: str, layers: int) -> FlopCounter:
+    return FlopCounter(build(name, VOCABULARY), shape(layers), LENGTH)
 
 
 def counted(work) -> int:
@@ -84,7 +84,7 @@ def test_the_way_forward_is_counted_to_the_last_product(name, sizes):
     def work(scored: int) -> int:
         return counted(lambda: network.head(network(z, *told)[0, :scored]))
 
-    closed = Price(method, shape(**sizes), LENGTH)
+    closed = FlopCounter(method, shape(**sizes), LENGTH)
     assert work(LENGTH) == closed.whole()
     assert work(5) == closed.forward(LENGTH, scored=5)
 

@@ -18,7 +18,7 @@ from bench.cli.main import DONE, INCOMPLETE, main
 from bench.engine import environment
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import Estimator
-from bench.engine.likelihood.time_density import Seen, Watched, profile
+from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
 from bench.results.suite_record import PROFILE, Record, read
 from methods import build
 from methods.method import Method
@@ -43,24 +43,26 @@ CASES: list[tuple[str, dict[str, Any], Estimator]] = [
 ]
 
 
-class Knowing(Watched, Oracle):
+class Knowing(RecordingModel, Oracle):
     """The oracle of the toys, watched."""
 
 
-def spend(method: Method, x: torch.Tensor, draws: int, estimator: Estimator, kind: type[Watched]) -> tuple[Any, float]:
+def spend(
+    method: Method, x: torch.Tensor, draws: int, estimator: Estimator, kind: type[RecordingModel]
+) -> tuple[Any, float]:
     """The profile of a bound in three batches, and the integral that it stands for, in nats per token."""
     watched = model(method, kind=kind)
-    assert isinstance(watched, Watched)
-    watched.law, watched.seen = LAW, Seen()  # type: ignore[assignment]
+    assert isinstance(watched, RecordingModel)
+    watched.law, watched.seen = LAW, NoiseDraws()  # type: ignore[assignment]
     parts = bound(watched, x, draws, 2, 0, math.ceil(len(x) / 3), estimator=estimator)
-    found = profile(watched.seen, method, parts["integral"], L, draws, estimator)
+    found = time_density(watched.seen, method, parts["integral"], L, draws, estimator)
     return found, float(parts["integral"].mean()) / L
 
 
 @pytest.mark.parametrize(("name", "options", "estimator"), CASES)
 def test_the_bins_sum_to_the_integral(name: str, options: dict[str, Any], estimator: Estimator) -> None:
     method = build(name, V, **options)
-    found, integral = spend(method, TEXTS.repeat(3, 1), 16, estimator, Watched)
+    found, integral = spend(method, TEXTS.repeat(3, 1), 16, estimator, RecordingModel)
     widths = [high - low for low, high in zip(found["edges"], found["edges"][1:], strict=False)]
     total = sum(value * width for value, width in zip(found["value"], widths, strict=True))
     assert total == pytest.approx(integral, rel=1e-9)
@@ -84,7 +86,7 @@ def test_the_density_over_masks_is_the_entropy_that_is_left() -> None:
 
 
 def test_an_exact_likelihood_has_no_profile() -> None:
-    assert spend(build("ar", V), TEXTS, 2, "auto", Watched)[0] is None
+    assert spend(build("ar", V), TEXTS, 2, "auto", RecordingModel)[0] is None
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from scipy import stats
 
 import bench.results.statistics.paired
-from bench.engine.likelihood.standard_error import clusters_of, estimate, find_runs
+from bench.engine.likelihood.standard_error import clusters_of, find_runs, ratio_estimate
 from bench.results.statistics.paired import COLUMNS, Measured, average, pair
 from bench.results.statistics.significance import LEVEL, POWER, detectable, half_width, interval_p, is_reachable
 from bench.results.statistics.verdicts import BETTER, TIED, WORSE, judge, summarise
@@ -135,7 +135,7 @@ def test_the_error_of_clusters_is_that_of_their_means(rng: np.random.Generator) 
     values, each = rng.normal(0, 1, 60), torch.arange(60)
 
     def found(clusters: torch.Tensor | None) -> tuple[float, int]:
-        number = estimate(torch.from_numpy(values)[:, None], torch.ones(60), clusters)
+        number = ratio_estimate(torch.from_numpy(values)[:, None], torch.ones(60), clusters)
         return number.standard_error, number.clusters
 
     alone = values.std(ddof=1) / math.sqrt(60)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.likelihood.bound import PARTS, Parts
-from bench.engine.likelihood.standard_error import Estimate, estimate
+from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
 
 LARGEST = 500.0  # nats per token, above which a perplexity and its error are no numbers any more
 
@@ -15,10 +15,10 @@ LARGEST = 500.0  # nats per token, above which a perplexity and its error are no
 def mean_nats(parts: Parts, length: int, clusters: Tensor | None = None) -> Estimate:
     """The sum of the parts in nats per token; `clusters` as for `bench.engine.likelihood.bound.estimate`."""
     total = torch.stack(list(parts.values())).sum(0)
-    return estimate(total, torch.full((len(total),), length), clusters)
+    return ratio_estimate(total, torch.full((len(total),), length), clusters)
 
 
-def measures(
+def bound_metrics(
     parts: Parts, length: int, sizes: list[int], level: str, clusters: Tensor | None = None
 ) -> dict[str, Estimate]:
     """Every number that follows from the bound of sequences of `length` tokens and `sizes` bytes each, of which those
@@ -29,7 +29,7 @@ def measures(
     """
     total = whole(parts)
     nats = mean_nats({"whole": total}, length, clusters)
-    per_byte = estimate(total, torch.tensor(sizes), clusters)
+    per_byte = ratio_estimate(total, torch.tensor(sizes), clusters)
     found = {
         "nats_per_token": nats,
         "bits_per_byte": _scaled(per_byte, 1 / math.log(2)),

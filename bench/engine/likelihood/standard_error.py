@@ -37,7 +37,7 @@ class Estimate:
     clusters: int = 0  # of documents that may vary together; 0 where each varies by itself
 
 
-def estimate(nats: Tensor, sizes: Tensor, clusters: Tensor | None = None) -> Estimate:
+def ratio_estimate(nats: Tensor, sizes: Tensor, clusters: Tensor | None = None) -> Estimate:
     """Nats per unit of size: the ratio of sums over documents, from nats [n, replicates] and sizes [n].
 
     The standard error is the ratio estimator's over documents; where `clusters` [n], numbered from 0, tells which of

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.likelihood.estimators import Estimator, choose, end_draws
-from bench.engine.likelihood.standard_error import estimate
+from bench.engine.likelihood.standard_error import ratio_estimate
 from bench.engine.model.model import Cost, Model
 from methods.method import Latent, Method, Nats
 
@@ -24,7 +24,7 @@ DRAWS = (
 
 
 @dataclass
-class Seen:
+class NoiseDraws:
     """What the network calls of a bound met, in their order: times, masked positions and nats of sequences [B]."""
 
     t: list[Tensor] = field(default_factory=list)
@@ -32,10 +32,10 @@ class Seen:
     nats: list[Tensor] = field(default_factory=list)
 
 
-class Watched(Model):
+class RecordingModel(Model):
     """A model that keeps what every noising cost, from when it is given a place to keep it."""
 
-    seen: Seen | None = None
+    seen: NoiseDraws | None = None
 
     def costs(self, cost: Cost, x: Tensor, z: Latent, t: Tensor, guess: Tensor | None = None) -> Nats:
         nats = super().costs(cost, x, z, t, guess)
@@ -58,8 +58,8 @@ class Draws:
     nats: Tensor  # weighed: their mean over the draws is the integral
 
 
-def profile(
-    seen: Seen,
+def time_density(
+    seen: NoiseDraws,
     method: Method,
     integral: Tensor,
     length: int,
@@ -70,7 +70,7 @@ def profile(
     """The density of the integral in nats per token, with its standard error over documents, between the `edges`.
 
     `seen` is what one `bound` met that found this integral, nats [n, replicates] of sequences of `length` tokens from
-    `draws` in a replicate; `clusters` are those of `estimate`. None where the method is exact, and where a grid of
+    `draws` in a replicate; `clusters` as for `ratio_estimate`. None where the method is exact, and where a grid of
     times hides how densely they lie.
     """
     if method.exact or (method.needs.steps and find_warp(method, asked) != 1):
@@ -83,7 +83,7 @@ def profile(
     unit = [math.ceil(place * found.cells / bins) / found.cells for place in range(bins + 1)]
     edges = [found.low + (1 - found.low) * place for place in unit]
     sizes = torch.full((len(integral),), length)
-    means = [estimate(nats[:, None], sizes, clusters) for nats in spent.unbind(1)]
+    means = [ratio_estimate(nats[:, None], sizes, clusters) for nats in spent.unbind(1)]
     widths = [right - left for left, right in pairwise(edges)]
     told = list(zip(means, widths, strict=True))
     return {
@@ -101,7 +101,7 @@ def find_warp(method: Method, asked: Estimator) -> float:
     return method.warp if choose(method, asked) == "times" else 1.0
 
 
-def weigh(seen: Seen, method: Method, replicates: int, length: int, draws: int, asked: Estimator) -> Draws:
+def weigh(seen: NoiseDraws, method: Method, replicates: int, length: int, draws: int, asked: Estimator) -> Draws:
     """The noisings of the integral with the weights of `bench.engine.likelihood.bound._exact_count` and `_at_time`."""
     ends = end_draws(method, draws, asked)
     t, masked, nats = (_arrange(each, replicates, draws, ends) for each in (seen.t, seen.masked, seen.nats))

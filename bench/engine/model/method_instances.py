@@ -10,27 +10,27 @@ from typing import Any
 from methods import METHODS, build, describe
 from methods.method import Method
 
-KEPT = 10_000  # answers that are remembered
+CACHE_SIZE = 10_000  # answers that are remembered
 
 
-def built(name: str, vocab_size: int, options: dict[Any, Any]) -> Method:
+def method_instance(name: str, vocab_size: int, options: dict[Any, Any]) -> Method:
     """What methods.build returns, the same object for equal options. Raises OptionError."""
     return _built(name, METHODS.get(name), vocab_size, json.dumps(options, default=_odd))
 
 
-def described(name: str, options: dict[Any, Any]) -> dict[str, Any]:
+def option_departures(name: str, options: dict[Any, Any]) -> dict[str, Any]:
     """What methods.describe returns, where each value of an option is checked once. Raises OptionError."""
     parts = [{option: value} for option, value in options.items()] or [{}]
     found = [_described(name, METHODS.get(name), json.dumps(part, default=_odd)) for part in parts]
     return {option: each[option] for each in sorted(found, key=list) for option in each}
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHE_SIZE)
 def _built(name: str, factory: type[Method] | None, vocab_size: int, options: str) -> Method:
     return build(name, vocab_size, **json.loads(options))
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHE_SIZE)
 def _described(name: str, factory: type[Method] | None, options: str) -> dict[str, Any]:
     return describe(name, json.loads(options))
 

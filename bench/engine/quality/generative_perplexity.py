@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.likelihood.metrics import LARGEST
-from bench.engine.likelihood.standard_error import Estimate, estimate
+from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
 from bench.engine.quality.standard_errors import mean
 
 
@@ -19,7 +19,7 @@ def gen_ppl(nats: Tensor, tokens: Tensor) -> Estimate:
     `gen_ppl_mean`.
     """
     _check(nats, tokens)
-    found = estimate(nats.double()[:, None], tokens)
+    found = ratio_estimate(nats.double()[:, None], tokens)
     value = math.exp(found.value)
     return replace(found, value=value, standard_error=value * found.standard_error)
 

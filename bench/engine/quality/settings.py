@@ -28,7 +28,7 @@ class QualitySpec(Settings):
             raise ValueError("mauve compares features of a scorer, and there is none; give evaluation.quality.scorer")
         return self
 
-    def why_not(self, count: int, length: int, vocab_size: int, tokens: Mapping[str, int]) -> str | None:
+    def refusal(self, count: int, length: int, vocab_size: int, tokens: Mapping[str, int]) -> str | None:
         """Why so many texts of so many tokens cannot be measured beside splits of so many `tokens`; None where they
         can."""
         fewest = min(tokens[split] for split in ("train", "valid", "test")) // length

@@ -57,7 +57,7 @@ class Truncation:
         return ordered.masked_fill(cut, -torch.inf)
 
 
-def cache_refusal(model: Model) -> str | None:
+def kv_cache_refusal(model: Model) -> str | None:
     """Why the model's network can keep no keys and values; None where it can."""
     if not isinstance(model.network, Network):
         return f"its network is a {type(model.network).__name__}"
@@ -107,7 +107,7 @@ def _check(model: Model, is_known: Tensor, cache: bool) -> None:
     method = type(model.method).__name__
     if not model.method.needs.causal:
         raise ValueError(f"{method} is not causal: it cannot write from left to right")
-    reason = cache_refusal(model)
+    reason = kv_cache_refusal(model)
     if cache and reason:
         raise ValueError(f"{method} cannot write with a cache: {reason}; write without one")
     begun = is_known.all(0).long().cumprod(0).bool()  # the positions before the first unknown token of any text

@@ -1,4 +1,4 @@
-"""What a method can do, found by asking it."""
+"""What a method can do, found by calling it on a single position."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from methods.method import LogProbs, Method
 
 
 def is_masked(method: Method) -> bool:
-    """Whether tokens are hidden behind a mask, and whatever is visible is final."""
+    """Return True if tokens are hidden behind a mask and visible tokens are final."""
     needs = method.needs
     if needs.causal or needs.vector_width or needs.extra_tokens != 1:
         return False
@@ -17,7 +17,7 @@ def is_masked(method: Method) -> bool:
 
 
 def keeps_tokens(method: Method) -> bool:
-    """Whether a visible token stays as it is in any step and in the last guess, though it may cost something."""
+    """Return True if no step and no last guess changes a visible token, even if the bound charges for it."""
     _, t, _ = trial(method)
     z = torch.zeros(1, dtype=torch.long, device=t.device)
     with torch.no_grad():
@@ -27,7 +27,7 @@ def keeps_tokens(method: Method) -> bool:
 
 
 def guesses_as_it_steps(method: Method) -> bool:
-    """Whether the last guess writes tokens by the law of a step to t = 0."""
+    """Return True if the last guess has the same distribution over tokens as a step to t = 0."""
     z, t, _ = trial(method)
     with torch.no_grad():
         width = method.vocab_size + method.needs.extra_scores
@@ -38,14 +38,14 @@ def guesses_as_it_steps(method: Method) -> bool:
 
 
 def has_law(method: Method) -> bool:
-    """Whether the harness draws the method's steps, by the law that it gives; else it draws them by itself."""
+    """Return True if the method gives log p(z_s | z_t), from which the harness draws; else it draws steps itself."""
     z, t, prediction = trial(method)
     with torch.no_grad():
         return method.transition(z, t, t / 2, prediction) is not None
 
 
 def trial(method: Method) -> tuple[Tensor, Tensor, LogProbs]:
-    """z, t and the prediction of even scores at one position, to ask a method what it can do."""
+    """Return z, t and the prediction from uniform scores at one position."""
     device = next((parameter.device for parameter in method.parameters()), torch.device("cpu"))
     with torch.no_grad():
         z = method.prior(torch.zeros(1, 1, dtype=torch.long, device=device), Stream(0, device))[0]

@@ -22,7 +22,7 @@ def draw(
     drawn = draw_samples(model, spec, data.facts.length, seed, check)
     seconds = time.monotonic() - began
     return {
-        **spec.told(model.method.needs.causal),
+        **spec.describe(model.method.needs.causal),
         "texts": [data.decode(row) for row in drawn.ids],
         "ids": drawn.ids.tolist(),
         "network_calls": drawn.network_calls,
@@ -42,9 +42,9 @@ def watch(model: Model, data: Dataset, spec: SamplesSpec, seed: int, check: Call
         frames.append(shown.cpu())
 
     length = spec.length or data.facts.length
-    drawn = sample(model, spec.count, length, spec.calls, seed, how=spec.how(), watch=keep)
+    drawn = sample(model, spec.count, length, spec.calls, seed, settings=spec.sampler_settings(), watch=keep)
     return {
-        **spec.told(model.method.needs.causal),
+        **spec.describe(model.method.needs.causal),
         "grid": getattr(spec.policy, "grid", ""),
         "network_calls": drawn.network_calls,
         "symbols": show_tokens(data),
@@ -60,5 +60,7 @@ def draw_samples(
     texts that are no longer than that."""
     length = spec.length or window
     if length <= window:
-        return sample(model, spec.count, length, spec.calls, seed, how=spec.how(), watch=watch)
-    return sample_long(model, spec.count, window, length, spec.stride or max(1, window // 2), seed, spec.how())
+        return sample(model, spec.count, length, spec.calls, seed, settings=spec.sampler_settings(), watch=watch)
+    return sample_long(
+        model, spec.count, window, length, spec.stride or max(1, window // 2), seed, spec.sampler_settings()
+    )

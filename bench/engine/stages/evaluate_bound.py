@@ -9,17 +9,17 @@ from torch import Tensor
 from bench.engine.data import Dataset
 from bench.engine.likelihood.bound import Parts, bound
 from bench.engine.likelihood.estimators import calls, choose, say_estimator
-from bench.engine.likelihood.metrics import mean_nats, measures
+from bench.engine.likelihood.metrics import bound_metrics, mean_nats
 from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.likelihood.standard_error import clusters_of
-from bench.engine.likelihood.time_density import Seen, Watched, profile
+from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
 from bench.engine.model.model import Model
 from bench.engine.stages.measure_quality import as_json
 from bench.launch.progress import Bar
 
 
 def evaluate(
-    model: Watched, data: Dataset, spec: BoundSpec, batch_size: int, title: str, check: Callable[[], None]
+    model: RecordingModel, data: Dataset, spec: BoundSpec, batch_size: int, title: str, check: Callable[[], None]
 ) -> tuple[Parts, dict[str, Any]]:
     """The parts of the bound sequence by sequence, and what is recorded of them; `check` is called after each batch and
     raises what stops it."""
@@ -32,18 +32,18 @@ def evaluate(
             check()
 
         settings = (spec.draws, spec.replicates, spec.seed, batch_size, reach, spec.estimator)
-        model.seen = Seen()
+        model.seen = NoiseDraws()
         parts = bound(model, x, *settings, addends=True)
     sizes, clusters = [data.count_bytes(row) for row in x], clusters_of(data.facts.source, len(x))
     length, integral = x.shape[1], parts["integral"]
-    found = measures(parts, length, sizes, data.facts.level, clusters)
+    found = bound_metrics(parts, length, sizes, data.facts.level, clusters)
     return parts, {
         "split": spec.split,
         "kind": "exact" if model.method.exact else "bound",
         "estimator": say_estimator(model.method, spec.estimator, spec.draws),
         "network_calls": calls(model.method, spec.draws, spec.estimator),
         "measures": {name: as_json(value) for name, value in found.items()},
-        "profile": profile(model.seen, model.method, integral, length, spec.draws, spec.estimator, clusters),
+        "profile": time_density(model.seen, model.method, integral, length, spec.draws, spec.estimator, clusters),
         "source_nats": source_nats(data, x),
         "seconds": time.monotonic() - began,
         "protocol": protocol(model, spec, length),

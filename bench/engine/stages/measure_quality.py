@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.data import Dataset
-from bench.engine.likelihood.standard_error import Estimate, estimate
+from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
 from bench.engine.quality.controls import controls
 from bench.engine.quality.generative_perplexity import gen_ppl, gen_ppl_mean
 from bench.engine.quality.mauve import mauve
@@ -55,7 +55,7 @@ class Appraiser:
         found = measure(ids, self.held_out, self.data.splits["train"], self.spec, self.data.stride)
         exact = self.data.exact_nats(ids)
         if exact is not None:
-            found["sample_nats_per_token"] = estimate(exact[:, None], torch.full((len(ids),), ids.shape[1]))
+            found["sample_nats_per_token"] = ratio_estimate(exact[:, None], torch.full((len(ids),), ids.shape[1]))
         if self.scorer is not None:
             found |= self._scored(ids, self.scorer)
         return {

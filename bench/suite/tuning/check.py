@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.engine.likelihood.settings import BoundSpec
-from bench.engine.model.method_instances import built, described
+from bench.engine.model.method_instances import method_instance, option_departures
 from bench.suite.document import Document, Fault, Map, Place, Seq, has, nearest, plain
 from bench.suite.equivalence import OVERRIDES, with_inherited
 from bench.suite.tuning.apply import put as laid
@@ -161,8 +161,8 @@ class Checked:
         if not isinstance(name, str) or name not in METHODS:
             return None  # told when the arms are checked
         try:
-            described(name, options)
-            built(name, self.vocab_size, options)
+            option_departures(name, options)
+            method_instance(name, self.vocab_size, options)
         except OptionError as error:
             return str(error)
         return None

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.engine.likelihood.bound import PARTS, bound
-from bench.engine.likelihood.metrics import measures
+from bench.engine.likelihood.metrics import bound_metrics
 from methods import build
 from methods.discrete.sedd import SeddAbsorb, SeddUniform, total_noise
 from methods.masked.absorbing import Md4
@@ -40,7 +40,7 @@ def test_i2_the_bound_of_sedd_without_its_addend_is_that_of_the_normalised_mean(
 
 def test_an_addend_is_a_metric_and_no_part_of_the_sum():
     parts = {name: torch.full((3, 2), 8.0, dtype=torch.float64) for name in (*PARTS, "integral[normalisation]")}
-    found = measures(parts, 4, [4, 4, 4], "char")
+    found = bound_metrics(parts, 4, [4, 4, 4], "char")
     assert found["nats_per_token"].value == 6.0
     assert found["integral[normalisation]"].value == 2.0
 

@@ -7,8 +7,8 @@ import torch
 
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import mirrored
-from bench.engine.likelihood.metrics import measures
-from bench.engine.likelihood.standard_error import estimate
+from bench.engine.likelihood.metrics import bound_metrics
+from bench.engine.likelihood.standard_error import ratio_estimate
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Keyed
@@ -102,7 +102,7 @@ def test_an_exact_method_is_evaluated_once_and_has_no_noise():
     x = torch.randint(5, (6, 8))
     parts = bound(real_model("ar"), x, 16, 4, 0, 6)
     assert parts["integral"].shape == (6, 1)
-    assert estimate(parts["integral"], torch.full((6,), 8)).monte_carlo_error == 0
+    assert ratio_estimate(parts["integral"], torch.full((6,), 8)).monte_carlo_error == 0
 
 
 def test_draws_are_mirrored_inside_their_strata():
@@ -119,7 +119,7 @@ def test_the_errors_are_those_of_repeating_the_measurement():
     sizes = torch.randint(5, 15, (2000, 20), generator=generator).double()
     truth = sizes * (2.0 + torch.randn(2000, 20, 1, generator=generator)[..., 0])
     noise = torch.randn(2000, 20, 4, generator=generator, dtype=torch.float64)
-    found = [estimate(truth[i, :, None] + noise[i], sizes[i]) for i in range(2000)]
+    found = [ratio_estimate(truth[i, :, None] + noise[i], sizes[i]) for i in range(2000)]
     values = torch.tensor([each.value for each in found])
     spread = float(values.std())
     claimed = math.sqrt(sum(each.standard_error**2 for each in found) / 2000)
@@ -131,22 +131,22 @@ def test_the_errors_are_those_of_repeating_the_measurement():
 
 def estimate_of_noise(truth: torch.Tensor, sizes: torch.Tensor, seed: int) -> torch.Tensor:
     noise = torch.randn(20, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.tensor(estimate(truth[:, None] + noise, sizes).value)
+    return torch.tensor(ratio_estimate(truth[:, None] + noise, sizes).value)
 
 
 def test_a_single_document_has_no_error_over_documents():
-    assert math.isnan(estimate(torch.ones(1, 2), torch.ones(1)).standard_error)
+    assert math.isnan(ratio_estimate(torch.ones(1, 2), torch.ones(1)).standard_error)
 
 
 def test_units_follow_from_nats():
     parts = {"integral": torch.tensor([[8.0, 8.0], [4.0, 4.0]]).double(), "last_guess": torch.zeros(2, 2).double()}
-    found = measures(parts, length=4, sizes=[4, 8], level="char")
+    found = bound_metrics(parts, length=4, sizes=[4, 8], level="char")
     assert found["nats_per_token"].value == pytest.approx(12 / 8)
     assert found["bits_per_char"].value == pytest.approx(1.5 / math.log(2))
     assert found["bits_per_byte"].value == pytest.approx(12 / 12 / math.log(2))
     assert found["perplexity"].value == pytest.approx(math.exp(1.5))
     assert found["perplexity"].standard_error == pytest.approx(math.exp(1.5) * found["nats_per_token"].standard_error)
-    assert "bits_per_char" not in measures(parts, 4, [4, 8], "byte")
+    assert "bits_per_char" not in bound_metrics(parts, 4, [4, 8], "byte")
 
 
 def test_a_value_that_is_not_finite_is_an_error_and_not_a_number():

@@ -224,7 +224,7 @@ def test_mauve_needs_a_scorer():
 def test_what_cannot_be_measured_is_known_from_the_sizes():
     many = {"train": 100_000, "valid": 12_000, "test": 14_000}
     mauve = QualitySpec.model_validate({"mauve": True, "scorer": {"kind": "trained"}})
-    assert mauve.why_not(100, 100, 27, many) is None
+    assert mauve.refusal(100, 100, 27, many) is None
     for spec, sizes, words in (
         (
             mauve,
@@ -236,4 +236,4 @@ def test_what_cannot_be_measured_is_known_from_the_sizes():
         (QualitySpec(ngram=5), (9, 100, 50_257), "ngram 5 over 50,257 tokens does not fit in 63 bits; lower ngram"),
         (QualitySpec(), (9, 12, 27), "hold no 16 in a row"),
     ):
-        assert words in (spec.why_not(*sizes, many) or "")
+        assert words in (spec.refusal(*sizes, many) or "")

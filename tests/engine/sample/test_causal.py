@@ -8,7 +8,7 @@ from bench.engine.model.model import Model
 from bench.engine.model.network import Cache, Shape
 from bench.engine.rng import Stream
 from bench.engine.sample import autoregressive as causal
-from bench.engine.sample.autoregressive import Truncation, cache_refusal, left_to_right
+from bench.engine.sample.autoregressive import Truncation, kv_cache_refusal, left_to_right
 from bench.engine.sample.sampler import sample
 from methods import build
 from methods.autoregressive import Autoregressive
@@ -226,4 +226,4 @@ def test_a_network_that_can_keep_no_cache_is_refused():
     made = lookup(Autoregressive(3))
     with pytest.raises(ValueError, match=r"^Autoregressive cannot write with a cache: its network is a Lookup"):
         left_to_right(made, *begun(1, 0), Stream(0))
-    assert cache_refusal(random_model("ar")) is None
+    assert kv_cache_refusal(random_model("ar")) is None

@@ -13,7 +13,7 @@ from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect
 from bench.engine.sample.policies.unmasking import EntropyBounded, FirstHitting, Margin
 from bench.engine.sample.sampler import sample
-from bench.engine.sample.state import Known, Walk
+from bench.engine.sample.state import Prompt, SamplerState
 from methods import build
 from methods.discrete.d3pm import D3pmAbsorb
 from methods.discrete.sedd import SeddAbsorb
@@ -55,7 +55,7 @@ def conditioned(made: Model, calls: int, policy: Policy) -> bool:
     for row, given in enumerate(GIVEN):
         for place, token in given.items():
             ids[row, place], fixed[row, place] = token, True
-    known = Known(ids.repeat_interleave(half, 0), fixed.repeat_interleave(half, 0))
+    known = Prompt(ids.repeat_interleave(half, 0), fixed.repeat_interleave(half, 0))
     found = sample(made, 2 * half, 3, calls, 0, policy, known).ids
     assert (found == known.ids)[known.fixed].all()
     right = True
@@ -98,7 +98,7 @@ def test_known_tokens_are_shown_at_every_call_where_visible_tokens_are_final(pol
     made, shown = random_model("mdlm"), []
     made.network.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
     fixed = torch.arange(9) % 3 == 1
-    known = Known(torch.full((4, 9), 3), fixed.expand(4, -1))
+    known = Prompt(torch.full((4, 9), 3), fixed.expand(4, -1))
     sample(made, 4, 9, 30, 0, policy, known)
     assert all((z[:, fixed] == 3).all() for z in shown)
     again = [(before != 5) & (after == 5) for before, after in pairwise(shown)]
@@ -130,8 +130,8 @@ def test_who_watches_vectors_is_given_the_likeliest_tokens_and_left_to_right_a_t
     assert all(((each >= 0) & (each < 5)).all() for each in seen)
     assert len(torch.stack(seen).unique(dim=0)) > 1
     seen.clear()
-    known = Known(torch.full((2, 9), 3), (torch.arange(9) < 4).expand(2, -1))
-    found = sample(random_model("ar"), 2, 9, 9, 0, known=known, watch=seen.append)
+    known = Prompt(torch.full((2, 9), 3), (torch.arange(9) < 4).expand(2, -1))
+    found = sample(random_model("ar"), 2, 9, 9, 0, prompt=known, watch=seen.append)
     assert len(seen) == found.network_calls == 5
     for written, each in enumerate(seen, start=4):
         assert torch.equal(each, found.ids.masked_fill(torch.arange(9) >= written, 5))
@@ -144,23 +144,23 @@ def test_other_noise_shows_known_tokens_as_noisy_as_the_time_is(name, monkeypatc
         type(made.method), "corrupt", lambda self, x, t, rng: (seen.append(t.unique()), corrupt(self, x, t, rng))[1]
     )
     shown: list[torch.Tensor] = []
-    look = Walk.look
-    monkeypatch.setattr(Walk, "look", lambda self, t: (shown.append(self.z.clone()), look(self, t))[1])
+    look = SamplerState.predict
+    monkeypatch.setattr(SamplerState, "predict", lambda self, t: (shown.append(self.z.clone()), look(self, t))[1])
     fixed = torch.arange(9) % 3 == 1
-    known = Known(torch.full((4, 9), 3), fixed.expand(4, -1))
-    found = sample(made, 4, 9, 6, 0, known=known)
+    known = Prompt(torch.full((4, 9), 3), fixed.expand(4, -1))
+    found = sample(made, 4, 9, 6, 0, prompt=known)
     assert torch.equal(torch.cat(seen), times(made.method, 6))
     assert (found.ids[:, fixed] == 3).all()
     assert not torch.equal(shown[1][:, fixed], shown[2][:, fixed])
 
 
 def test_a_causal_method_continues_a_beginning_by_its_own_law_and_fills_no_gaps():
-    known = Known(torch.tensor([[2, 0, 0]]).expand(2**13, -1), torch.tensor([[True, False, False]]).expand(2**13, -1))
-    found = sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, known=known)
+    known = Prompt(torch.tensor([[2, 0, 0]]).expand(2**13, -1), torch.tensor([[True, False, False]]).expand(2**13, -1))
+    found = sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, prompt=known)
     assert found.network_calls == 2
     law = torch.where(TRIPLES.texts[:, 0] == 2, TRIPLES.law, 0.0)
     counts = torch.bincount(places(found.ids, V), minlength=V**3)
     assert abs(surprise(counts, law / law.sum())) < 4
-    gap = Known(known.ids, known.fixed.roll(1, 1))
+    gap = Prompt(known.ids, known.fixed.roll(1, 1))
     with pytest.raises(ValueError, match="a causal method can continue a text, not fill gaps"):
-        sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, known=gap)
+        sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, prompt=gap)

@@ -17,9 +17,9 @@ from bench.engine.sample.capabilities import trial
 from bench.engine.sample.policies import POLICIES, named, times
 from bench.engine.sample.policies.ancestral import Ancestral, Ddim, Euler
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect
-from bench.engine.sample.sampler import How, sample, why_not
+from bench.engine.sample.sampler import SamplerSettings, refusal, sample
 from bench.engine.sample.settings import SamplesSpec
-from bench.engine.sample.state import Known
+from bench.engine.sample.state import Prompt
 from methods import METHODS, build
 from methods.discrete.gidd import Gidd
 from methods.discrete.sedd import SeddAbsorb
@@ -85,7 +85,7 @@ def test_a_last_guess_that_is_no_step_is_left_to_the_last_moment():
 def test_a_grid_of_discrete_time_lies_on_its_steps_or_is_refused(grid):
     method, fits = Mdlm(V, steps=20), []
     for calls in range(1, 21):
-        reason = why_not(method, How(calls, Ancestral(grid=grid)), L)
+        reason = refusal(method, SamplerSettings(calls, Ancestral(grid=grid)), L)
         if reason is not None:
             assert f"{calls} calls do not fit on 20 steps of time on a {grid} grid; take fewer, or uniform" in reason
             continue
@@ -97,7 +97,7 @@ def test_a_grid_of_discrete_time_lies_on_its_steps_or_is_refused(grid):
         assert (numbers.diff() < -0.5).all()
     assert fits[:3] == [1, 2, 3]
     assert (20 in fits) == (grid == "uniform")
-    reason = why_not(method, How(21, Ancestral(grid=grid)), L)
+    reason = refusal(method, SamplerSettings(21, Ancestral(grid=grid)), L)
     assert reason == "cannot be stepped so: 21 calls are more than the 20 that 20 steps of time allow"
 
 
@@ -144,7 +144,7 @@ def test_kept_calls_are_as_many_as_expected(count, texts):
 
 @pytest.mark.parametrize("name", ["md4", "udlm", "gidd", "plaid", "d3pm-absorb", "sedd-absorb", "genmd4"])
 def test_no_call_is_kept_of_a_network_that_is_told_the_time(name):
-    reason = why_not(build(name, V), How(4, Ancestral(cached=True)), L)
+    reason = refusal(build(name, V), SamplerSettings(4, Ancestral(cached=True)), L)
     assert "is told the time" in (reason or "")
 
 
@@ -182,20 +182,20 @@ def counted(made: Model) -> list[int]:
 @pytest.mark.parametrize("policy", EVERY)
 def test_every_method_is_drawn_from_in_the_calls_that_are_told_or_is_refused_with_a_reason(policy, name):
     made, length = random_model(name), 7
-    how, calls = How(length, EVERY[policy]), counted(made)
-    reason = why_not(made.method, how, length)
+    how, calls = SamplerSettings(length, EVERY[policy]), counted(made)
+    reason = refusal(made.method, how, length)
     if name not in ACCEPTED[policy]:
         assert reason
         with pytest.raises(ValueError, match=f"{type(made.method).__name__} "):
-            sample(made, 3, length, length, 0, how=how)
+            sample(made, 3, length, length, 0, settings=how)
         assert not calls
         return
     assert reason is None
     x = torch.tensor([[1, 4, 0, 2, 3, 3, 1]]).expand(3, -1)
     given = torch.arange(length) < 3 if name == "ar" else torch.tensor([0, 1, 0, 0, 1, 0, 1]).bool()
-    for known in (None, Known(x, given.expand(3, -1))):
+    for known in (None, Prompt(x, given.expand(3, -1))):
         calls.clear()
-        found = sample(made, 3, length, length, 0, known=known, how=how)
+        found = sample(made, 3, length, length, 0, prompt=known, settings=how)
         assert found.ids.shape == (3, length)
         assert ((found.ids >= 0) & (found.ids < 5)).all()
         assert found.network_calls == len(calls) <= length

@@ -12,8 +12,8 @@ from bench.engine.rng import Stream
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import CLEAN, Remask, SelfCorrect
-from bench.engine.sample.sampler import How, sample, why_not
-from bench.engine.sample.state import Known, Walk
+from bench.engine.sample.sampler import SamplerSettings, refusal, sample
+from bench.engine.sample.state import Prompt, SamplerState
 from methods import build
 from methods.discrete.gidd import Gidd
 from methods.discrete.sedd import SeddAbsorb
@@ -109,22 +109,22 @@ def test_confident_remasking_spares_what_was_sure_when_it_was_written():
 
 def test_what_is_written_is_as_sure_as_it_was_probable():
     made = model(SeddAbsorb(V), seed=5)  # its guesses do not sum to one: they are read as the last guess reads them
-    walk = Walk(made, Known.nothing(200, L), Stream(0))
+    walk = SamplerState(made, Prompt.empty(200, L), Stream(0))
     t, s = torch.tensor([1.0, 0.4], dtype=torch.float64)
     Remask(confident=True).move(walk, t, s)
     guess = choosing.guesses(made, (V,) * L, 1.0).exp()
     written = walk.z != V
     expected = guess.expand(200, -1, -1).gather(-1, walk.z.clamp(max=V - 1)[..., None])[..., 0]
     assert written.any()
-    torch.testing.assert_close(walk.sureness[written], expected[written], rtol=1e-12, atol=0)
+    torch.testing.assert_close(walk.confidence[written], expected[written], rtol=1e-12, atol=0)
 
 
 def test_confident_shares_are_a_softmax_over_what_may_be_masked_again():
     """One step from a text that is all visible but for its last position, of which the first is known."""
     count, sure = 2**14, torch.tensor([0.1, 0.9, 0.2, 0.5, 1.0], dtype=torch.float64)
-    known = Known(torch.zeros(count, 5, dtype=torch.long), torch.tensor([True, *[False] * 4]).expand(count, 5))
-    walk, policy = Walk(flat(Mdlm(V)), known, Stream(0)), Remask(rule="rescale", eta=1.0, confident=True)
-    walk.z, walk.sureness = torch.tensor([0, 1, 2, 0, V]).repeat(count, 1), sure.repeat(count, 1)
+    known = Prompt(torch.zeros(count, 5, dtype=torch.long), torch.tensor([True, *[False] * 4]).expand(count, 5))
+    walk, policy = SamplerState(flat(Mdlm(V)), known, Stream(0)), Remask(rule="rescale", eta=1.0, confident=True)
+    walk.z, walk.confidence = torch.tensor([0, 1, 2, 0, V]).repeat(count, 1), sure.repeat(count, 1)
     t, s = torch.tensor([0.5, 0.3], dtype=torch.float64)
     policy.move(walk, t, s)
     expected = torch.cat([torch.zeros(1).double(), (-sure[1:4]).softmax(0) * 0.3 / 0.5, torch.tensor([0.3 / 0.5])])
@@ -138,12 +138,14 @@ def test_confident_shares_are_a_softmax_over_what_may_be_masked_again():
 def corrections(monkeypatch) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """z before, what was drawn, its laws, and z after each correction, told by the guards around the private verb."""
     seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    correct, draws = SelfCorrect._correct, Walk.draw
+    correct, draws = SelfCorrect._correct, SamplerState.draw
 
     def correcting(self, walk, t):
         laws: list[tuple[Tensor, Tensor]] = []
         with monkeypatch.context() as inner:
-            inner.setattr(Walk, "draw", lambda own, log_p: (laws.append((log_p, draws(own, log_p))), laws[-1][1])[1])
+            inner.setattr(
+                SamplerState, "draw", lambda own, log_p: (laws.append((log_p, draws(own, log_p))), laws[-1][1])[1]
+            )
             before, assert_clean = walk.z.clone(), float(t)
             assert assert_clean == CLEAN
             goes_on = correct(self, walk, t)
@@ -161,7 +163,7 @@ def test_each_correction_writes_the_most_probable_of_the_tokens_that_came_out_ot
     made, count, length, policy = random_model(name), 6, 9, SelfCorrect(corrections=12, temperature=0.5)
     seen, calls = corrections(monkeypatch), watched(made)
     fixed = torch.arange(length) % 4 == 1
-    known = Known(torch.full((count, length), 2), fixed.expand(count, -1))
+    known = Prompt(torch.full((count, length), 2), fixed.expand(count, -1))
     found = sample(made, count, length, 20, 0, policy, known)
     assert found.network_calls == len(calls) <= 20
     assert len(seen) == len(calls) - 8
@@ -192,8 +194,8 @@ def test_corrected_texts_follow_the_law_of_that_procedure(name):
     ("name", "reason"), [("gidd", "leaves 1 of 33 calls"), ("sedd-uniform", "no probabilities of")]
 )
 def test_corrections_leave_calls_for_the_steps_and_need_probabilities(name, reason):
-    assert reason in (why_not(build(name, V), How(33, SelfCorrect()), L) or "")
-    assert (why_not(build(name, V), How(34, SelfCorrect()), L) is None) == (name == "gidd")
+    assert reason in (refusal(build(name, V), SamplerSettings(33, SelfCorrect()), L) or "")
+    assert (refusal(build(name, V), SamplerSettings(34, SelfCorrect()), L) is None) == (name == "gidd")
 
 
 def test_corrections_are_drawn_at_their_temperature(monkeypatch):

@@ -14,7 +14,7 @@ from bench.engine.rng import Stream
 from bench.engine.sample.policies import Euler, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import Remask
-from bench.engine.sample.sampler import How, sample, why_not
+from bench.engine.sample.sampler import SamplerSettings, refusal, sample
 from bench.engine.sample.state import CUT_OFF
 from bench.plan.plan import plan
 from bench.suite.suite import read
@@ -170,7 +170,7 @@ def test_laws_that_had_to_be_cut_off_are_counted():
     ],
 )
 def test_a_policy_that_a_method_cannot_follow_is_refused_with_the_reason(name, policy, reason):
-    told = why_not(build(name, V), How(4, policy), L)
+    told = refusal(build(name, V), SamplerSettings(4, policy), L)
     assert told is None if reason is None else reason in (told or "")
 
 

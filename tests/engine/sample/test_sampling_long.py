@@ -12,7 +12,7 @@ from bench.engine.data.sources.markov import Markov
 from bench.engine.sample.policies import Policy
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.unmasking import EntropyBounded, FirstHitting
-from bench.engine.sample.sampler import How, Samples, sample, sample_long
+from bench.engine.sample.sampler import SamplerSettings, Samples, sample, sample_long
 from bench.engine.sample.settings import SamplesSpec
 from bench.engine.stages.draw_samples import draw_samples
 from methods.autoregressive import Autoregressive
@@ -44,7 +44,7 @@ def test_each_window_begins_with_the_tokens_before_it_and_calls_add_up(name, str
     made, length = random_model(name), 17
     calls = []
     made.network.blocks[0].register_forward_hook(lambda *_: calls.append(1))
-    found = sample_long(made, 3, WINDOW, length, stride, 0, How(5))
+    found = sample_long(made, 3, WINDOW, length, stride, 0, SamplerSettings(5))
     assert found.ids.shape == (3, length)
     assert ((found.ids >= 0) & (found.ids < 5)).all()
     assert len(windows) == 1 + -(-(length - WINDOW) // stride)
@@ -62,7 +62,7 @@ def test_each_window_begins_with_the_tokens_before_it_and_calls_add_up(name, str
 
 def test_windows_draw_from_noise_of_their_own_and_the_seed_decides_it(windows):
     made = random_model("gidd")
-    found = [sample_long(made, 40, WINDOW, 12, 5, seed, How(5)).ids for seed in (0, 0, 1)]
+    found = [sample_long(made, 40, WINDOW, 12, 5, seed, SamplerSettings(5)).ids for seed in (0, 0, 1)]
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
     assert not torch.equal(windows[0].ids[:, 1:], windows[1].ids[:, 1:])
@@ -93,7 +93,7 @@ def test_a_chain_goes_on_across_windows_by_its_own_law(method: Method, calls: in
     chain = Markov(order=1, alphabet=4, length=4).draw_chain()
     source: Hidden = from_chain(chain, 4)
     law = torch.from_numpy(chain.law)
-    ids = sample_long(Before(method, source), 1500, 4, 13, stride, 0, How(calls, policy)).ids
+    ids = sample_long(Before(method, source), 1500, 4, 13, stride, 0, SamplerSettings(calls, policy)).ids
     borders = torch.arange(4, 13, stride)
     for firsts in (torch.arange(12), borders - 1):
         pairs = ids[:, firsts] * 4 + ids[:, firsts + 1]

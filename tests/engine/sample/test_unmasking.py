@@ -14,8 +14,8 @@ from bench.engine.model.model import Model
 from bench.engine.sample.policies import named, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.unmasking import Confidence, EntropyBounded, FirstHitting, Margin
-from bench.engine.sample.sampler import How, sample, why_not
-from bench.engine.sample.state import Known, Walk
+from bench.engine.sample.sampler import SamplerSettings, refusal, sample
+from bench.engine.sample.state import Prompt, SamplerState
 from methods.discrete.sedd import SeddAbsorb
 from methods.masked.absorbing import Md4, Mdlm
 from methods.schedules import Cosine, Linear
@@ -35,13 +35,13 @@ def without_gradients():
 
 def seen_times(monkeypatch) -> list[tuple[Tensor, Tensor]]:
     """The times and the z of all network calls."""
-    seen, look = [], Walk.look
+    seen, look = [], SamplerState.predict
 
     def looking(self, t, rows=None):
         seen.append((t.clone(), self.z.clone()))
         return look(self, t, rows)
 
-    monkeypatch.setattr(Walk, "look", looking)
+    monkeypatch.setattr(SamplerState, "predict", looking)
     return seen
 
 
@@ -73,7 +73,7 @@ def test_first_hitting_writes_a_token_a_call_and_tells_each_sequence_its_own_tim
     orders = torch.stack([(before == 5) & (after != 5) for (before, _), (after, _) in pairwise(told)])
     assert (orders.sum(-1) == 1).all()
     assert len(orders.float().argmax(-1).T.unique(dim=0)) == count  # each its own order
-    assert "calls has to be 9" in (why_not(made.method, How(8, FirstHitting()), length) or "")
+    assert "calls has to be 9" in (refusal(made.method, SamplerSettings(8, FirstHitting()), length) or "")
 
 
 @pytest.mark.parametrize("method", [Mdlm(V), Md4(V, Cosine())], ids=lambda each: type(each).__name__)
@@ -122,7 +122,7 @@ def test_an_order_that_depends_on_visible_tokens_alone_keeps_the_law_and_confide
 def test_each_call_reveals_what_the_schedule_does_on_average(name, schedule, given):
     made, length, calls = flat(Mdlm(V, schedule)), 20, 7
     seen = watched(made)
-    known = Known(torch.zeros(3, length, dtype=torch.long), (torch.arange(length) < given).expand(3, -1))
+    known = Prompt(torch.zeros(3, length, dtype=torch.long), (torch.arange(length) < given).expand(3, -1))
     sample(made, 3, length, calls, 0, named(name), known)
     for (z, _), t in zip(seen, times(made.method, calls), strict=False):
         expected = round((length - given) * float(1 - schedule.alpha(t)))
@@ -138,7 +138,7 @@ def test_the_least_uncertain_within_a_budget_follow_the_law_of_that_procedure(ma
 
 
 def test_a_budget_of_nothing_reveals_a_token_a_call_a_large_one_all_and_what_is_sure_is_free():
-    def masks(made: Model, budget: float, calls: int, known: Known | None = None) -> list[list[int]]:
+    def masks(made: Model, budget: float, calls: int, known: Prompt | None = None) -> list[list[int]]:
         seen = watched(made)
         sample(made, 2, 6, calls, 0, EntropyBounded(budget=budget), known)
         return [(z == V).sum(1).tolist() for z, _ in seen]
@@ -149,4 +149,4 @@ def test_a_budget_of_nothing_reveals_a_token_a_call_a_large_one_all_and_what_is_
     assert masks(flat(Mdlm(V)), 99.0, 99) == [[6, 6]]
     assert masks(flat(Mdlm(V), 0.0, 1e9, 0.0), 0.0, 99) == [[6, 6]]  # exactly no entropy
     fixed = torch.tensor([[False] * 6, [True] * 4 + [False] * 2])
-    assert masks(flat(Mdlm(V)), 0.0, 99, Known(torch.zeros(2, 6).long(), fixed))[:3] == [[6, 2], [5, 1], [4, 0]]
+    assert masks(flat(Mdlm(V)), 0.0, 99, Prompt(torch.zeros(2, 6).long(), fixed))[:3] == [[6, 2], [5, 1], [4, 0]]

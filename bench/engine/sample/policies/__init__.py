@@ -1,4 +1,4 @@
-"""The ways in which texts are drawn, by name; each says which methods it is right for."""
+"""Sampling policies by name; each says for which methods it is right."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ POLICIES: dict[str, type[Policy]] = {
 
 
 def spelled_out(value: Any) -> Any:
-    """`ancestral` as {name: ancestral}."""
+    """Expand the short form `ancestral` to {name: ancestral}."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -31,5 +31,5 @@ AnyPolicy = Annotated[
 
 
 def named(policy: Policy | str) -> Policy:
-    """A policy, or the one of that name with its defaults."""
+    """Return the policy itself, or the one of that name with its defaults."""
     return POLICIES[policy](name=policy) if isinstance(policy, str) else policy

@@ -1,4 +1,4 @@
-"""Policies that step by a method's own law, by its rates, or without any randomness."""
+"""Policies that step by a method's transition, by its rates, or deterministically."""
 
 from typing import Literal
 
@@ -8,18 +8,17 @@ from torch import Tensor
 
 from bench.engine.sample.capabilities import trial
 from bench.engine.sample.policies.policy import Stepping
-from bench.engine.sample.state import Walk
+from bench.engine.sample.state import SamplerState
 from methods.method import Latent, LogProbs, Method, Times
 
-LATEST = 1 - 1e-5  # the latest time whose rates are asked for: at t = 1 those of some methods are infinite
+LATEST = 1 - 1e-5  # rates are evaluated at most at this time: those of some methods diverge at t = 1
 
 
 class Ancestral(Stepping):
-    """By the method's own law of z_s given z_t; for SEDD that is Tweedie's analytic step. Causal methods write from
-    left to right.
+    """Draw z_s from the method's transition p(z_s | z_t); for SEDD this is Tweedie's analytic step.
 
-    `cached`: no network call where no sequence changed, for networks that are not told the time (MDLM,
-    arXiv:2406.07524v2).
+    Causal methods write from left to right. `cached` makes no network call if no sequence has changed, for networks
+    that are not conditioned on time (MDLM, arXiv:2406.07524v2).
     """
 
     name: Literal["ancestral"] = "ancestral"
@@ -31,26 +30,27 @@ class Ancestral(Stepping):
             return "is told the time, or its own last guess, at every call: nothing can be kept of the one before"
         return None if method.needs.causal else super().refusal(method, calls, tokens)
 
-    def run(self, walk: Walk, calls: int) -> Tensor:
-        walk.keeps = self.cached
-        return super().run(walk, calls)
+    def run(self, state: SamplerState, calls: int) -> Tensor:
+        state.reuses_hidden = self.cached
+        return super().run(state, calls)
 
     def law(self, method: Method, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs | None:
         return method.transition(z, t, s, prediction)
 
-    def move(self, walk: Walk, t: Tensor, s: Tensor) -> None:
-        method, moved = walk.model.method, walk.z.clone()
-        for rows, z, each, prediction in walk.look(t):
-            at_s = s.expand_as(each)
-            log_p = self.law(method, z, each, at_s, prediction)
-            moved[rows] = (
-                method.step(z, each, at_s, prediction, walk.rng) if log_p is None else walk.draw(log_p, count=True)
-            )
-        walk.z = moved
+    def move(self, state: SamplerState, t: Tensor, s: Tensor) -> None:
+        method, next_z = state.model.method, state.z.clone()
+        for rows, z, t_rows, prediction in state.predict(t):
+            s_rows = s.expand_as(t_rows)
+            log_p = self.law(method, z, t_rows, s_rows, prediction)
+            if log_p is None:
+                next_z[rows] = method.step(z, t_rows, s_rows, prediction, state.rng)
+            else:
+                next_z[rows] = state.draw(log_p, count=True)
+        state.z = next_z
 
 
 class Euler(Stepping):
-    """Jumps at the rates of time t for as long as the step is (SEDD, arXiv:2310.16834v3, section 4)."""
+    """Jump at the rates of time t for the length of the step (SEDD, arXiv:2310.16834v3, section 4)."""
 
     name: Literal["euler"] = "euler"
     fidelity = "limit"
@@ -62,7 +62,7 @@ class Euler(Stepping):
         return reason
 
     def law(self, method: Method, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs:
-        """log of the rates times t - s, and of what they leave to stay, cut off at 0."""
+        """Return log of the rates times t - s; the remaining probability of staying is clamped at 0."""
         rates = method.rates(z, t.clamp(max=LATEST), prediction)
         assert rates is not None
         jumps = (t - s)[..., None] * rates
@@ -71,7 +71,7 @@ class Euler(Stepping):
 
 
 class Ddim(Stepping):
-    """The step that draws nothing (Song et al., arXiv:2010.02502)."""
+    """Take the deterministic step of DDIM (Song et al., arXiv:2010.02502)."""
 
     name: Literal["ddim"] = "ddim"
     fidelity = "limit"
@@ -82,13 +82,13 @@ class Ddim(Stepping):
             return reason
         z, t, prediction = trial(method)
         with torch.no_grad():
-            flows = method.flow(z, t, t, prediction)
-        return "has no step without randomness (its z holds ids)" if flows is None else None
+            flow = method.flow(z, t, t, prediction)
+        return "has no step without randomness (its z holds ids)" if flow is None else None
 
-    def move(self, walk: Walk, t: Tensor, s: Tensor) -> None:
-        moved = walk.z.clone()
-        for rows, z, each, prediction in walk.look(t):
-            flowed = walk.model.method.flow(z, each, s.expand_as(each), prediction)
-            assert flowed is not None
-            moved[rows] = flowed
-        walk.z = moved
+    def move(self, state: SamplerState, t: Tensor, s: Tensor) -> None:
+        next_z = state.z.clone()
+        for rows, z, t_rows, prediction in state.predict(t):
+            flow = state.model.method.flow(z, t_rows, s.expand_as(t_rows), prediction)
+            assert flow is not None
+            next_z[rows] = flow
+        state.z = next_z
