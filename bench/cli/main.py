@@ -44,12 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bench.engine.storage import BrokenRecord, Busy
         from bench.results.compare.operands import CompareError
         from bench.results.mlflow_archive import NotMirrored
+        from bench.results.record_names import AmbiguousName
         from bench.results.suite_record import NoRecord
         from bench.suite.suite import SuiteError
         from methods import OptionError, PluginError
 
         wrong = SuiteError | DataError | OptionError | PluginError | PromptError | CompareError
-        told = wrong | NoRecord | NotMirrored | BrokenRecord | Busy | OSError
+        told = wrong | NoRecord | AmbiguousName | NotMirrored | BrokenRecord | Busy | OSError
         if not isinstance(error, told):
             raise
         print(error, file=sys.stderr)

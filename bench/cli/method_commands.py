@@ -4,7 +4,7 @@ what it needs by itself."""
 import argparse
 import sys
 
-from bench.cli.suite_commands import BAD_USE, DONE, FAILED
+from bench.cli.suite_commands import BAD_USE, DONE, FAILED, record_names
 
 
 def perf(chosen: argparse.Namespace) -> int:
@@ -42,9 +42,8 @@ def perf_plan(chosen: argparse.Namespace) -> int:
 def perf_report(chosen: argparse.Namespace) -> int:
     """`bench perf report SUITE`"""
     from bench.perf.report import speed
-    from bench.suite.datasets import names
 
-    speed(chosen.runs, names(chosen.suite, chosen.scale, chosen.data))
+    speed(chosen.runs, record_names(chosen))
     return DONE
 
 

@@ -80,8 +80,9 @@ def run(chosen: argparse.Namespace) -> int:
     from bench.plan.cells import Cell
     from bench.plan.plan import plan as make
     from bench.results.dataset_records import read_all as read_records
+    from bench.results.record_names import record_name
     from bench.results.tracking import store
-    from bench.suite.suite import with_all_data
+    from bench.suite.suite import Suite, with_all_data
     from bench.tune.tuned_suite import read_tuned
 
     suites, runs = read_tuned(chosen.suite, chosen.scale, chosen.data), chosen.runs
@@ -92,16 +93,17 @@ def run(chosen: argparse.Namespace) -> int:
         print(why, file=sys.stderr)
     untracked: list[str] = []
     for planned in [make(suite) for suite in fetched]:
+        _tell_of_namesake(runs, planned.suite, planned.suite.name)
         if planned.suite.label:
             print(f"data set {planned.suite.label}:", file=sys.stderr)
 
-        def finished(cell: Cell, suite: str = planned.suite.name) -> None:
+        def finished(cell: Cell, suite: Suite = planned.suite) -> None:
             if not untracked:  # a store that failed once is not waited for again; the next run brings it up to date
-                untracked.extend(_track(runs, suite, cell.id))
+                untracked.extend(_track(runs, record_name(runs, suite.file, suite.name), cell.id))
 
         carry_out(runs, planned, chosen.retry_failed, finished)
-    names = {suite.label if len(suites) > 1 else "": suite.name for suite in suites}
-    records = read_records(runs, names, lost)
+    names = {suite.label: record_name(runs, suite.file, suite.name) for suite in suites}
+    records = read_records(runs, names if len(suites) > 1 else {"": names[suites[0].label]}, lost)
     _report(records, chosen)
     told = f"runs are tracked in {store(runs)}; look at them with: bench ui --runs {runs}"
     print(*lost.values(), "; ".join(untracked) or told, sep="\n", file=sys.stderr)
@@ -112,7 +114,8 @@ def tune(chosen: argparse.Namespace) -> int:
     """`bench tune SUITE`"""
     from bench.cli.views.tuning import show
     from bench.plan.cells import Cell
-    from bench.suite.suite import SuiteError, read_all, with_all_data
+    from bench.results.record_names import record_name
+    from bench.suite.suite import Suite, SuiteError, read_all, with_all_data
     from bench.suite.tuning.lock_file import write
     from bench.tune.tuned_suite import lock_file
     from bench.tune.tuner import Tuner
@@ -127,10 +130,11 @@ def tune(chosen: argparse.Namespace) -> int:
     untracked: list[str] = []
     is_whole = not lost
     for suite in fetched:
+        _tell_of_namesake(runs, suite, f"{suite.name}-trials")
 
-        def finished(cell: Cell, name: str = f"{suite.name}-trials") -> None:
+        def finished(cell: Cell, suite: Suite = suite) -> None:
             if not untracked:
-                untracked.extend(_track(runs, name, cell.id))
+                untracked.extend(_track(runs, record_name(runs, suite.file, f"{suite.name}-trials"), cell.id))
 
         lock = Tuner(runs, suite, chosen.retry_failed, finished).tune()
         write(lock_file(suite), lock)
@@ -144,9 +148,8 @@ def status(chosen: argparse.Namespace) -> int:
     """`bench status SUITE`"""
     from bench.cli.views.plans import show_status
     from bench.results.dataset_records import read_all
-    from bench.suite.datasets import names
 
-    records = read_all(chosen.runs, names(chosen.suite, chosen.scale, chosen.data))
+    records = read_all(chosen.runs, record_names(chosen))
     _warn_of_changes(records, chosen.suite)
     for record in records.values():
         if isinstance(record, str):
@@ -161,7 +164,6 @@ def status(chosen: argparse.Namespace) -> int:
 def report(chosen: argparse.Namespace) -> int:
     """`bench report SUITE`, `bench report --published NAME`"""
     from bench.results.dataset_records import read_all
-    from bench.suite.datasets import names
 
     of_suite = (chosen.scale, chosen.data, chosen.from_mlflow, chosen.allow_incomplete)
     if (chosen.published is None) == (chosen.suite is None) or (any(of_suite) and chosen.published is not None):
@@ -169,7 +171,7 @@ def report(chosen: argparse.Namespace) -> int:
         return BAD_USE
     if chosen.published is not None:
         return _publish(chosen.published, chosen.runs)
-    records = read_all(chosen.runs, names(chosen.suite, chosen.scale, chosen.data), uri=chosen.from_mlflow)
+    records = read_all(chosen.runs, record_names(chosen), uri=chosen.from_mlflow)
     _warn_of_changes(records, chosen.suite)
     _report(records, chosen)
     code = _code(records)
@@ -184,9 +186,8 @@ def sync(chosen: argparse.Namespace) -> int:
     """`bench sync SUITE`"""
     from bench.results.dataset_records import read_all
     from bench.results.tracking import store, track
-    from bench.suite.datasets import names
 
-    records = read_all(chosen.runs, names(chosen.suite, chosen.scale, chosen.data))
+    records = read_all(chosen.runs, record_names(chosen))
     for record in records.values():
         if isinstance(record, str):
             print(record, file=sys.stderr)
@@ -208,6 +209,29 @@ def cell(chosen: argparse.Namespace) -> int:
     from bench.launch.worker import Worker
 
     return Worker(chosen.folder).run()
+
+
+def record_names(chosen: argparse.Namespace) -> dict[str, str]:
+    """The names of the records of the chosen suite, by the labels of its data sets; a single data set is "".
+
+    Raises SuiteError if the scale or data set does not exist, AmbiguousName if a bare name stands for several files.
+    """
+    from bench.results.record_names import record_name
+    from bench.suite.datasets import names
+
+    labelled = names(chosen.suite, chosen.scale, chosen.data)
+    return {label: record_name(chosen.runs, chosen.suite, name) for label, name in labelled.items()}
+
+
+def _tell_of_namesake(runs: Path, suite: "Suite", name: str) -> None:
+    """Tell once, before its first run, that a suite's record has another name because another file has its own."""
+    from bench.results.record_names import owner, record_name
+
+    recorded = record_name(runs, suite.file, name)
+    if recorded != name and owner(runs, recorded) is None:
+        other = owner(runs, name)
+        holder = f" of {other}" if other else ""
+        print(f'{suite.asked} is recorded as "{recorded}"; "{name}" is the record{holder}', file=sys.stderr)
 
 
 def _settled(suite: "Suite", file: Path) -> bool:
@@ -236,13 +260,14 @@ def _track(runs: Path, suite: str, cell: str) -> list[str]:
 
 def _report(records: "Records", chosen: argparse.Namespace) -> None:
     """Hands the records to every reporter that is installed; the packages of reports are found, not imported."""
-    from bench.suite.document import record_name
+    from bench.results.record_names import record_name
+    from bench.suite.document import suite_name
 
     reporters = entry_points(group="bench.reporters")
     if not reporters:
         print("no reporter is installed, so no table is written; install the project with: make setup", file=sys.stderr)
     alone = [record.suite for record in records.values() if not isinstance(record, str) and len(records) == 1]
-    (name,) = alone or [record_name(chosen.suite, chosen.scale)]
+    (name,) = alone or [record_name(chosen.runs, chosen.suite, suite_name(chosen.suite, chosen.scale))]
     for found in reporters:
         found.load()(records, chosen.runs / "reports" / name)
 

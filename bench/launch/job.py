@@ -9,6 +9,7 @@ from bench.engine.code_hash import written_in
 from bench.plan.budget import promise
 from bench.plan.cells import Cell, Plan, folder_of, merged
 from bench.plan.cost import works
+from bench.results.record_names import record_name, stored_path
 from methods import PLUGINS
 
 
@@ -19,11 +20,13 @@ def submit(runs: Path, plan: Plan) -> None:
     assert suite.tune is None or suite.winners, (
         f"suite {suite.name} is tuned, and its winners were not laid on its arms"
     )
+    name = record_name(runs, suite.file, suite.name)
     tuning = None if suite.winners is None else suite.winners.told(suite.spec.arms)
     for cell in merged(plan.all):
         record.write_json(folder_of(runs, cell) / "job.json", job(plan, cell))
     content = {
-        "suite": suite.name,
+        "suite": name,
+        "file": stored_path(runs, suite.file),
         "question": suite.spec.question,
         "asked": suite.asked,
         "source": suite.source,
@@ -32,7 +35,7 @@ def submit(runs: Path, plan: Plan) -> None:
         "cells": [_told(cell) for cell in plan.all],
         "tuning": tuning,
     }
-    record.write_json(runs / "suites" / f"{suite.name}.json", content)
+    record.write_json(runs / "suites" / f"{name}.json", content)
 
 
 def job(plan: Plan, cell: Cell) -> dict[str, Any]:

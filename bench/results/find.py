@@ -5,16 +5,18 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bench.engine import storage as record
+from bench.results.record_names import resolve
 from bench.results.suite_record import NoRecord
 
 
 def find(runs: Path, run: str) -> Path:
     """The folder of the cell that `run` names: SUITE/ARM, SUITE/ARM/SEED, an id or its beginning, or the folder.
 
-    Raises NoRecord with all that there is.
+    Raises NoRecord with all that there is, AmbiguousName if several suite files share the name.
     """
     if (Path(run) / "job.json").is_file():
         return Path(run).resolve()
+    run = resolve(runs, run)
     ids = [path.parent.name for path in sorted((runs / "cells").glob("*/job.json"))]
     if not ids:
         raise NoRecord(f'no suite was run under "{runs}"; run one with: bench run suites/quickstart.yaml')

@@ -77,7 +77,7 @@ def fetch(uri: str, suite: str, runs: Path) -> None:
     if not records:
         raise NoRecord(f'{uri} holds no record of suite "{suite}"; write it there with: bench sync')
     _download(client, records[0], runs)
-    by_arm = {(run.data.tags.get("bench.engine.storage"), run.data.tags.get("bench.arm")): run for run in kept}
+    by_arm = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in kept}
     for cell in read_json(runs / "suites" / f"{suite}.json")["cells"]:
         run = by_arm.get((cell["id"], cell["arm"]))
         if run is not None:  # a cell that was never at work has none, and is missing from the record too

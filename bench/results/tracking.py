@@ -44,7 +44,7 @@ def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
     client = MlflowClient(store(runs))
     experiment = _experiment(client, runs, suite)
     runs_held = client.search_runs([experiment], max_results=NEWEST)
-    held = {(run.data.tags.get("bench.engine.storage"), run.data.tags.get("bench.arm")): run for run in runs_held}
+    held = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in runs_held}
     plan = read_json(runs / "suites" / f"{suite}.json")
     folders: Folders = {}
     for cell in plan["cells"]:
@@ -83,7 +83,7 @@ def _record(client: Any, experiment: str) -> Any:
 
 def _create(client: Any, experiment: str, rows: pd.DataFrame) -> Any:
     first = rows.iloc[0]
-    tags = {"bench.engine.storage": first["cell"], "bench.arm": first["arm"]}
+    tags = {"bench.cell": first["cell"], "bench.arm": first["arm"]}
     run = client.create_run(experiment, tags=tags, run_name=f"{first['arm']} seed {first['seed']}")
     for name in ("arm", "method", "seed", "data", "network"):
         client.log_param(run.info.run_id, name, first[name])

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench.engine.data.settings import LABEL
-from bench.suite.document import Document, Fault, Map, Seq, Spot, SuiteError, has, load, nearest, record_name
+from bench.suite.document import Document, Fault, Map, Seq, Spot, SuiteError, has, load, nearest, suite_name
 
 Parts = list[tuple[str, Document]]  # the label of each data set, and the suite with it alone
 
@@ -64,7 +64,7 @@ def _faults(document: Document, blocks: Seq, labels: list[str]) -> list[Fault]:
 def clashes(document: Document) -> list[tuple[Spot, str]]:
     """Labels by which two records of a suite and its scales would be called alike, with their spots."""
     scales = [None, *document.scales]
-    taken = {record_name(document.path, scale): scale for scale in scales}
+    taken = {suite_name(document.path, scale): scale for scale in scales}
     told = []
     for scale in scales:
         whole = document.at(scale)
@@ -105,7 +105,7 @@ def names(path: Path, scale: str | None, label: str | None) -> dict[str, str]:
     Raises SuiteError where there is no such scale or data set.
     """
     if not path.is_file():
-        return {"": record_name(path, scale, label)}
+        return {"": suite_name(path, scale, label)}
     document = load(path).at(scale)
     parts = choose(document, split(document)[0], label)
     return {"" if len(parts) == 1 else name: part.name for name, part in parts}

@@ -103,7 +103,7 @@ class Document:
     @property
     def name(self) -> str:
         """What its record is called."""
-        return record_name(self.path, self.scale, self.label)
+        return suite_name(self.path, self.scale, self.label)
 
     @property
     def scales(self) -> dict[str, Map]:
@@ -125,7 +125,7 @@ class Document:
         return Document(self.path, content, self.files, self.source, scale)
 
 
-def record_name(path: Path, scale: str | None, label: str | None = None) -> str:
+def suite_name(path: Path, scale: str | None, label: str | None = None) -> str:
     """The file's name without its ending, the scale, and the label of the data where there are several data sets."""
     return "-".join(filter(None, (path.stem, scale, label)))
 

@@ -38,6 +38,7 @@ class Suite:
     name: str  # the file's name without its ending, its scale, and the label of its data where there are several
     spec: SuiteSpec
     facts: Facts  # some are open while a text is still to be fetched; no id depends on those
+    file: Path  # absolute; a symbolic link is not followed
     base: Path  # the suite's folder, from which its data paths start
     source: str  # the text of the file, and of those that it extends
     refused: tuple[Refused, ...] = ()  # what its ablations exclude
@@ -82,8 +83,20 @@ def read_all(path: Path, scale: str | None = None, data: str | None = None) -> t
     for (part, spec, known, _), (tune, _) in zip(checked, tuned, strict=True):
         assert spec is not None
         assert known is not None
-        asked, base = say_asked(path, scale, part.label), path.parent.resolve()
-        suites.append(Suite(part.name, spec, known, base, document.source, refused, part.label, asked, tune))
+        suites.append(
+            Suite(
+                name=part.name,
+                spec=spec,
+                facts=known,
+                file=path.absolute(),
+                base=path.parent.resolve(),
+                source=document.source,
+                refused=refused,
+                label=part.label,
+                asked=say_asked(path, scale, part.label),
+                tune=tune,
+            )
+        )
     return tuple(suites)
 
 

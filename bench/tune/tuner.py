@@ -8,6 +8,7 @@ from bench.engine import storage as record
 from bench.launch.driver import run
 from bench.launch.job import submit
 from bench.plan.cells import Cell
+from bench.results.record_names import record_name
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite
 from bench.suite.tuning.lock_file import Lock, Tried, Tuned, say
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def study_file(runs: Path, suite: Suite) -> Path:
     """The SQLite file with the studies of a suite."""
-    return runs / "tuning" / f"{suite.name}.db"
+    return runs / "tuning" / f"{record_name(runs, suite.file, suite.name)}.db"
 
 
 class Tuner:

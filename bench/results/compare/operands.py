@@ -10,6 +10,7 @@ import pandas as pd
 from bench.engine import storage as record
 from bench.results import suite_record as results
 from bench.results.find import find as find_cell
+from bench.results.record_names import resolve
 
 NUMBERS = ("value", "standard_error", "monte_carlo_error", "temperature")
 NEEDED = ("arm", "seed", "stage", "status", "metric", "value", "standard_error", "n", "protocol", "data", "split")
@@ -54,7 +55,7 @@ def find_side(runs: Path, name: str) -> Side:
     cell's id or its beginning, each under `runs` or behind the path of another folder of results; the path of a cell's
     folder; that of a suite's record (runs/suites/NAME.json) or of a results file (tidy.csv), alone or with /ARM behind.
 
-    Raises CompareError and NoRecord with what there is.
+    Raises CompareError and NoRecord with what there is, AmbiguousName if several suite files share the name.
     """
     place, rest = _split(name)
     if place is None:
@@ -84,6 +85,7 @@ def _split(name: str) -> tuple[Path | None, str]:
 
 def _in_runs(runs: Path, name: str, rest: str) -> Side:
     """A suite, arm or cell of a folder of results."""
+    rest = resolve(runs, rest)
     paths = sorted((runs / "suites").glob("*.json"))
     if not paths:
         raise results.NoRecord(f'no suite was run under "{runs}"; run one first, with bench run')
