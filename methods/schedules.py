@@ -1,4 +1,4 @@
-"""Noise schedules: the share of signal alpha(t) that is left at time t, its slope and its inverse.
+"""Noise schedules: the signal level alpha(t), its slope, and its inverse.
 
 MDLM, arXiv:2406.07524v2, and its public code; MD4, arXiv:2406.04329v4, Table 1; SEDD, arXiv:2310.16834v3, section 5.
 All formulas are evaluated in the dtype of t (float64 in the harness).
@@ -19,38 +19,42 @@ Small = Annotated[float, Field(ge=0, lt=0.5)]
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """A falling curve of signal: `alpha`, `slope` take t in [0, 1], `inverse` takes alpha in [alpha(1), alpha(0)]."""
+    """A decreasing signal level alpha(t) for t in [0, 1]."""
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """The share of signal left at time t."""
+        """The signal level at time t: the probability that a token is still clean."""
 
     @abstractmethod
     def slope(self, t: Tensor) -> Tensor:
-        """d alpha / dt, never positive."""
+        """d alpha / dt, at most 0."""
 
     @abstractmethod
     def inverse(self, alpha: Tensor) -> Tensor:
-        """The time at which `alpha` is left."""
+        """The time at which the signal level is `alpha`, which lies in [alpha(1), alpha(0)]."""
 
     def weight(self, t: Tensor) -> Tensor:
         """-alpha'(t) / (1 - alpha(t)), the rate at which masked tokens are revealed (MDLM eq. 10; MD4 eq. 5)."""
         return -self.slope(t) / (1 - self.alpha(t))
 
     def signal(self, t: Tensor) -> Tensor:
-        """alpha(t) of a chain in discrete time, which starts from clean text whatever the curve says: 1 at t = 0."""
+        """alpha(t) of a discrete-time chain, which starts from clean text: 1 at t = 0 for every schedule."""
         return torch.where(t > 0, self.alpha(t), 1.0)
+
+    def signal_at_end(self, like: Tensor) -> Tensor:
+        """alpha(1) in the shape of `like`, float64; the clamp removes a rounding error below 0."""
+        return self.alpha(torch.ones_like(like, dtype=torch.float64)).clamp(min=0)
 
     @property
     def reaches_both_ends(self) -> bool:
-        """True when alpha runs from 1 to 0, so that no information is left at t = 1 and none is missing at t = 0."""
+        """True if alpha runs from 1 to 0: no noise at t = 0, and no signal left at t = 1."""
         ends = self.alpha(torch.tensor([0.0, 1.0], dtype=torch.float64))
         return bool((ends - torch.tensor([1.0, 0.0], dtype=torch.float64)).abs().max() < 1e-15)
 
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """alpha = 1 - (1 - eps) t, which MDLM and SEDD call log-linear; some signal, eps, survives at t = 1."""
+    """alpha = 1 - (1 - eps) t, called log-linear by MDLM and SEDD; signal eps remains at t = 1."""
 
     eps: Small = 0.0
 
@@ -64,7 +68,7 @@ class Linear(Schedule):
         return (1 - alpha) / (1 - self.eps)
 
     def weight(self, t: Tensor) -> Tensor:
-        return 1 / t  # without the rounding of 1 - (1 - t), and free of eps
+        return 1 / t  # avoids the rounding of 1 - (1 - t); eps cancels
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Polynomial(Schedule):
 
 @dataclass(frozen=True)
 class MdlmCosine(Schedule):
-    """alpha = eps + (1 - eps) cos(pi t / 2) (MDLM's code); some signal, eps, survives at t = 1."""
+    """alpha = eps + (1 - eps) cos(pi t / 2) (MDLM's code); signal eps remains at t = 1."""
 
     eps: Small = 1e-3
 
@@ -119,12 +123,12 @@ class MdlmCosine(Schedule):
         return 2 / math.pi * torch.acos((alpha - self.eps) / (1 - self.eps))
 
     def weight(self, t: Tensor) -> Tensor:
-        return math.pi / 2 / torch.tan(math.pi / 4 * t)  # sin / (1 - cos), free of eps
+        return math.pi / 2 / torch.tan(math.pi / 4 * t)  # sin / (1 - cos); eps cancels
 
 
 @dataclass(frozen=True)
 class MdlmCosineSquared(Schedule):
-    """alpha = eps + (1 - eps) cos(pi t / 2)^2 (MDLM's code); some signal, eps, survives at t = 1."""
+    """alpha = eps + (1 - eps) cos(pi t / 2)^2 (MDLM's code); signal eps remains at t = 1."""
 
     eps: Small = 1e-3
 
@@ -143,7 +147,7 @@ class MdlmCosineSquared(Schedule):
 
 @dataclass(frozen=True)
 class _Sigma(Schedule):
-    """alpha = exp(-sigma(t)), stated through the total noise sigma and its rate; sigma grows from min to max."""
+    """alpha = exp(-sigma(t)), defined by the total noise sigma, which grows from sigma_min to sigma_max."""
 
     sigma_min: Positive
     sigma_max: Positive
@@ -154,11 +158,11 @@ class _Sigma(Schedule):
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
-        """The total noise -log alpha."""
+        """The total noise, -log alpha(t)."""
 
     @abstractmethod
     def rate(self, t: Tensor) -> Tensor:
-        """d sigma / dt."""
+        """The noise rate, d sigma / dt."""
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(-self.sigma(t))

@@ -1,1 +1,1 @@
-"""Gaussian diffusion of embeddings."""
+"""Gaussian diffusion of token embeddings."""

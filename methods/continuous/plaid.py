@@ -1,4 +1,4 @@
-"""Plaid: Gaussian diffusion of learned embeddings of the tokens. Gulrajani and Hashimoto, arXiv:2305.18619v1."""
+"""Plaid: Gaussian diffusion of learned token embeddings. Gulrajani and Hashimoto, arXiv:2305.18619v1."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Scores, Times, Tokens
 
-WIDTH = 16  # of an embedding
-HIDDEN = 1024  # units of the schedule
-WARM_UP = 0.05  # the share of training after which the likelihood of z counts in full (5,000 of 92,000 steps)
+WIDTH = 16  # embedding dimension
+HIDDEN = 1024  # hidden units of the learned schedule
+WARM_UP = 0.05  # fraction of training over which the output prior is phased in (5,000 of 92,000 steps)
 
 
 class Schedule(nn.Module):
-    """gamma(t): two learned end points, and between them a learned monotone curve (Kingma et al., arXiv:2107.00630)."""
+    """gamma(t): a learned monotone curve between two learned end points (VDM, Kingma et al., arXiv:2107.00630)."""
 
     def __init__(self, start: float, end: float):
         super().__init__()
@@ -26,25 +26,27 @@ class Schedule(nn.Module):
         self.outer = nn.Parameter(torch.randn(1, HIDDEN))
 
     def shape(self) -> list[nn.Parameter]:
-        """The parameters of the curve between its ends."""
+        """The parameters of the curve, without its end points."""
         return [self.inner, self.bias, self.outer]
 
     def forward(self, t: Times) -> tuple[Tensor, Tensor]:
-        """gamma and d gamma / dt at times t, float64; every time is computed once, however many positions share it."""
-        times, place = t.flatten().unique(return_inverse=True)
+        """gamma and d gamma / dt at times t, float64; each distinct time is evaluated once."""
+        times, index = t.flatten().unique(return_inverse=True)
         knots = torch.cat([times, times.new_tensor([0.0, 1.0])])
         inner, outer = F.softplus(self.inner.double()), 0.01 * F.softplus(self.outer.double())
         tanh = torch.tanh((knots[:, None] - 0.5) @ inner.T + self.bias.double())
         curve = (tanh @ outer.T)[:, 0]
         slope = ((1 - tanh**2) @ (outer * inner.T).T)[:, 0]
-        (first, last), rise = self.ends.double(), curve[-1] - curve[-2]
-        gamma = first + (last - first) * (curve[:-2] - curve[-2]) / rise
-        return gamma[place].view_as(t), ((last - first) * slope[:-2] / rise)[place].view_as(t)
+
+        (start, end), rise = self.ends.double(), curve[-1] - curve[-2]
+        gamma = start + (end - start) * (curve[:-2] - curve[-2]) / rise
+        gamma_slope = (end - start) * slope[:-2] / rise
+        return gamma[index].view_as(t), gamma_slope[index].view_as(t)
 
 
 @dataclass(frozen=True)
 class Line:
-    """gamma(t): a straight line between two fixed end points."""
+    """gamma(t): linear between two fixed end points."""
 
     start: float
     end: float
@@ -56,18 +58,18 @@ class Line:
 
 
 class Plaid(Method):
-    """Plaid: Gaussian noise on learned embeddings of the tokens.
+    """Plaid: Gaussian diffusion of learned token embeddings.
 
     z = alpha e_x + sigma noise, alpha^2 = sigmoid(-gamma), sigma^2 = sigmoid(gamma), with unit embeddings e.
 
-    The scores are the network's log-prior of each token from its neighbours, to which `read` adds the likelihood of z
-    itself (output prior). The guess of an embedding is its mean under this law (categorical reparameterisation).
+    The scores are the network's log-prior of each token given the other positions, to which `read` adds the likelihood
+    of z itself (output prior). The predicted embedding is the mean under the result (categorical reparameterisation).
 
-    gamma = log(sigma^2 / alpha^2) starts at `gamma_start` and ends at `gamma_end` before training, which moves both and
-    learns the curve between them; without `learned_schedule` it stays a straight line from one to the other.
+    gamma = log(sigma^2 / alpha^2) initially runs from `gamma_start` to `gamma_end`; training learns both end points and
+    the curve between them. Without `learned_schedule`, it stays linear between the initial end points.
 
-    With `self_conditioning` the network is shown its own previous guess. Without `reparameterise` the guess is any
-    vector: the network has one more score for each of its coordinates, and the law serves the last guess alone.
+    With `self_conditioning`, the network is fed its previous prediction. Without `reparameterise`, the network predicts
+    the embedding vector directly, with one extra score per coordinate; the token law then serves the last guess alone.
     """
 
     paper = "Gulrajani and Hashimoto 2023, arXiv:2305.18619v1"
@@ -96,59 +98,65 @@ class Plaid(Method):
 
     @property
     def guesses_last(self) -> bool:
-        """At t = 0 the vectors are still noisy."""
+        """True, although t_min is 0: the vectors are still noisy there."""
         return True
 
     def embeddings(self) -> Float[Tensor, "V D"]:
-        """e, the rows of the table scaled to length 1."""
+        """e, the rows of the table scaled to unit length."""
         return self.table / (self.table.norm(dim=-1, keepdim=True) + 1e-8)
 
     def levels(self, t: Times) -> tuple[Tensor, Tensor]:
-        """alpha(t) and sigma(t), with one more axis for vectors [*P, 1]."""
+        """alpha(t) and sigma(t) [*P, 1], to broadcast over vectors."""
         gamma = self.schedule(t)[0][..., None]
         return gamma.neg().sigmoid().sqrt(), gamma.sigmoid().sqrt()
 
     def corrupt(self, x: Tokens, t: Times, rng: Noise) -> Latent:
+        """alpha e_x + sigma noise."""
         alpha, sigma = (level[:, None] for level in self.levels(t))
         return alpha * self.embeddings()[x] + sigma * rng.normal((*x.shape, self.table.shape[1]))
 
     def prior(self, like: Tokens, rng: Noise) -> Latent:
+        """Standard normal vectors."""
         return rng.normal((*like.shape, self.table.shape[1]))
 
     def prior_gap(self, x: Tokens) -> Nats:
-        """KL(N(alpha e_x, sigma^2) || N(0, 1)) at t = 1; the same for every token, as e_x has length 1."""
+        """KL(N(alpha e_x, sigma^2) || N(0, 1)) at t = 1, equal for all tokens since e_x has unit length."""
         alpha, sigma = self.levels(torch.ones((), dtype=torch.float64, device=x.device))
         gap = alpha**2 + self.table.shape[1] * (sigma**2 - 1 - 2 * sigma.log())
         return (gap / 2).expand(x.shape)
 
     def read(self, scores: Scores, z: Latent, t: Times) -> LogProbs:
-        """log p(v | z): the scores plus the likelihood of z; while training warms up, a growing share of it.
+        """log p(v | z): the scores plus the likelihood of z, which is phased in during warm-up.
 
-        Without reparameterisation the coordinates of the guess follow as they are.
+        Without reparameterisation, the coordinates of the predicted embedding follow unchanged.
         """
-        share = min(1.0, self.progress / WARM_UP)
+        prior_weight = min(1.0, self.progress / WARM_UP)
         tokens, vector = scores[..., : self.vocab_size], scores[..., self.vocab_size :]
-        law = (tokens + share * self.log_noise(z, t).to(scores)).log_softmax(-1)
-        return law if self.reparameterise else torch.cat([law, vector], -1)
+        log_p = (tokens + prior_weight * self.log_noise(z, t).to(scores)).log_softmax(-1)
+        return log_p if self.reparameterise else torch.cat([log_p, vector], -1)
 
     def guess(self, prediction: LogProbs) -> Float[Tensor, "*P D"]:
-        """The mean embedding under the prediction, or the vector in it."""
+        """The predicted embedding: the mean under the prediction, or the vector that it contains."""
         if not self.reparameterise:
             return prediction[..., self.vocab_size :]
         embeddings = self.embeddings()
         return prediction.exp() @ embeddings.to(prediction)
 
     def last_guess(self, z: Latent, t: Times, prediction: LogProbs) -> LogProbs:
+        """The token log-probabilities, without the vector."""
         return prediction[..., : self.vocab_size]
 
     def likeliest(self, prediction: LogProbs) -> Tokens:
-        """The token of the nearest embedding where the guess is a vector: its law is learned at t = 0 alone."""
+        """The most likely token; without reparameterisation, that of the nearest embedding.
+
+        In that case the token law is trained at t = 0 alone.
+        """
         if self.reparameterise:
             return super().likeliest(prediction)
         return (self.guess(prediction) @ self.embeddings().to(prediction).T).argmax(-1)
 
     def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
-        """log p(x_i | z without z_i), and without reparameterisation the mean embedding under p(x_i | z)."""
+        """log p(x_i | z without z_i); without reparameterisation, also the mean embedding under p(x_i | z)."""
         if self.reparameterise:
             return super().perfect(whole, others, z, t)
         return torch.cat([others, whole.exp() @ self.embeddings().to(whole)], -1)
@@ -160,13 +168,13 @@ class Plaid(Method):
         return slope * torch.exp(-gamma) / 2 * error
 
     def reverse(self, z: Latent, t: Times, s: Times, guess: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of z_s given z_t and a guess of the embedding (VDM eq. 32 and 33)."""
+        """Mean and standard deviation of z_s given z_t and a predicted embedding (VDM eq. 32 and 33)."""
         (alpha_t, _), (alpha_s, sigma_s) = self.levels(t), self.levels(s)
         c = -torch.expm1(self.schedule(s)[0] - self.schedule(t)[0])[..., None]
         return alpha_s * (z * (1 - c) / alpha_t + c * guess), sigma_s * c.sqrt()
 
     def sharpened(self, z: Latent, t: Times, prediction: LogProbs) -> Float[Tensor, "*P D"]:
-        """The guess whose implied noise is that of `guess` divided by the score temperature, as in the public code."""
+        """The predicted embedding with its implied noise divided by the score temperature, as in the public code."""
         guess = self.guess(prediction)
         if self.score_temperature == 1:
             return guess
@@ -174,49 +182,51 @@ class Plaid(Method):
         return (z - (z - alpha * guess) / self.score_temperature) / alpha
 
     def step(self, z: Latent, t: Times, s: Times, prediction: LogProbs, rng: Noise) -> Latent:
-        mean, deviation = self.reverse(z, t, s, self.sharpened(z, t, prediction))
-        return mean + deviation * rng.normal(z.shape)
+        """Draw from the Gaussian reverse step."""
+        mean, std = self.reverse(z, t, s, self.sharpened(z, t, prediction))
+        return mean + std * rng.normal(z.shape)
 
     def flow(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> Latent:
-        """The guess stays, and so does the noise, scaled down to time s (DDIM, arXiv:2010.02502)."""
+        """DDIM (arXiv:2010.02502): keep the predicted embedding and the implied noise, rescaled to time s."""
         (alpha_t, sigma_t), (alpha_s, sigma_s) = self.levels(t), self.levels(s)
         guess = self.sharpened(z, t, prediction)
         return alpha_s * guess + sigma_s * (z - alpha_t * guess) / sigma_t
 
     def log_noise(self, z: Latent, t: Times) -> LogProbs:
-        """alpha / sigma^2 <e_v, z>: log N(z; alpha e_v, sigma^2) but for terms that no token changes."""
+        """alpha / sigma^2 <e_v, z>: log N(z; alpha e_v, sigma^2) up to terms that do not depend on v."""
         (alpha, sigma), embeddings = self.levels(t), self.embeddings()
         return (alpha / sigma**2 * z).to(embeddings) @ embeddings.T
 
     def clock(self, t: Times) -> Tensor:
-        """gamma / 10: a range of about 1, for which the network's features of time are made."""
+        """gamma / 10, whose range of about 1 suits the network's time embedding."""
         return self.schedule(t)[0] / 10
 
     def feed(self, z: Latent, t: Times) -> Tensor:
-        """z with unit variance: a random token's embedding has variance 1 / D."""
+        """z scaled to unit variance; a random token's embedding has variance 1 / D."""
         alpha, sigma = (level[:, None] for level in self.levels(t))
         return z / (alpha**2 / z.shape[-1] + sigma**2).sqrt()
 
     def feedback(self, prediction: LogProbs) -> Tensor:
-        """The mean embedding, with unit variance."""
+        """The predicted embedding, scaled to unit variance."""
         return self.guess(prediction) * self.table.shape[1] ** 0.5
 
     def couple(self, objective: Nats, x: Tokens, z: Latent, t: Times) -> Nats:
-        """Gives the curve of the schedule the gradient of the mean square of a row's cost; the value stays.
+        """Give the curve of the schedule the gradient of the mean squared cost of a row, which reduces its variance.
 
-        Its own gradient would be that of the mean, on which the curve has no say but through the network's faults:
-        what it can do is to spread the cost evenly over time (VDM appendix I).
+        The expected diffusion loss depends on the end points alone, so the curve is trained to spread the cost evenly
+        over time (VDM appendix I). The value of the objective does not change.
         """
-        if isinstance(self.schedule, Line) or not t.any():
-            return objective  # at t = 0 the curve is fixed, too
+        if isinstance(self.schedule, Line) or not t.any():  # at t = 0 the curve is fixed
+            return objective
+
         curve, cost = self.schedule.shape(), objective.mean(-1)
-        aim = ((2 * cost.detach() - 1) * cost).mean()
-        gradients = torch.autograd.grad(aim, curve, retain_graph=True)
+        surrogate = ((2 * cost.detach() - 1) * cost).mean()
+        gradients = torch.autograd.grad(surrogate, curve, retain_graph=True)
         pairs = zip(curve, gradients, strict=True)
         return objective + torch.stack([((p - p.detach()) * g).sum() for p, g in pairs]).sum()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """As in the public code: faster than a network learns, and decay for the ends alone."""
+        """As in the public code: a high learning rate, and weight decay for the end points alone."""
         shape, ends = ([], []) if isinstance(self.schedule, Line) else (self.schedule.shape(), [self.schedule.ends])
         return [
             {"params": [self.table, *shape], "learning_rate": 1e-2, "weight_decay": 0.0},
@@ -224,7 +234,7 @@ class Plaid(Method):
         ]
 
     def learned(self) -> dict[str, Tensor]:
-        """The two ends; nothing where they are fixed."""
+        """The two end points; nothing if they are fixed."""
         if isinstance(self.schedule, Line):
             return {}
         start, end = self.schedule.ends.detach().double()

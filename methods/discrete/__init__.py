@@ -1,1 +1,1 @@
-"""Diffusion into uniform noise, and mixtures of noise and masks."""
+"""Discrete diffusion with uniform noise, alone or mixed with masks."""

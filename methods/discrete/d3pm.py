@@ -1,4 +1,4 @@
-"""D3PM: noise in discrete time, with the exact bound of its chain. Austin et al., arXiv:2107.03006v3."""
+"""D3PM: discrete diffusion in discrete time. Austin et al., arXiv:2107.03006v3."""
 
 from typing import Annotated, Literal
 
@@ -17,10 +17,11 @@ Share = Annotated[float, Field(ge=0)]
 
 
 class D3pm(Mixing):
-    """The bound is the sum over steps of KL(q(z_s | z_t, x) || p(z_s | z_t)); training may add a cross-entropy.
+    """The bound is the sum over steps of KL(q(z_s | z_t, x) || p(z_s | z_t)).
 
-    The first step, to s = 0, costs -log p(x | z) by the same reverse process, so nothing is left to guess. `hybrid` is
-    the weight of the auxiliary cross-entropy at every position, in nats a step (eq. 5); it never enters the bound.
+    The step to s = 0 costs -log p(x | z) by the same reverse process, so there is no separate last guess. `hybrid` is
+    the weight of the auxiliary cross-entropy in training, in nats per step and position (eq. 5); it never enters the
+    bound.
     """
 
     paper = "Austin et al. 2021, arXiv:2107.03006v3"
@@ -29,14 +30,16 @@ class D3pm(Mixing):
     hybrid: float
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
+        """`steps` times the cost of the step from t to t - 1 / steps."""
         return self.steps * self.step_cost(x, z, t, (t - 1 / self.steps).clamp(min=0), prediction)
 
     def objective(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
+        """The bound plus the auxiliary cross-entropy (eq. 5)."""
         return self.bound(x, z, t, prediction) - self.hybrid * self.steps * pick(prediction, x)
 
 
 class D3pmAbsorb(D3pm):
-    """D3PM-absorb: masks in discrete time; the network may leave mass on the mask, which the bound pays for."""
+    """D3PM-absorb: masks in discrete time; the network may leave mass on the mask, at a cost in the bound."""
 
     target: Literal["posterior", "leave-one-out"] = "posterior"
     neighbours = (Neighbour("mdlm", theirs={"steps": 1000, "zero_masking": False}),)
@@ -44,20 +47,23 @@ class D3pmAbsorb(D3pm):
     def __init__(self, vocab_size: int, schedule: Schedule = Linear(), steps: Steps = 1000, hybrid: Share = 0.01):
         super().__init__()
         if schedule.alpha(torch.ones((), dtype=torch.float64)) > 1e-12:
-            raise ValueError(f"the chain has to end in masks alone, but {schedule} leaves signal at t = 1")
+            raise ValueError(f"the chain must end in masks alone, but {schedule} leaves signal at t = 1")
         self.vocab_size = self.mask = vocab_size
         self.states = vocab_size + 1
         self.schedule, self.steps, self.hybrid = schedule, steps, hybrid
         self.needs = Needs(time=True, extra_tokens=1, extra_scores=1, steps=steps)
 
     def mix(self, t: Times) -> tuple[Tensor, Tensor, Tensor]:
+        """alpha(t), no uniform noise, and 1 - alpha(t) on the mask."""
         alpha = self.schedule.signal(t)
         return alpha, torch.zeros_like(alpha), 1 - alpha
 
     def scored(self, z: Latent) -> Bool[Tensor, "*P"] | None:
+        """The masked positions; every position if training adds the cross-entropy."""
         return None if self.hybrid else z == self.mask
 
     def prior(self, like: Tokens, rng: Noise) -> Latent:
+        """All masks."""
         return torch.full_like(like, self.mask)
 
 

@@ -1,4 +1,7 @@
-"""SEDD: the network gives the ratios s_y = p_t(y) / p_t(z) of changing one token. Lou et al., arXiv:2310.16834v3."""
+"""SEDD: the network predicts concrete scores, the ratios s_y = p_t(y) / p_t(z) for changing one token.
+
+Lou et al., arXiv:2310.16834v3.
+"""
 
 import math
 from typing import Literal
@@ -7,23 +10,23 @@ import torch
 from torch import Tensor
 
 from methods.discrete.uniform import UniformNoise
-from methods.masked.absorbing import Absorbing, substitute
-from methods.method import Latent, LogProbs, Nats, Neighbour, Scores, Times, Tokens, pick
+from methods.masked.absorbing import Absorbing
+from methods.method import Latent, LogProbs, Nats, Neighbour, Scores, Times, Tokens, pick, substitute
 from methods.schedules import Geometric, Linear, Schedule
 
-EPS = 1e-3  # the signal that SEDD's log-linear noise leaves, and with it the largest sigma that a network is told
+EPS = 1e-3  # signal left by SEDD's log-linear noise; bounds the sigma that conditions the network
 
 
 def total_noise(schedule: Schedule, t: Times) -> Tensor:
-    """sigma = -log alpha, of a schedule that stops EPS short of alpha = 0, so that it is finite at t = 1."""
+    """sigma = -log alpha for the schedule shortened to end at alpha = EPS, which is finite at t = 1."""
     return -torch.log(EPS + (1 - EPS) * schedule.alpha(t))
 
 
 class SeddAbsorb(Absorbing):
-    """SEDD-absorb: score entropy for masks, told sigma; its guesses mu = s (1 - alpha) / alpha need not sum to one.
+    """SEDD-absorb: score entropy with masks, conditioned on sigma; mu = s (1 - alpha) / alpha need not sum to 1.
 
-    `read` returns log mu = scores - log V: the public code's log s = scores - log(exp(sigma) - 1) - log V without its
-    factor of time. With normalised mu this is MD4.
+    `read` returns log mu = scores - log V. The public code has log s = scores - log(exp(sigma) - 1) - log V, which
+    includes the factor of time. With normalised mu, this is MD4.
     """
 
     paper = "Lou et al. 2024, arXiv:2310.16834v3"
@@ -33,6 +36,7 @@ class SeddAbsorb(Absorbing):
         super().__init__(vocab_size, schedule, time=True, steps=None, carry_over=True, zero_masking=True)
 
     def read(self, scores: Scores, z: Latent, t: Times) -> LogProbs:
+        """log mu if z is masked; elsewhere, a point mass on z."""
         return substitute(scores - math.log(self.vocab_size), z, self.mask)
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
@@ -41,17 +45,17 @@ class SeddAbsorb(Absorbing):
         return (z == self.mask) * self.schedule.weight(t) * (total - 1 - pick(prediction, x))
 
     def addends(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> dict[str, Nats]:
-        """`normalisation`: w (S - 1 - log S), never negative, 0 where S = 1; the rest is MD4's bound of mu / S.
+        """`normalisation`: w (S - 1 - log S) >= 0, the cost of S != 1; the rest is MD4's bound of mu / S.
 
-        From -log mu_x + S - 1 = -log(mu_x / S) + (S - 1 - log S) in the bound of section 3.3.
+        The bound of section 3.3 has -log mu_x + S - 1 = -log(mu_x / S) + (S - 1 - log S).
         """
         log_total = prediction.double().logsumexp(-1)
         return {"normalisation": (z == self.mask) * self.schedule.weight(t) * (log_total.expm1() - log_total)}
 
     def transition(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs:
-        """Tweedie (section 4.2): (alpha_s - alpha_t) / (1 - alpha_t) mu_v for token v, the rest of 1 to stay masked.
+        """Tweedie (section 4.2): (alpha_s - alpha_t) / (1 - alpha_t) mu_v for token v, the remainder to stay masked.
 
-        The rest is below 0 where the mu sum to more than their share: it is cut off, and the row sums to above 1.
+        A negative remainder is clamped to 0; the row then sums to more than 1.
         """
         alpha_t, alpha_s = self.schedule.alpha(t)[..., None], self.schedule.signal(s)[..., None]
         reveal = (alpha_s - alpha_t) / (1 - alpha_t) * prediction.double().exp()
@@ -59,17 +63,20 @@ class SeddAbsorb(Absorbing):
         return substitute(moved, z, self.mask)
 
     def last_guess(self, z: Latent, t: Times, prediction: LogProbs) -> LogProbs:
+        """mu, normalised."""
         return prediction.log_softmax(-1)
 
     def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
+        """Scores for which mu = p(x_i | z)."""
         return whole + math.log(self.vocab_size)
 
     def clock(self, t: Times) -> Tensor:
+        """sigma(t), at most -log EPS."""
         return total_noise(self.schedule, super().clock(t))
 
 
 class SeddUniform(UniformNoise):
-    """SEDD-uniform: score entropy for uniform noise, told sigma; the scores are log s themselves, 0 at z."""
+    """SEDD-uniform: score entropy with uniform noise, conditioned on sigma; the scores are log s, 0 at z itself."""
 
     paper = "Lou et al. 2024, arXiv:2310.16834v3"
     target: Literal["posterior", "leave-one-out"] = "leave-one-out"
@@ -83,43 +90,47 @@ class SeddUniform(UniformNoise):
             raise ValueError(f"{schedule} leaves no signal at t = 1, where the score entropy has no bound; {hint}")
 
     def read(self, scores: Scores, z: Latent, t: Times) -> LogProbs:
+        """log s, with log s_z = 0."""
         return scores.scatter(-1, z[..., None], 0.0)
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
         """-alpha' / (alpha V) sum over y of s_y - r_y - r_y log(s_y / r_y), r_y = q(y | x) / q(z | x) (section 3.3).
 
-        Two values of r occur: one at x, and `other` at the V - 1 other tokens.
+        r takes two values: `ratio_x` at x, and `ratio` at the V - 1 other tokens.
         """
-        alpha, each, _ = self.mix(t)
-        q_z = alpha * (z == x) + each
-        at_x, other = (alpha + each) / q_z, each / q_z
-        scores, logs = prediction.exp().sum(-1, dtype=torch.float64), prediction.sum(-1, dtype=torch.float64)
-        log_x = pick(prediction, x)
-        of_x = at_x * (log_x - at_x.log() + 1)
-        of_others = other * (logs - log_x - (self.vocab_size - 1) * (other.log() - 1))
-        return self._speed(t) * (scores - of_x - of_others)
+        alpha, noise, _ = self.mix(t)
+        q_z = alpha * (z == x) + noise
+        ratio_x, ratio = (alpha + noise) / q_z, noise / q_z
+        sum_s, sum_log_s = prediction.exp().sum(-1, dtype=torch.float64), prediction.sum(-1, dtype=torch.float64)
+        log_s_x = pick(prediction, x)
+
+        term_x = ratio_x * (log_s_x - ratio_x.log() + 1)
+        term_others = ratio * (sum_log_s - log_s_x - (self.vocab_size - 1) * (ratio.log() - 1))
+        return self._speed(t) * (sum_s - term_x - term_others)
 
     def transition(self, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs:
-        """Tweedie (section 4.2): the scores taken back to time s, times q(z_t | z_s).
+        """Tweedie (section 4.2): the scores carried back to time s, times q(z_t | z_s).
 
-        A score may come out below 0: it is cut off, and the row sums to above 1.
+        Negative scores are clamped to 0; the row then sums to more than 1.
         """
-        share = (self.schedule.signal(t) / self.schedule.signal(s))[..., None]
-        score = prediction.double().exp()
-        back = (score - (1 - share) * score.mean(-1, keepdim=True)) / share
-        return (back.clamp(min=0) * self.landing(z, t, s)).log()
+        keep = (self.schedule.signal(t) / self.schedule.signal(s))[..., None]
+        score_t = prediction.double().exp()
+        score_s = (score_t - (1 - keep) * score_t.mean(-1, keepdim=True)) / keep
+        return (score_s.clamp(min=0) * self.landing(z, t, s)).log()
 
     def rates(self, z: Latent, t: Times, prediction: LogProbs) -> Tensor:
         """-alpha' / (alpha V) s_y to every other token y."""
         return (self._speed(t)[..., None] * prediction.double().exp()).scatter(-1, z[..., None], 0.0)
 
     def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
+        """log p_t(y) - log p_t(z) for every token y."""
         log_p = self.marginal(others, t).log()
         return log_p - pick(log_p, z)[..., None]
 
     def clock(self, t: Times) -> Tensor:
+        """sigma(t), at most -log EPS."""
         return total_noise(self.schedule, super().clock(t))
 
     def _speed(self, t: Times) -> Tensor:
-        """How fast noise turns a token into any one other."""
+        """The rate at which noise turns a token into one particular other token."""
         return -self.schedule.slope(t) / (self.schedule.alpha(t) * self.vocab_size)

@@ -1,15 +1,15 @@
-"""Uniform noise: a token turns into any other, in continuous time. UDLM, arXiv:2412.10193v1."""
+"""Uniform diffusion: a token turns into any other. UDLM, arXiv:2412.10193v1."""
 
 import torch
 from torch import Tensor
 
 from methods.discrete.mixing import ContinuousMixing, Mixing
-from methods.method import Latent, Nats, Needs, Noise, Times, Tokens
+from methods.method import Latent, Nats, Needs, Noise, Times, Tokens, draw_uniform
 from methods.schedules import Linear, Schedule
 
 
 class UniformNoise(Mixing):
-    """The noise is 1 / V on every token; nothing is ever known for sure, so the network is told the time."""
+    """Uniform noise over the V tokens; since no token is ever certain, the network is conditioned on time."""
 
     def __init__(self, vocab_size: int, schedule: Schedule):
         super().__init__()
@@ -18,21 +18,23 @@ class UniformNoise(Mixing):
         self.needs = Needs(time=True)
 
     def mix(self, t: Times) -> tuple[Tensor, Tensor, Tensor]:
+        """alpha(t), (1 - alpha) / V per token, and no mass on a mask."""
         alpha = self.schedule.signal(t)
         return alpha, (1 - alpha) / self.vocab_size, torch.zeros_like(alpha)
 
     def prior(self, like: Tokens, rng: Noise) -> Latent:
-        return self._any_token(like, rng)
+        """Draw uniform tokens."""
+        return draw_uniform(like, self.vocab_size, rng)
 
     def prior_gap(self, x: Tokens) -> Nats:
-        """KL(q(z_1 | x) || uniform) for a token with the share a = alpha(1) of signal left."""
-        a, size = self.schedule.alpha(torch.ones_like(x, dtype=torch.float64)).clamp(min=0), self.states
-        same, other = a + (1 - a) / size, (1 - a) / size
+        """KL(q(z_1 | x) || uniform)."""
+        alpha, size = self.schedule.signal_at_end(x), self.states
+        same, other = alpha + (1 - alpha) / size, (1 - alpha) / size
         return torch.xlogy(same, size * same) + (size - 1) * torch.xlogy(other, size * other)
 
 
 class Udlm(UniformNoise, ContinuousMixing):
-    """UDLM: the exact bound for uniform noise in continuous time."""
+    """UDLM: uniform diffusion in continuous time."""
 
     paper = "Schiff et al. 2024, arXiv:2412.10193v1"
     warp = 2.0

@@ -1,1 +1,1 @@
-"""Diffusion into masks."""
+"""Masked (absorbing) diffusion: MDLM, MD4 and GenMD4."""
