@@ -9,11 +9,9 @@ from typing import Any
 
 from bench.cli import method_commands as commands_methods
 from bench.cli import suite_commands as commands
-from bench.cli.suite_commands import BAD_USE, DONE, FAILED, INCOMPLETE, INTERRUPTED
+from bench.launch.exit_codes import INCOMPLETE, INTERRUPTED, USAGE_ERROR
 
 Command = Callable[[argparse.Namespace], int]
-
-__all__ = ["BAD_USE", "DONE", "FAILED", "INCOMPLETE", "INTERRUPTED", "main"]
 
 POLICIES = "ancestral, euler, ddim, first-hitting, confidence, margin, entropy-bounded, remask or self-correct"
 
@@ -54,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, told):
             raise
         print(error, file=sys.stderr)
-        return INCOMPLETE if isinstance(error, Busy) else BAD_USE
+        return INCOMPLETE if isinstance(error, Busy) else USAGE_ERROR
 
 
 def _plug(chosen: argparse.Namespace) -> None:

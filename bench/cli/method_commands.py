@@ -4,7 +4,8 @@ what it needs by itself."""
 import argparse
 import sys
 
-from bench.cli.suite_commands import BAD_USE, DONE, FAILED, record_names
+from bench.cli.suite_commands import record_names
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 
 
 def perf(chosen: argparse.Namespace) -> int:
@@ -26,7 +27,7 @@ def perf_sample(chosen: argparse.Namespace) -> int:
         settle(Execution(device=chosen.device))
     except RuntimeError as error:
         print(error, file=sys.stderr)
-        return BAD_USE
+        return USAGE_ERROR
     presets = [chosen.preset] if chosen.preset else ["micro"] if chosen.quick else ["tiny", "small"]
     return DONE if speed(presets, QUICK if chosen.quick else FULL, chosen.device) else FAILED
 

@@ -8,11 +8,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, USAGE_ERROR
+
 if TYPE_CHECKING:
     from bench.results.dataset_records import Records
     from bench.suite.suite import Suite
-
-DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 4, 130
 
 
 def sample(chosen: argparse.Namespace) -> int:
@@ -29,8 +29,7 @@ def sample(chosen: argparse.Namespace) -> int:
 
 def compare(chosen: argparse.Namespace) -> int:
     """`bench compare A B`"""
-    from bench.cli.views.comparison import as_json, show
-    from bench.results.compare.compare import code
+    from bench.cli.views.comparison import as_json, exit_code, show
     from bench.results.compare.compare import compare as subtract
     from bench.results.compare.operands import find_side
 
@@ -39,7 +38,7 @@ def compare(chosen: argparse.Namespace) -> int:
         print(json.dumps(as_json(found, chosen.margin), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         show(found, chosen.margin)
-    return code(found, chosen.margin)
+    return exit_code(found, chosen.margin)
 
 
 def plan(chosen: argparse.Namespace) -> int:
@@ -87,7 +86,7 @@ def run(chosen: argparse.Namespace) -> int:
 
     suites, runs = read_tuned(chosen.suite, chosen.scale, chosen.data), chosen.runs
     if not _settled(suites[0], chosen.suite):  # all are run as the first one
-        return BAD_USE
+        return USAGE_ERROR
     fetched, lost = with_all_data(suites)
     for why in lost.values():
         print(why, file=sys.stderr)
@@ -124,7 +123,7 @@ def tune(chosen: argparse.Namespace) -> int:
     if suites[0].tune is None:
         raise SuiteError(f"{chosen.suite}: suite {suites[0].name} says nothing of tuning; give it a block `tune`")
     if not _settled(suites[0], chosen.suite):
-        return BAD_USE
+        return USAGE_ERROR
     fetched, lost = with_all_data(suites)
     print(*lost.values(), sep="\n", end="\n" if lost else "", file=sys.stderr)
     untracked: list[str] = []
@@ -168,7 +167,7 @@ def report(chosen: argparse.Namespace) -> int:
     of_suite = (chosen.scale, chosen.data, chosen.from_mlflow, chosen.allow_incomplete)
     if (chosen.published is None) == (chosen.suite is None) or (any(of_suite) and chosen.published is not None):
         print("give a suite, such as suites/quickstart.yaml, or --published NAME without a suite", file=sys.stderr)
-        return BAD_USE
+        return USAGE_ERROR
     if chosen.published is not None:
         return _publish(chosen.published, chosen.runs)
     records = read_all(chosen.runs, record_names(chosen), uri=chosen.from_mlflow)
@@ -279,7 +278,7 @@ def _publish(name: str, runs: Path) -> int:
         print(
             "nothing is installed that knows published numbers; install the project with: make setup", file=sys.stderr
         )
-        return BAD_USE
+        return USAGE_ERROR
     for found in publishers:
         found.load()(name, runs)
     return DONE

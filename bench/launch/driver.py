@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.engine import storage as record
+from bench.launch.exit_codes import BUSY, INTERRUPTED
 from bench.launch.job import submit
 from bench.plan.cells import Cell, Plan, folder_of, merged
 from bench.plan.forecast import note, renew
 
 log = logging.getLogger(__name__)
-
-BUSY, INTERRUPTED = 75, 130  # exit codes of a worker
 
 
 def run(runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], None]) -> None:

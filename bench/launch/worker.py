@@ -35,13 +35,12 @@ from bench.engine.stages.measure_quality import Appraiser
 from bench.engine.train.learned_parameters import collect
 from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Interrupted, Trainer
+from bench.launch.exit_codes import BUSY, DONE, FAILED, INTERRUPTED
 from bench.launch.progress import Bar
 from bench.plan.budget import keep
 from methods import PLUGINS, build, plug
 
 log = logging.getLogger(__name__)
-
-FAILED, BUSY, INTERRUPTED = 3, 75, 130  # exit codes; 75: another process is at work on the cell
 
 
 class Worker:
@@ -93,7 +92,7 @@ class Worker:
                 failed.add(stage["folder"])
                 if stage["name"] == "train":
                     break
-        return FAILED if failed else 0
+        return FAILED if failed else DONE
 
     def _do(self, stage: dict[str, Any], folder: Path) -> None:
         self._plug()

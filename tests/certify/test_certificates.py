@@ -11,7 +11,8 @@ from bench.certify import certificate_files as certificates
 from bench.certify import readme as overview
 from bench.certify.certificate_files import Subject, subject
 from bench.certify.checks import Check
-from bench.cli.main import DONE, FAILED, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE, FAILED
 from bench.results.suite_record import read
 from methods import METHODS
 from methods.method import Method

@@ -10,11 +10,12 @@ from bench.certify import leaks as probes
 from bench.certify import rare_draws as rare
 from bench.certify import sampler as court
 from bench.certify.checks import PAIRS, Case, Check, _judge_law, _judge_rare, _judge_texts, _widens, certify
-from bench.cli.main import BAD_USE, DONE, FAILED, main
+from bench.cli.main import main
 from bench.engine.sample.policies import POLICIES
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import SelfCorrect
 from bench.engine.sample.policies.unmasking import Confidence, Margin
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from methods import METHODS
 from methods.method import draw
 from tests.support import museum
@@ -178,7 +179,7 @@ def test_the_command_says_what_it_found(capsys, monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", museum.Halved)
     assert main(["certify", "wrong"]) == FAILED
     assert "FAILED" in capsys.readouterr().out
-    assert main(["certify", "mdln"]) == BAD_USE
+    assert main(["certify", "mdln"]) == USAGE_ERROR
     assert 'did you mean "mdlm"' in capsys.readouterr().err
 
 

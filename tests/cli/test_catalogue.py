@@ -7,8 +7,9 @@ import pytest
 from pydantic import Field
 from ruamel.yaml import YAML
 
-from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.main import main
 from bench.cli.views.methods import first_sentence, values, written
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.suite.suite import read
 from methods import METHODS, SCHEDULES, build, check, parameters
 from methods.autoregressive import Autoregressive
@@ -210,7 +211,7 @@ def test_a_method_that_is_registered_later_is_told_like_the_others(told, monkeyp
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_unknown_name_is_bad_use_and_told_with_a_near_one(name, capsys):
-    assert main(["methods", "show", f"{name}x"]) == BAD_USE
+    assert main(["methods", "show", f"{name}x"]) == USAGE_ERROR
     out, err = capsys.readouterr()
     assert not out
     assert f'unknown method "{name}x"; did you mean "{name}"? known: {", ".join(METHODS)}' in err

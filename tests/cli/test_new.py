@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.main import main
 from bench.cli.new_method import copyable, new_method, renamed
 from bench.cli.templates.masked import Masked
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from methods import METHODS, PLUGINS, OptionError
 from methods.method import Method
 from tests.conftest import ROOT, TINY
@@ -218,7 +219,7 @@ def test_a_file_of_ones_own_is_refused_for_the_same_names(name, like, reason, tm
 
 def test_a_file_that_exists_is_never_written_over(tmp_path, capsys):
     (tmp_path / "mine.py").write_text("kept")
-    assert main(["new", "method", "mine", "--plugin", str(tmp_path / "mine.py")]) == BAD_USE
+    assert main(["new", "method", "mine", "--plugin", str(tmp_path / "mine.py")]) == USAGE_ERROR
     assert "mine.py exists already; choose another name, or move it away" in capsys.readouterr().err
     assert contents(tmp_path) == {"mine.py": b"kept"}
     (tmp_path / "link.py").symlink_to(tmp_path / "gone.py")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.cli.main import BAD_USE, DONE, main
 from bench.cli.main import POLICIES as LISTED
+from bench.cli.main import main
 from bench.cli.sample import PromptError, conditioning, draw, draw_known, gaps, settings
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
@@ -17,6 +17,7 @@ from bench.engine.sample.policies import POLICIES
 from bench.engine.sample.sampler import sample_long
 from bench.engine.sample.settings import SamplesSpec
 from bench.engine.sample.state import Prompt
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.results.find import find
@@ -90,13 +91,13 @@ def test_of_several_seeds_the_first_is_meant_and_labels_may_hold_slashes(planned
 
 
 def test_what_names_no_cell_or_several_is_answered_with_all_there_are(done, tmp_path, capsys):
-    assert asked(done, "tiny/MDLN") == BAD_USE
+    assert asked(done, "tiny/MDLN") == USAGE_ERROR
     told = capsys.readouterr().err
     assert 'there is no cell "tiny/MDLN"' in told
     assert 'did you mean "tiny/MDLM"?' in told
     for path in done.glob("cells/*"):
         assert re.search(rf"^  tiny/(AR|MDLM|UDLM)/0  {path.name}$", told, re.MULTILINE)
-    assert asked(done, "") == BAD_USE
+    assert asked(done, "") == USAGE_ERROR
     assert "3 cells begin with" in capsys.readouterr().err
     with pytest.raises(NoRecord, match="no suite was run under"):
         find(tmp_path, "tiny/MDLM")
@@ -158,7 +159,7 @@ def test_an_underscore_is_a_gap_unless_a_backslash_stands_before_it():
 
 
 def test_a_causal_method_continues_a_template_but_fills_no_gap_inside_it(done, capsys):
-    assert asked(done, "tiny/AR", "--template", "ab__c") == BAD_USE
+    assert asked(done, "tiny/AR", "--template", "ab__c") == USAGE_ERROR
     told = capsys.readouterr().err
     assert 'method "ar" writes from left to right: it can continue a text, not fill the gap at token 3' in told
     cell = find(done, "tiny/AR")
@@ -167,13 +168,13 @@ def test_a_causal_method_continues_a_template_but_fills_no_gap_inside_it(done, c
 
 def test_characters_that_the_vocabulary_lacks_are_named(done, capsys):
     for option in ("--prompt", "--template"):
-        assert asked(done, "tiny/AR", option, "aXb!") == BAD_USE
+        assert asked(done, "tiny/AR", option, "aXb!") == USAGE_ERROR
         assert "the vocabulary of source markov has no '!', 'X'; it has abc" in capsys.readouterr().err
 
 
 def test_a_prompt_that_leaves_nothing_to_draw_says_how_to_get_more(done, capsys):
     for prompt in ("a" * L, "a" * (L + 3)):
-        assert asked(done, "tiny/AR", "--prompt", prompt) == BAD_USE
+        assert asked(done, "tiny/AR", "--prompt", prompt) == USAGE_ERROR
         assert f"{len(prompt)} tokens are given of texts of {L}; ask for longer ones" in capsys.readouterr().err
     assert asked(done, "tiny/AR", "--prompt", "a" * (L + 3), "--length", f"{L + 5}") == DONE
     out = capsys.readouterr().out
@@ -186,9 +187,9 @@ def test_texts_may_be_longer_than_training(done, capsys):
     out = capsys.readouterr().out
     assert all(text.startswith("abc") and len(text) == 29 for text in texts(out))
     assert "tokens 29, stride 6" in out
-    assert asked(done, "tiny/MDLM", "--stride", "4") == BAD_USE
+    assert asked(done, "tiny/MDLM", "--stride", "4") == USAGE_ERROR
     assert f"stride 4 does not fit texts of {L} tokens" in capsys.readouterr().err
-    assert asked(done, "tiny/MDLM", "--stride", f"{L}", "--length", "30") == BAD_USE
+    assert asked(done, "tiny/MDLM", "--stride", f"{L}", "--length", "30") == USAGE_ERROR
 
 
 @pytest.mark.parametrize("name", ["ar", "mdlm", "udlm", "sedd-uniform", "plaid"])
@@ -226,12 +227,12 @@ def test_a_beginning_longer_than_windows_costs_no_calls_for_them_and_is_seen():
 
 
 def test_a_policy_that_a_method_cannot_follow_is_refused_with_the_reason(done, capsys):
-    assert asked(done, "tiny/UDLM", "--policy", "remask", "--option", "eta=0.5") == BAD_USE
+    assert asked(done, "tiny/UDLM", "--policy", "remask", "--option", "eta=0.5") == USAGE_ERROR
     told = capsys.readouterr().err
     assert 'remask (eta 0.5), 128 calls: method "udlm" does not hide its tokens behind a mask' in told
-    assert asked(done, "tiny/AR", "--policy", "confidence") == BAD_USE
+    assert asked(done, "tiny/AR", "--policy", "confidence") == USAGE_ERROR
     assert 'method "ar"' in capsys.readouterr().err
-    assert asked(done, "tiny/MDLM", "--policy", "first-hitting") == BAD_USE
+    assert asked(done, "tiny/MDLM", "--policy", "first-hitting") == USAGE_ERROR
     assert f"calls has to be {L}" in capsys.readouterr().err
     assert asked(done, "tiny/MDLM", "--policy", "first-hitting", "--calls", f"{L}", "--prompt", "ab") == DONE
     assert "first-hitting, 12 calls, which keeps the model's law" in capsys.readouterr().out
@@ -270,7 +271,7 @@ def test_truncation_is_told_and_a_greedy_causal_text_needs_no_luck(done, capsys)
     out = capsys.readouterr().out
     assert len(set(texts(out))) == 1
     assert "left to right, top_k 1, which changes the model's law" in out
-    assert asked(done, "tiny/UDLM", "--top-k", "1") == BAD_USE
+    assert asked(done, "tiny/UDLM", "--top-k", "1") == USAGE_ERROR
     assert "draws no tokens that" in capsys.readouterr().err
 
 
@@ -292,12 +293,12 @@ def test_weights_that_are_not_final_or_made_by_other_code_are_told(done, tmp_pat
 
 
 def test_a_cell_without_weights_says_what_to_do(planned, capsys):
-    assert asked(planned, "two/A") == BAD_USE
+    assert asked(planned, "two/A") == USAGE_ERROR
     assert "has no trained weights; train it with: bench run SUITE" in capsys.readouterr().err
     cell = find(planned, "two/A")
     (cell / "train").mkdir()
     (cell / "train" / "failure.json").write_text('{"reason": "non-finite loss"}')
-    assert asked(planned, "two/A") == BAD_USE
+    assert asked(planned, "two/A") == USAGE_ERROR
     assert "its training failed: non-finite loss" in capsys.readouterr().err
 
 
@@ -305,10 +306,10 @@ def test_a_broken_checkpoint_and_changed_data_are_told(done, tmp_path, capsys):
     cell = shutil.copytree(find(done, "tiny/MDLM"), tmp_path / "cells" / "copy")
     job = json.loads((cell / "job.json").read_text())
     (cell / "job.json").write_text(json.dumps({**job, "fingerprint": "other"}))
-    assert asked(done, str(cell)) == BAD_USE
+    assert asked(done, str(cell)) == USAGE_ERROR
     assert "data of source markov changed" in capsys.readouterr().err
     (cell / "train" / "checkpoint.pt").write_bytes(b"half a file")
-    assert asked(done, str(cell)) == BAD_USE
+    assert asked(done, str(cell)) == USAGE_ERROR
     assert "is not a whole checkpoint" in capsys.readouterr().err
 
 
@@ -319,5 +320,5 @@ def test_a_cell_of_a_gpu_can_be_looked_at_on_a_cpu_and_a_gpu_that_is_missing_is_
     job["execution"] |= {"device": "cuda", "attention": "flash", "precision": "auto"}
     (cell / "job.json").write_text(json.dumps(job))
     assert asked(done, str(cell)) == DONE
-    assert asked(done, str(cell), "--device", "cuda") == BAD_USE
+    assert asked(done, str(cell), "--device", "cuda") == USAGE_ERROR
     assert "torch sees no GPU; use device: auto or cpu" in capsys.readouterr().err

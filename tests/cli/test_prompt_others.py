@@ -4,10 +4,11 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.main import main
 from bench.cli.sample import Drawn, _pieces, encode, gaps, show
 from bench.engine.data import DataSpec, load
 from bench.engine.sample.sampler import Samples
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from methods import METHODS, PLUGINS
 from tests.conftest import TINY
 from tests.methods.test_plugins import PLUGIN
@@ -34,7 +35,7 @@ def test_cells_of_plug_ins_are_drawn_from_without_naming_the_file(tmp_path, caps
     assert main(["sample", "own/Mine", "--runs", runs, "--template", "a_b"]) == DONE
     assert "conditioning is exact" in capsys.readouterr().out
     (tmp_path / "mine.py").write_text(PLUGIN + "# a change\n")
-    assert main(["sample", "own/Mine", "--runs", runs]) == BAD_USE
+    assert main(["sample", "own/Mine", "--runs", runs]) == USAGE_ERROR
     assert "changed since the suite was planned" in capsys.readouterr().err
 
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import bench
-from bench.cli.main import BAD_USE, DONE, FAILED, main
+from bench.cli.main import main
 from bench.engine import storage as record
 from bench.launch.driver import is_due
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.results.suite_record import NoRecord, read
@@ -149,7 +150,7 @@ def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
 
 
 def test_what_was_never_run_is_told_by_name(tmp_path, capsys):
-    assert run("report", "nothing", "--runs", tmp_path) == BAD_USE
+    assert run("report", "nothing", "--runs", tmp_path) == USAGE_ERROR
     assert 'suite "nothing" was never run' in capsys.readouterr().err
     with pytest.raises(NoRecord, match="no suite was run"):
         bench.load(tmp_path)
@@ -219,7 +220,7 @@ def test_a_torn_record_is_named_with_the_way_out(command, tiny, tmp_path, capsys
     torn = next((tmp_path / "runs" / "cells").glob("*/train/result.json"))
     torn.write_text("{")
     capsys.readouterr()
-    assert run(command, tiny, "--runs", tmp_path / "runs") == BAD_USE
+    assert run(command, tiny, "--runs", tmp_path / "runs") == USAGE_ERROR
     assert f"{torn} is not a whole record" in capsys.readouterr().err
 
 
@@ -261,7 +262,7 @@ def test_a_number_that_is_not_finite_never_reaches_a_record(tmp_path):
 def test_an_attention_that_is_not_installed_is_an_error_with_the_way_out(tmp_path, capsys):
     suite = tmp_path / "flash.yaml"
     suite.write_text(TINY.replace("{device: cpu}", "{device: cpu, attention: flash}"))
-    assert run("run", suite, "--runs", tmp_path / "runs") == BAD_USE
+    assert run("run", suite, "--runs", tmp_path / "runs") == USAGE_ERROR
     assert "attention: sdpa" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
@@ -270,7 +271,7 @@ def test_an_attention_that_is_not_installed_is_an_error_with_the_way_out(tmp_pat
 def test_a_gpu_that_is_not_there_is_an_error_and_not_a_cpu(tmp_path, capsys):
     suite = tmp_path / "gpu.yaml"
     suite.write_text(TINY.replace("{device: cpu}", "{device: cuda}"))
-    assert run("run", suite, "--runs", tmp_path / "runs") == BAD_USE
+    assert run("run", suite, "--runs", tmp_path / "runs") == USAGE_ERROR
     assert "torch sees no GPU" in capsys.readouterr().err
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import bench
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.likelihood.bound import PARTS
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.standard_error import find_runs
+from bench.launch.exit_codes import DONE
 from bench.results.statistics.paired import beside_headline
 from bench.results.suite_record import read
 from reports.tables.estimators import build_estimators

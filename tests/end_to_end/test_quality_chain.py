@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from bench import load
-from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.quality import JUDGED
 from bench.engine.quality.controls import CONTROLS
 from bench.engine.sample.trajectory import decode
 from bench.engine.train.trainer import Interrupted
 from bench.launch.driver import run
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.worker import FAILED as WORKER_FAILED
 from bench.launch.worker import INTERRUPTED as WORKER_INTERRUPTED
 from bench.launch.worker import Worker
@@ -181,7 +182,7 @@ def test_the_same_suite_does_nothing_again_and_other_quality_neither_trains_nor_
 )
 def test_what_cannot_be_measured_is_told_at_planning_with_its_place(scorer, changes, place, words, tmp_path, capsys):
     suite = written(tmp_path, scorer, **changes)
-    assert main(["plan", str(suite), "--runs", str(tmp_path / "runs")]) == BAD_USE
+    assert main(["plan", str(suite), "--runs", str(tmp_path / "runs")]) == USAGE_ERROR
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 1, told
     assert told[0].startswith(f"{suite}:{place}")
@@ -195,7 +196,7 @@ def test_quality_needs_samples(tmp_path, capsys):
     suite.write_text(
         "".join(line for line in lines if "samples:" not in line and "count: 12" not in line and "0.5" not in line)
     )
-    assert main(["plan", str(suite)]) == BAD_USE
+    assert main(["plan", str(suite)]) == USAGE_ERROR
     assert "quality is measured of samples, and there are none" in capsys.readouterr().err
 
 
@@ -230,7 +231,7 @@ def test_an_arm_is_not_its_own_judge(ran, capsys):
     id = planned.cells[0].id
     suite = ran.parent / "own.yaml"
     suite.write_text(SUITE.replace("SCORER", f"{{kind: cell, path: runs/cells/{id}}}"))
-    assert main(["plan", str(suite), "--runs", str(ran)]) == BAD_USE
+    assert main(["plan", str(suite), "--runs", str(ran)]) == USAGE_ERROR
     assert (
         f"cell {id} is arm AR with seed 0 of this very suite; name a scorer that is no arm" in capsys.readouterr().err
     )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import bench
-from bench.cli.main import DONE, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow

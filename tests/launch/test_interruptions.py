@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.cli.main import DONE, INCOMPLETE
 from bench.engine import storage as record
+from bench.launch.exit_codes import DONE, INCOMPLETE
 from bench.launch.job import submit
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan

@@ -13,8 +13,9 @@ from torch import Tensor
 
 import bench
 from bench.certify.kraft import VOCAB_SIZE, random_network
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine.likelihood.bound import bound
+from bench.launch.exit_codes import DONE
 from methods import METHODS, PLUGINS, build, plug
 from tests.conftest import ROOT
 

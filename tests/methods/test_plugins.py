@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.cli.main import BAD_USE, DONE, FAILED, main
+from bench.cli.main import main
 from bench.engine.code_hash import fingerprint, written_in
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from methods import METHODS, PLUGINS, PluginError, build, plug
 from methods.plugins import plug_installed
 from tests.conftest import TINY
@@ -67,7 +68,7 @@ def arms(folder: Path) -> dict[str, str]:
 
 def test_a_suite_runs_a_method_of_the_user_s_own(plugin, suite, tmp_path, capsys):
     runs = ["--runs", str(tmp_path / "runs")]
-    assert main(["run", str(suite), *runs]) == BAD_USE
+    assert main(["run", str(suite), *runs]) == USAGE_ERROR
     assert 'unknown method "mine"' in (told := capsys.readouterr().err)
     assert "--plugin FILE" in told
     assert main(["run", str(suite), *runs, "--plugin", str(plugin)]) == DONE
@@ -158,7 +159,7 @@ FAULTS = {
 def test_what_is_wrong_with_a_plug_in_is_told_before_anything_runs(text, told, plugin, capsys):
     plugin.unlink() if text is None else plugin.write_text(text)
     before = dict(METHODS)
-    assert main(["methods", "--plugin", str(plugin)]) == BAD_USE
+    assert main(["methods", "--plugin", str(plugin)]) == USAGE_ERROR
     found = capsys.readouterr().err
     assert told in found
     assert "mine.py" in found

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.perf import loss as perf
 
 SMALL = ["--vocabulary", "3000", "--length", "32", "--batch", "4", "--width", "32"]
@@ -33,7 +34,7 @@ def test_a_limit_that_is_not_kept_is_a_failure(monkeypatch):
 
 
 def test_unknown_methods_are_told(capsys):
-    assert main(["perf", "loss", "mdln"]) == BAD_USE
+    assert main(["perf", "loss", "mdln"]) == USAGE_ERROR
     assert 'did you mean "mdlm"' in capsys.readouterr().err
 
 

@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from bench.cli.main import BAD_USE, DONE, FAILED, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.perf import sample as perf_sample
 from bench.perf.sample import FULL, QUICK, Found, Table, random_model, speed, take_turns
 
@@ -115,5 +116,5 @@ def test_the_weights_are_random_those_of_the_head_too():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_told(capsys):
-    assert main(["perf", "sample", "--quick", "--device", "cuda"]) == BAD_USE
+    assert main(["perf", "sample", "--quick", "--device", "cuda"]) == USAGE_ERROR
     assert "torch sees no GPU" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.data import DataSpec, load
 from bench.engine.flops import FlopCounter
@@ -14,6 +14,7 @@ from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Progress, Trainer
+from bench.launch.exit_codes import DONE
 from bench.launch.job import submit
 from bench.launch.worker import Worker
 from bench.plan.cells import Plan, folder_of

@@ -2,8 +2,9 @@
 
 import json
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine import storage as record
+from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.plan.status import matrix

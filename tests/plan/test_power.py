@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine import storage as record
+from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.plan.power import power, words

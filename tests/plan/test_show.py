@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.data import download as fetch
+from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.cost import costs
 from bench.plan.plan import plan

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.environment import Execution, hardware, settle
+from bench.launch.exit_codes import DONE
 from bench.launch.job import submit
 from bench.plan.cells import folder_of
 from bench.plan.cost import Work, works

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import BAD_USE, DONE, FAILED, INCOMPLETE, INTERRUPTED, main
+from bench.cli.main import main
 from bench.engine.quality import CONTROLS, JUDGED, QualitySpec
 from bench.engine.quality.scorers import SCORERS
 from bench.engine.sample.policies import POLICIES
+from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, INTERRUPTED, USAGE_ERROR
 from bench.suite.suite import read_all
 from methods import METHODS, SCHEDULES, parameters
 from tests.conftest import ROOT, TINY
@@ -84,7 +85,7 @@ def test_the_words_of_suites_can_be_planned(block, tmp_path, capsys):
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_command():
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
-    assert told == {DONE, BAD_USE, FAILED, INCOMPLETE, INTERRUPTED}
+    assert told == {DONE, USAGE_ERROR, FAILED, INCOMPLETE, INTERRUPTED}
 
 
 def test_links_of_the_documentation_lead_somewhere():

@@ -15,8 +15,9 @@ import torch
 import bench
 from bench.certify import checks as verdict
 from bench.certify.kraft import VOCAB_SIZE, random_network
-from bench.cli.main import DONE, FAILED, main
+from bench.cli.main import main
 from bench.engine.likelihood.bound import bound
+from bench.launch.exit_codes import DONE, FAILED
 from bench.results import tidy_table as rows
 from methods import METHODS, PLUGINS, build, plug
 from methods.method import Method, Needs

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 import reports
-from bench.cli.main import DONE, INCOMPLETE, main
+from bench.cli.main import main
 from bench.engine import environment
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import Estimator
 from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
+from bench.launch.exit_codes import DONE, INCOMPLETE
 from bench.results.suite_record import PROFILE, Record, read
 from methods import build
 from methods.method import Method

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 import reports
-from bench.cli.main import DONE, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE
 from bench.results.statistics.expected_best import expect_best, spread_best
 from bench.results.suite_record import Record
 from bench.results.suite_record import read as read_record

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.cli.main import BAD_USE, DONE, FAILED, main
+from bench.cli.main import main
+from bench.cli.views.comparison import exit_code
 from bench.engine.storage import read_json, write_json
-from bench.results.compare.compare import BOUNDS, MIXED, REGRESSION, Margin, code, compare, match
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
+from bench.results.compare.compare import BOUNDS, MIXED, REGRESSION, Margin, compare, match
 from bench.results.compare.operands import CompareError, Side, find_side
 from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE
 from bench.results.suite_record import NoRecord, load, read
@@ -98,7 +100,7 @@ def test_a_planted_regression_is_caught(ran: Path, copied: Names, capsys: pytest
     assert (md4.verdict, mdlm.verdict) == (TIED, WORSE)
     assert mdlm.value / mdlm.base == pytest.approx(0.0202, rel=0.02)
     assert subtract(ran, tmp, ran).bounds[1].verdict == BETTER
-    assert code(subtract(ran, tmp, ran), Margin(0.0, True)) == DONE
+    assert exit_code(subtract(ran, tmp, ran), Margin(0.0, True)) == DONE
 
 
 def test_the_same_results_are_no_regression(ran: Path, copied: Names) -> None:
@@ -107,9 +109,9 @@ def test_the_same_results_are_no_regression(ran: Path, copied: Names) -> None:
     assert {each.verdict for each in same.bounds} == {SAME}
     assert {(each.verdict, each.value) for each in copy.bounds} == {(TIED, 0.0)}
     for found in (same, copy):
-        assert code(found, Margin(0.0, True)) == DONE
+        assert exit_code(found, Margin(0.0, True)) == DONE
         assert not any((*found.settings.values(), *found.surroundings.values(), *found.protocols.values()))
-    assert code(subtract(ran, "tiny/MDLM/0", "tiny/MDLM/1"), Margin.parse("0.5%")) == DONE
+    assert exit_code(subtract(ran, "tiny/MDLM/0", "tiny/MDLM/1"), Margin.parse("0.5%")) == DONE
 
 
 def test_a_difference_is_that_of_the_report(ran: Path) -> None:
@@ -196,7 +198,7 @@ def test_other_protocols_are_not_subtracted(ran: Path, copied: Names, capsys: py
     assert {each.seeds for each in found.bounds} == {0}
     assert "draws 4, but 2 of base A: MD4" in found.bounds[0].reason
     assert found.protocols["MD4"] == {"bound.draws": ("2", "4")}
-    assert main(["compare", "tiny", str(runs), "--runs", str(ran)]) == BAD_USE
+    assert main(["compare", "tiny", str(runs), "--runs", str(ran)]) == USAGE_ERROR
     assert "draws 4, but 2 of base A: MD4" in " ".join(capsys.readouterr().out.split())
     for path in runs.glob("cells/*/bound-*/result.json"):
         change(path, lambda result: result["block"].update(draws=2, arms=["MD4", "MDLM"]))
@@ -250,12 +252,12 @@ def test_what_was_not_measured_does_not_pass_a_gate(ran: Path, copied: Names) ->
     )
     gone = subtract(ran, "tiny", runs)
     assert gone.only == {"tiny": ["MDLM"]}
-    assert code(gone, margin) == code(gone) == BAD_USE
-    assert code(subtract(ran, runs, "tiny"), margin) == DONE  # a new arm is no loss
+    assert exit_code(gone, margin) == exit_code(gone) == USAGE_ERROR
+    assert exit_code(subtract(ran, runs, "tiny"), margin) == DONE  # a new arm is no loss
     (lost, *_, last) = read_json(runs / "suites" / "tiny.json")["cells"]
     shutil.rmtree(next((runs / "cells" / last["id"]).glob("bound-*")))
     torn = subtract(ran, "tiny/MD4", runs)
-    assert (torn.bounds[0].seeds, code(torn), code(torn, margin)) == (2, DONE, BAD_USE)
+    assert (torn.bounds[0].seeds, exit_code(torn), exit_code(torn, margin)) == (2, DONE, USAGE_ERROR)
     with pytest.raises(CompareError, match="no arm is in both"):
         match(find_side(ran, "tiny"), Side("x", (), pd.DataFrame({"arm": ["a", "b"]}), {}, True))
     assert lost["arm"] == "MD4"

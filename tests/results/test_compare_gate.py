@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.cli.main import BAD_USE, main
+from bench.cli.main import main
+from bench.launch.exit_codes import USAGE_ERROR
 from bench.results.compare.compare import HELD, REGRESSION, UNKNOWN, UNSURE, Difference, Margin, compare, decide
 from bench.results.compare.operands import Side
 from bench.results.statistics.verdicts import BETTER, TIED, WORSE
@@ -37,7 +38,7 @@ def test_a_margin_is_a_share_or_a_number(text: str, capsys: pytest.CaptureFixtur
     assert (Margin(0.005, True).of(-2.0), Margin(0.01, False).of(-2.0)) == (0.01, 0.01)
     with pytest.raises(SystemExit) as ended:
         main(["compare", "a", "b", f"--fail-on-regression={text}"])
-    assert ended.value.code == BAD_USE
+    assert ended.value.code == USAGE_ERROR
     assert "is no margin; give a share such as 0.5%" in capsys.readouterr().err
 
 

@@ -9,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 import bench
-from bench.cli.main import BAD_USE, DONE, FAILED, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.results import mlflow_archive as mirror
 from bench.results import parquet as tidy
 from bench.results.suite_record import read
@@ -84,7 +85,7 @@ def test_a_store_that_was_lost_is_written_again(done, monkeypatch, tmp_path):
 
 
 def test_what_a_store_lacks_is_told_with_the_way_out(done, tmp_path, capsys):
-    assert run("report", "other", "--runs", tmp_path, "--from-mlflow", uri_of(done)) == BAD_USE
+    assert run("report", "other", "--runs", tmp_path, "--from-mlflow", uri_of(done)) == USAGE_ERROR
     assert 'holds no record of suite "other"; write it there with: bench sync' in capsys.readouterr().err
 
 
@@ -93,7 +94,7 @@ def test_a_file_that_is_not_what_was_uploaded_is_not_read(done, tmp_path, capsys
     before = artifact.read_bytes()
     try:
         artifact.write_bytes(before.replace(b"seconds", b"minutes"))
-        assert run("report", "tiny", "--runs", tmp_path, "--from-mlflow", uri_of(done)) == BAD_USE
+        assert run("report", "tiny", "--runs", tmp_path, "--from-mlflow", uri_of(done)) == USAGE_ERROR
         assert "train/result.json of MLflow run" in capsys.readouterr().err
     finally:
         artifact.write_bytes(before)

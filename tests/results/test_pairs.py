@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import reports
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine.storage import BrokenRecord, write_json
+from bench.launch.exit_codes import DONE
 from bench.results.statistics.paired import COLUMNS, pair
 from bench.results.statistics.significance import LEVEL, half_width
 from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarise

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.results.compare.operands import find_side
@@ -120,10 +121,10 @@ def test_commands_refuse_an_ambiguous_name_and_take_those_of_the_error(tmp_path,
             look_up(runs, "suite/AR")
     assert find(runs, f"{records[0]}/AR" if "~" in records[0] else f"{records[1]}/AR").is_dir()
     for command in (["compare", "suite/AR", "suite/AR"], ["sample", "suite/AR"], ["report", "suite"]):
-        assert main([*command, "--runs", str(runs)]) == BAD_USE
+        assert main([*command, "--runs", str(runs)]) == USAGE_ERROR
         error = capsys.readouterr().err
         assert "ambiguous" in error
         assert str(one) in error or "a/suite.yaml" in error
     for file in (one, other):
-        assert main(["status", str(file), "--runs", str(runs)]) != BAD_USE
+        assert main(["status", str(file), "--runs", str(runs)]) != USAGE_ERROR
     assert main(["plan", str(one), "--runs", str(runs)]) == DONE

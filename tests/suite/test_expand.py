@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
+from bench.launch.exit_codes import DONE
 from bench.launch.job import job
 from bench.plan.cost import costs
 from bench.plan.plan import plan

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import BAD_USE, DONE, INCOMPLETE, main
+from bench.cli.main import main
 from bench.engine import storage as record
+from bench.launch.exit_codes import DONE, INCOMPLETE, USAGE_ERROR
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
@@ -112,9 +113,9 @@ def test_an_unknown_scale_is_told_with_the_nearest(tmp_path, capsys):
     message = f'{path}:14:1: there is no scale "quik"; did you mean "quick"? known: quick, full, as-it-is'
     assert told(path, "quik").startswith(message)
     for command in ("plan", "run", "status", "report"):
-        assert main([command, str(path), "--runs", str(tmp_path / "runs"), "--scale", "quik"]) == BAD_USE
+        assert main([command, str(path), "--runs", str(tmp_path / "runs"), "--scale", "quik"]) == USAGE_ERROR
         assert capsys.readouterr().err.startswith(message)
-    assert main(["certify", "--suite", str(path), "--scale", "quik"]) == BAD_USE
+    assert main(["certify", "--suite", str(path), "--scale", "quik"]) == USAGE_ERROR
     assert 'there is no scale "quick"; known: none' in told(write(tmp_path), "quick")
 
 
@@ -155,7 +156,7 @@ def test_a_scale_goes_from_plan_to_report_under_its_own_name(tmp_path, capsys, m
         ("MDLM, md4", "MDLM", 2),
     ]
     assert (tmp_path / "runs" / "reports" / "suite-quick").is_dir()
-    assert main(["status", str(path), "--runs", "runs"]) == BAD_USE  # as it is written it was not run
+    assert main(["status", str(path), "--runs", "runs"]) == USAGE_ERROR  # as it is written it was not run
     path.write_text(path.read_text() + "\n# changed\n")
     main(["status", *asked])
     assert "changed since it was run" in capsys.readouterr().err

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine.sample.policies import POLICIES
+from bench.launch.exit_codes import DONE
 from bench.suite.suite_file import SuiteFile
 from methods import METHODS
 from tests.conftest import ROOT, TINY

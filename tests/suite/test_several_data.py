@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import BAD_USE, DONE, FAILED, INCOMPLETE, main
+from bench.cli.main import main
 from bench.cli.suite_commands import _code
 from bench.engine import storage as record
 from bench.engine.data import download as fetch
+from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, USAGE_ERROR
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.results.find import find
@@ -213,7 +214,7 @@ def leave_out(_record: Record, folder: Path) -> list[Path]:
 
 def test_every_command_works_on_all_data_sets_or_on_one(unrun, capsys):
     asked = [str(write(unrun, ONE, TWO)), "--runs", "runs"]
-    assert main(["status", *asked]) == BAD_USE, "nothing was run"
+    assert main(["status", *asked]) == USAGE_ERROR, "nothing was run"
     assert main(["run", *asked, "--data", "order-2"]) == INCOMPLETE
     assert sorted(path.stem for path in (unrun / "runs" / "suites").iterdir()) == ["suite-order-2"]
     assert [path.name for path in (unrun / "runs" / "reports").iterdir()] == ["suite-order-2"], "no table across"
@@ -241,7 +242,7 @@ def test_records_are_found_when_the_file_is_gone_or_was_changed(unrun, capsys):
     main(["status", *asked])
     assert capsys.readouterr().err.count("changed since it was run") == 1
     path.unlink()
-    assert main(["status", *asked]) == BAD_USE
+    assert main(["status", *asked]) == USAGE_ERROR
     assert "there are suite-markov, suite-order-2; " in capsys.readouterr().err
     assert main(["status", *asked, "--data", "order-2"]) == INCOMPLETE
     id = read_names(unrun)["suite-order-2"]
@@ -269,9 +270,9 @@ def test_data_that_cannot_be_had_stop_only_themselves_and_are_told(unrun, capsys
         assert "no record" in text
         assert why in text
     capsys.readouterr()
-    assert main(["run", str(write(unrun, "{source: text8, length: 12}")), "--runs", "empty"]) == BAD_USE
+    assert main(["run", str(write(unrun, "{source: text8, length: 12}")), "--runs", "empty"]) == USAGE_ERROR
     both = write(unrun, "{source: text8, length: 8}", "{source: text8, label: other, length: 9}")
-    assert main(["run", str(both), "--runs", "empty"]) == BAD_USE
+    assert main(["run", str(both), "--runs", "empty"]) == USAGE_ERROR
     assert not (unrun / "empty").exists()
 
 

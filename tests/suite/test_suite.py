@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import BAD_USE, main
+from bench.cli.main import main
+from bench.launch.exit_codes import USAGE_ERROR
 from bench.plan.plan import plan
 from bench.suite.suite import SuiteError, read, read_all
 from tests.conftest import ROOT, TINY
@@ -144,7 +145,7 @@ def test_a_fault_is_told_once_with_its_place_and_nothing_is_written(fault, tmp_p
     change, message = BAD[fault]
     path = write(tmp_path, change)
     before = sorted(tmp_path.iterdir())
-    assert main(["run", str(path)]) == BAD_USE
+    assert main(["run", str(path)]) == USAGE_ERROR
     told = capsys.readouterr().err.strip()
     assert re.fullmatch(re.escape(f"{path}:") + message + ".*", told), told
     assert sorted(tmp_path.iterdir()) == before

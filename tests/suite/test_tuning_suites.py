@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import BAD_USE, DONE, FAILED, main
+from bench.cli.main import main
 from bench.engine.data import DataError
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.suite.schema import schema
@@ -175,7 +176,7 @@ def test_a_suite_that_is_not_tuned_yet_is_refused_with_the_way_out(tmp_path, cap
     monkeypatch.chdir(tmp_path)
     path = write_suite(tmp_path)
     for command in (["run", str(path)], ["certify", "--suite", str(path)]):
-        assert main(command) == BAD_USE
+        assert main(command) == USAGE_ERROR
         assert f"run first: bench tune {path}" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
     with pytest.raises(AssertionError, match="its winners were not laid"):
@@ -328,7 +329,7 @@ def test_bench_tune_says_so_where_an_arm_has_no_winner_or_nothing_is_tuned(tmp_p
     out = capsys.readouterr().out
     assert "AR: no winner, every trial failed" in out
     assert "trial 2 failed: loss is nan" in out
-    assert main(["tune", str(ROOT / "suites" / "smoke.yaml")]) == BAD_USE
+    assert main(["tune", str(ROOT / "suites" / "smoke.yaml")]) == USAGE_ERROR
     assert "says nothing of tuning" in capsys.readouterr().err
 
 

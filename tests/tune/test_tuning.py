@@ -9,8 +9,9 @@ from math import log10
 import optuna
 import pytest
 
-from bench.cli.main import BAD_USE, main
+from bench.cli.main import main
 from bench.engine import storage as record
+from bench.launch.exit_codes import USAGE_ERROR
 from bench.plan.plan import plan
 from bench.suite.suite import read
 from bench.suite.tuning.lock_file import Tried, Tuned
@@ -240,7 +241,7 @@ def test_a_file_that_is_no_study_is_told_with_the_way_out(tmp_path, monkeypatch,
     path, runs = write_suite(tmp_path), tmp_path / "runs"
     (runs / "tuning").mkdir(parents=True)
     study_file(runs, read(path)).write_bytes(b"garbage" * 100)
-    assert main(["tune", str(path), "--runs", str(runs)]) == BAD_USE
+    assert main(["tune", str(path), "--runs", str(runs)]) == USAGE_ERROR
     assert "tiny.db cannot be opened (file is not a database); where it is broken, remove it" in capsys.readouterr().err
 
 

@@ -10,7 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bench.results.compare.compare import REGRESSION, Comparison, Difference, Margin, code, decide
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
+from bench.results.compare.compare import REGRESSION, Comparison, Difference, Margin, decide
 from bench.results.compare.settings import Changes
 from bench.results.statistics.verdicts import SAME, TIED
 
@@ -50,12 +51,25 @@ def show(found: Comparison, margin: Margin | None) -> None:
         _gate(console, found, margin)
 
 
+def exit_code(comparison: Comparison, margin: Margin | None = None) -> int:
+    """The exit code: FAILED if an arm regressed, USAGE_ERROR if an arm of A was not compared, else DONE.
+
+    With a margin, an arm of which some seeds were not compared counts as not compared.
+    """
+    if margin is not None and any(decide(difference, margin) == REGRESSION for difference in comparison.bounds):
+        return FAILED
+
+    is_missing = any(not arm.seeds or (margin is not None and arm.reason) for arm in comparison.bounds)
+    only_in_a = comparison.only.get(comparison.names[0])
+    return USAGE_ERROR if is_missing or not comparison.bounds or only_in_a else DONE
+
+
 def as_json(found: Comparison, margin: Margin | None) -> dict[str, Any]:
     """The same for other programs; null where there is no number."""
     told = asdict(found)
     for each, difference in zip(told["bounds"], found.bounds, strict=True):
         each["decision"] = None if margin is None else decide(difference, margin)
-    told["exit_code"] = code(found, margin)
+    told["exit_code"] = exit_code(found, margin)
     plain: dict[str, Any] = _plain(told)
     return plain
 
@@ -154,4 +168,4 @@ def _gate(console: Console, found: Comparison, margin: Margin) -> None:
     counts = {word: [arm for arm, each in decisions if each == word] for word in dict.fromkeys(d for _, d in decisions)}
     told = "; ".join(f"{word}: {', '.join(arms)}" for word, arms in counts.items())
     size = f"{margin.size:.4g}" if not margin.is_share else f"{margin.size:.4%}".rstrip("0%").rstrip(".") + " % of A"
-    console.print(Text(f"\nmargin {size}: {told} (exit code {code(found, margin)})", "bold"), soft_wrap=True)
+    console.print(Text(f"\nmargin {size}: {told} (exit code {exit_code(found, margin)})", "bold"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 found = compare(find_side(runs, "smoke/MDLM"), find_side(runs, "smoke/MD4"))
 found.bounds    # B minus A, paired where both have values of single sequences
-code(found, Margin.parse("0.5%"))
+decide(found.bounds[0], Margin.parse("0.5%"))
 
 A difference is B minus A; of a bound, below zero B is better. Numbers of different protocols are not subtracted.
 """
@@ -37,7 +37,6 @@ from bench.results.statistics.significance import (
 )
 from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarise
 
-DONE, BAD_USE, REGRESSED = 0, 2, 3
 NAN = math.nan
 REGRESSION, HELD, UNSURE, UNKNOWN = "regression", "held", "cannot tell", "not compared"
 HIGHER, LOWER = "higher", "lower"
@@ -118,15 +117,6 @@ def decide(found: Difference, margin: Margin) -> str:
     if found.verdict == SAME or found.high <= allowed:
         return HELD
     return REGRESSION if found.verdict == WORSE and found.low > allowed else UNSURE
-
-
-def code(found: Comparison, margin: Margin | None = None) -> int:
-    """The exit code: 3 where some arm regressed, 2 where one of A is not compared (with a margin, also where some of
-    its seeds are not), else 0."""
-    if margin is not None and any(decide(each, margin) == REGRESSION for each in found.bounds):
-        return REGRESSED
-    is_missing = any(not each.seeds or (margin is not None and each.reason) for each in found.bounds)
-    return BAD_USE if is_missing or not found.bounds or found.only.get(found.names[0]) else DONE
 
 
 def compare(one: Side, other: Side) -> Comparison:

@@ -16,10 +16,11 @@ import pytest
 from pydantic import TypeAdapter
 
 import bench
-from bench.cli.main import BAD_USE, DONE, main
+from bench.cli.main import main
 from bench.engine.data import DataError, DataSpec, facts, foresee, load
 from bench.engine.data import download as fetch_module
 from bench.engine.data.sources import text as text_module
+from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
@@ -268,7 +269,7 @@ def test_a_plan_whose_data_were_not_read_is_never_recorded(suite, tmp_path):
 
 def test_a_run_that_cannot_fetch_says_so_and_writes_nothing(suite, there, capsys):
     there.unlink()
-    assert main(["run", str(suite), "--runs", str(there.with_name("runs"))]) == BAD_USE
+    assert main(["run", str(suite), "--runs", str(there.with_name("runs"))]) == USAGE_ERROR
     assert re.fullmatch(r".*(^file:.*text8\.zip: urlopen error .*as path)\n", capsys.readouterr().err, re.M | re.S)
     assert not there.with_name("runs").exists()
 
@@ -276,5 +277,5 @@ def test_a_run_that_cannot_fetch_says_so_and_writes_nothing(suite, there, capsys
 def test_a_machine_that_cannot_run_the_suite_fetches_nothing(suite, there, monkeypatch):
     monkeypatch.setattr("bench.engine.environment.torch.cuda.is_available", lambda: False)
     suite.write_text(suite.read_text().replace("device: cpu", "device: cuda"))
-    assert main(["run", str(suite), "--runs", str(there.with_name("runs"))]) == BAD_USE
+    assert main(["run", str(suite), "--runs", str(there.with_name("runs"))]) == USAGE_ERROR
     assert kept(there) == []

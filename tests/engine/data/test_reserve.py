@@ -7,10 +7,11 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine.data import DataError, Dataset, DataSpec, facts, foresee, load
 from bench.engine.data.sources import text as text_module
 from bench.engine.data.summary import unigram_nats
+from bench.launch.exit_codes import DONE
 from bench.plan.plan import plan
 from bench.suite.suite import SuiteError, read
 from tests.conftest import TINY

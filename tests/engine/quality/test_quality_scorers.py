@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench import load
-from bench.cli.main import FAILED, main
+from bench.cli.main import main
+from bench.launch.exit_codes import FAILED
 from tests.end_to_end.test_quality_chain import ALONE, carry_out, written
 from tests.support.stories import stories
 

@@ -7,7 +7,7 @@ import torch
 
 from bench.certify.oracle import Oracle, Table
 from bench.certify.sampler import places, surprise
-from bench.cli.main import BAD_USE, main
+from bench.cli.main import main
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Stream
@@ -16,6 +16,7 @@ from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import Remask
 from bench.engine.sample.sampler import SamplerSettings, refusal, sample
 from bench.engine.sample.state import CUT_OFF
+from bench.launch.exit_codes import USAGE_ERROR
 from bench.plan.plan import plan
 from bench.suite.suite import read
 from methods import build
@@ -264,6 +265,6 @@ def test_a_suite_names_policies_alone_or_with_settings_and_for_which_arms(tiny, 
 )
 def test_ways_of_sampling_that_cannot_be_are_told_at_planning_with_their_place(samples, place, words, tiny, capsys):
     tiny.write_text(tiny.read_text().replace("{count: 2, calls: 4}", samples))
-    assert main(["plan", str(tiny)]) == BAD_USE
+    assert main(["plan", str(tiny)]) == USAGE_ERROR
     lines = [line for line in capsys.readouterr().err.splitlines() if f"tiny.yaml:{place}: " in line]
     assert any(words in line for line in lines)

@@ -16,9 +16,10 @@ from mlflow.utils.validation import _validate_metric_name
 from pydantic import TypeAdapter
 
 import reports
-from bench.cli.main import DONE, main
+from bench.cli.main import main
 from bench.engine.data import DataSpec, load
 from bench.engine.data.token_names import make_visible, name_tokens
+from bench.launch.exit_codes import DONE
 from bench.launch.worker import Worker
 from bench.results import tracking
 from bench.results.suite_record import LEARNED, read
