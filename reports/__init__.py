@@ -18,11 +18,13 @@ from reports.figures.frontiers import plot_frontiers
 from reports.figures.learned_parameters import plot_learned
 from reports.figures.schedules import plot_schedules
 from reports.figures.trajectories import plot_unmasked
-from reports.formats.text import format_latex, format_markdown, list_numbers, show
+from reports.formats.latex import format_latex
+from reports.formats.markdown import format_markdown
+from reports.formats.text import print_table, tabulate
 from reports.page.dataset_comparison import build_across, write_across
 from reports.page.page import render
 from reports.tables.deltas import list_deltas
-from reports.tables.report_tables import Tables, collect
+from reports.tables.report_tables import Tables, build_tables
 from reports.tables.tuning import list_trials
 
 PLOTS = (
@@ -46,26 +48,26 @@ def report(records: Records, folder: Path) -> None:
     """
     for label, record in records.items():
         if isinstance(record, Record):
-            report_one(record, folder.with_name(f"{folder.name}-{label}") if label else folder)
+            report_record(record, folder.with_name(f"{folder.name}-{label}") if label else folder)
     if "" not in records:
         index, console = write_across(records, folder)[-1], Console()
-        show(build_across(folder.name, records), console)
+        print_table(build_across(folder.name, records), console)
         console.print(Text(f"page of all data sets: {index}"), soft_wrap=True)
 
 
-def report_one(record: Record, folder: Path) -> None:
+def report_record(record: Record, folder: Path) -> None:
     """Writes every report of one record, prints the tables and names the page."""
-    tables, console = collect(record), Console()
+    tables, console = build_tables(record), Console()
     index = write_tables(record, tables, folder)[-1]
     others = (tables.deltas, tables.estimators, tables.samplers, *tables.quality, tables.tuning)
     for table in filter(None, (tables.main, *others)):
-        show(table, console)
+        print_table(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
 
-def write(record: Record, folder: Path) -> list[Path]:
+def write_report(record: Record, folder: Path) -> list[Path]:
     """The paths of every report written to the folder, index.html last; the same record gives the same bytes."""
-    return write_tables(record, collect(record), folder)
+    return write_tables(record, build_tables(record), folder)
 
 
 def write_tables(record: Record, tables: Tables, folder: Path) -> list[Path]:
@@ -96,12 +98,12 @@ def format_texts(tables: Tables) -> dict[str, str]:
 
 def format_numbers(record: Record, tables: Tables) -> dict[str, str]:
     """What the tables show at full precision as CSV, by the names of its files; and the tidy table."""
-    wholes = [list_numbers(whole).assign(table=whole.caption) for whole in tables.qualities]
+    wholes = [tabulate(whole).assign(table=whole.caption) for whole in tables.qualities]
     always = {"table": tables.main, "fairness": tables.fairness, "breakdown": tables.breakdown}
-    numbers = {name: list_numbers(table) for name, table in always.items()} | {"tidy": record.table}
+    numbers = {name: tabulate(table) for name, table in always.items()} | {"tidy": record.table}
     numbers |= {"quality": pd.concat(wholes)} if wholes else {}
     numbers |= {"deltas": list_deltas(record)} if tables.deltas else {}
     some = {"estimators": tables.estimators, "samplers": tables.samplers}
-    numbers |= {name: list_numbers(table) for name, table in some.items() if table}
+    numbers |= {name: tabulate(table) for name, table in some.items() if table}
     numbers |= {"trials": list_trials(record)} if tables.tuning else {}
     return {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in numbers.items()}

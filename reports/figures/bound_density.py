@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.results.statistics.pooled import pool
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, draw_lines, save
-from reports.tables.arms import name_holes, split_arms
+from reports.tables.arms import describe_missing, split_arms
 
 WIDTHS = {"masked": "share of positions that are masked", "t": "time t, from text to noise"}
 ROOM = 64  # characters that stand beside each other in the names of the lines
@@ -69,4 +69,4 @@ def draw(spent: pd.DataFrame) -> Figure:
 def plot_spent(record: Record, folder: Path) -> list[Path]:
     """The paths of spent.svg, .png, .pdf and .csv; none where no profile was recorded."""
     spent = trace_spent(record)
-    return [] if spent.empty else save("spent", folder, lambda: draw(spent), spent, name_holes(record, "bound"))
+    return [] if spent.empty else save("spent", folder, lambda: draw(spent), spent, describe_missing(record, "bound"))

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bench.results.statistics.pooled import pool
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, look, save
-from reports.tables.arms import name_holes, split_arms
+from reports.tables.arms import describe_missing, split_arms
 
 COLUMNS = ["arm", "method", "metric", "way", "value", "standard_error", "seeds"]
 ARM, LINE, FRAME = 0.3, 0.15, 1.0  # inches: of an arm, of each further line of a name, and of titles and axis
@@ -93,4 +93,4 @@ def plot_cost(record: Record, folder: Path) -> list[Path]:
     cost, arms = trace_cost(record), list(split_arms(record))
     if cost.empty:
         return []
-    return save("cost", folder, lambda: draw(cost, arms), cost, name_holes(record, "train", "samples"))
+    return save("cost", folder, lambda: draw(cost, arms), cost, describe_missing(record, "train", "samples"))

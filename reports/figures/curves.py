@@ -14,8 +14,8 @@ from matplotlib.ticker import EngFormatter, StrMethodFormatter
 from bench.results.statistics.pooled import pool
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, NAME, draw_labels, draw_lines, save
-from reports.tables.arms import name_holes, name_some, split_arms
-from reports.tables.main import find_references, find_score
+from reports.tables.arms import choose_score, describe_missing, join_names, split_arms
+from reports.tables.main import find_references
 
 CURVES = ["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds", "flops", "seconds"]
 
@@ -34,7 +34,7 @@ def trace_curves(record: Record) -> pd.DataFrame:
     points = []
     for label, rows in split_arms(record).items():
         valid = rows[(rows["stage"] == "train") & (rows["metric"] == "nats_per_token") & (rows["split"] == "valid")]
-        scores = set(rows["kind"][rows["metric"] == find_score(record)[0]])
+        scores = set(rows["kind"][rows["metric"] == choose_score(record)[0]])
         kind = "exact" if scores == {"exact"} else "bound" if scores else ""
         each = price_token(rows)
         for _, group in valid.groupby("tokens"):
@@ -57,8 +57,8 @@ def label_axis(record: Record, curves: pd.DataFrame) -> str:
     """The unit with what is exact and what is a bound: "bits per character (AR exact, others bounds)"."""
     exact = list(dict.fromkeys(curves["arm"][curves["kind"] == "exact"]))
     has_bounds = (curves["kind"] == "bound").any()
-    claims = [f"{name_some(exact)} exact"] * bool(exact) + ["others bounds" if exact else "bounds"] * bool(has_bounds)
-    return find_score(record)[1] + (f" ({', '.join(claims)})" if claims else "")
+    claims = [f"{join_names(exact)} exact"] * bool(exact) + ["others bounds" if exact else "bounds"] * bool(has_bounds)
+    return choose_score(record)[1] + (f" ({', '.join(claims)})" if claims else "")
 
 
 def draw_references(axes: Axes, record: Record) -> dict[str, tuple[float, float]]:
@@ -111,7 +111,7 @@ def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
         below = figure.add_subplot(rows[1].subgridspec(1, len(costs), wspace=0.12)[place], sharey=axes)
         draw_lines(below, curves.dropna(subset=[x]).assign(standard_error=math.nan), x, size=4)  # bands are above
         draw_references(below, record)
-        finish(below, x, "" if place else find_score(record)[1])
+        finish(below, x, "" if place else choose_score(record)[1])
         below.tick_params(labelleft=place == 0)
     return figure
 
@@ -128,4 +128,4 @@ def finish(axes: Axes, x: str, y: str) -> None:
 def plot_curves(record: Record, folder: Path) -> list[Path]:
     """The paths of curves.svg, .png, .pdf and .csv written to the folder; the same record gives the same bytes."""
     curves = trace_curves(record)
-    return save("curves", folder, lambda: draw_curves(record, curves), curves, name_holes(record, "train"))
+    return save("curves", folder, lambda: draw_curves(record, curves), curves, describe_missing(record, "train"))

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, INK, look, save
-from reports.tables.deltas import compare, write_delta
-from reports.tables.main import find_score
+from reports.tables.arms import choose_score
+from reports.tables.deltas import compute_deltas, format_delta
 
 ARM, LINE, FRAME = 0.36, 0.15, 0.95  # inches: of an arm, of each further line of its name, of title and axis of a panel
 WIDTH = 28  # characters of a line of a name
@@ -22,7 +22,7 @@ def write_numbers(delta: Any) -> str:
     """The difference and its interval in figures; why there is none."""
     if not delta.seeds:
         return "not paired"
-    text, interval, _ = write_delta(delta)
+    text, interval, _ = format_delta(delta)
     return f"{text} {interval}".strip() + ", one seed" * (delta.seeds == 1)
 
 
@@ -81,7 +81,7 @@ def draw(deltas: pd.DataFrame, unit: str) -> Figure:
 
 def plot_forest(record: Record, folder: Path) -> list[Path]:
     """The paths of forest.svg, .png, .pdf and .csv; none where no arm is paired with a base."""
-    deltas = compare(record)
+    deltas = compute_deltas(record)
     if not (deltas["seeds"] > 0).any():
         return []
-    return save("forest", folder, lambda: draw(deltas, find_score(record)[1]), deltas)
+    return save("forest", folder, lambda: draw(deltas, choose_score(record)[1]), deltas)

@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from bench.engine.quality.controls import DATA
-from bench.results.statistics.pooled import Readings
+from bench.results.statistics.pooled import ArmResults
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, INK, look, save
-from reports.tables.arms import name_holes
-from reports.tables.quality import find, split_controls, split_shapes, split_ways
+from reports.tables.arms import describe_missing
+from reports.tables.quality import find_estimate, split_controls, split_shapes, split_ways
 
 HEIGHTS = {  # what the upper panel shows: the first of these that was measured
     "gen_ppl": "generative perplexity",
@@ -55,9 +55,9 @@ def find_points(groups: dict[str, pd.DataFrame], height: str) -> pd.DataFrame:
     points = []
     for label, rows in groups.items():
         said = rows[["arm", "method", "way", "policy", "temperature"]].iloc[0].to_dict()
-        readings = Readings(rows)
+        readings = ArmResults(rows)
         for name, metric in (NUMBERS | {"quality": height}).items():
-            number = find(readings, metric)
+            number = find_estimate(readings, metric)
             said |= {name: number.value if number else np.nan, f"{name}_error": number.error if number else np.nan}
         points.append({"label": label, "metric": height} | said)
     names = [place for name in ("calls", "seconds", "entropy", "quality") for place in (name, f"{name}_error")]
@@ -232,7 +232,7 @@ def draw(name: str, numbers: pd.DataFrame) -> Figure:
 def plot_frontiers(record: Record, folder: Path) -> list[Path]:
     """The paths of frontier_calls, frontier_seconds and frontier_temperature as .svg, .png, .pdf and .csv; those of
     which some line has two points."""
-    holes = name_holes(record, "samples", "quality")
+    holes = describe_missing(record, "samples", "quality")
     figures = trace_frontiers(record).items()
     saved = [save(f"frontier_{name}", folder, partial(draw, name, found), found, holes) for name, found in figures]
     return [path for paths in saved for path in paths]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, look, save
-from reports.tables.arms import name_holes
+from reports.tables.arms import describe_missing
 
 MOST = 72  # tokens that a panel has room for
 ENDS = 20  # of more tokens these many are shown: the highest, and the lowest
@@ -121,4 +121,8 @@ def explain(record: Record) -> str:
 def plot_learned(record: Record, folder: Path) -> list[Path]:
     """The paths of learned.svg, .png, .pdf and .csv; none where no method learned a number for each token."""
     learned = average(record)
-    return [] if learned.empty else save("learned", folder, lambda: draw(learned), learned, name_holes(record, "train"))
+    return (
+        []
+        if learned.empty
+        else save("learned", folder, lambda: draw(learned), learned, describe_missing(record, "train"))
+    )

@@ -1,8 +1,6 @@
 """The figure of the schedules of noise: the signal that is left at each time, and what the bound weighs it by."""
 
-import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from bench.engine.model.method_instances import method_instance
 from bench.results.suite_record import Record
-from methods import METHODS
 from methods.discrete.mixing import Mixing
 from methods.method import Method
 from methods.schedules import Schedule
 from reports.figures.style import FAINT, choose_dashes, look, save
-from reports.tables.arms import split_arms
+from reports.tables.arms import build_methods, identify_schedule, split_arms
 
 POINTS = 201  # of each line
 MARKED = 40  # points from one marker of a line to the next, which tell lines apart in grey
 SHOWN = (0.1, 1000.0)  # weights that the panel shows; they run to infinity and to 0
 COLUMNS = ("arm", "method", "arms", "t", "alpha", "weight")
-
-
-def find_schedule(method: Method) -> str | None:
-    """What tells the signal of one method from that of another; None where it has none that is the same for all tokens
-    and known before training."""
-    schedule = getattr(method, "schedule", None)
-    if isinstance(schedule, Schedule):
-        return json.dumps([type(schedule).__name__, asdict(schedule)])
-    if isinstance(method, Mixing):
-        return json.dumps([type(method).__name__, str(vars(method).get("height"))])
-    return None
 
 
 def follow(method: Method, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,32 +35,12 @@ def follow(method: Method, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     return schedule.alpha(t), schedule.weight(t) if is_masking else torch.full_like(t, math.nan)
 
 
-def build_methods(record: Record) -> dict[str, Method]:
-    """The method of each arm with its options; those of plug-ins that are not loaded are left out."""
-    names = {arm: str(rows["method"].iloc[0]) for arm, rows in split_arms(record).items()}
-    size = record.data.get("vocab_size") or 2
-    return {
-        arm: method_instance(name, size, record.options.get(arm, {})) for arm, name in names.items() if name in METHODS
-    }
-
-
-def differ_in_schedule(record: Record) -> bool:
-    """Whether two arms of one method have different schedules and are alike in all other options."""
-    methods, seen = build_methods(record), dict[tuple[str, str], str | None]()
-    for arm, method in methods.items():
-        rest = {name: value for name, value in record.options.get(arm, {}).items() if name != "schedule"}
-        key = (type(method).__name__, json.dumps(rest, sort_keys=True, default=str))
-        if seen.setdefault(key, find_schedule(method)) != find_schedule(method):
-            return True
-    return False
-
-
 def trace_schedules(record: Record) -> pd.DataFrame:
     """A row for each distinct schedule and time, under the first arm that has it; empty where all arms share one."""
     groups: dict[str, list[str]] = {}
     methods = build_methods(record)
     for arm, method in methods.items():
-        if name := find_schedule(method):
+        if name := identify_schedule(method):
             groups.setdefault(name, []).append(arm)
     if len(groups) < 2:
         return pd.DataFrame(columns=list(COLUMNS))

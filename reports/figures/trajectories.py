@@ -13,7 +13,7 @@ from bench.engine.sample.trajectory import changed
 from bench.results.suite_record import Record
 from reports.figures.frontiers import DASHES
 from reports.figures.style import FAINT, look, save
-from reports.tables.arms import name_holes
+from reports.tables.arms import describe_missing
 
 COLUMNS = ["arm", "method", "way", "grid", "text", "call", "changed"]
 
@@ -70,5 +70,5 @@ def draw(counts: pd.DataFrame) -> Figure:
 
 def plot_unmasked(record: Record, folder: Path) -> list[Path]:
     """The paths of unmasked.svg, .png, .pdf and .csv; none where no trajectory was kept."""
-    counts, holes = count_changes(record), name_holes(record, "trajectories")
+    counts, holes = count_changes(record), describe_missing(record, "trajectories")
     return [] if counts.empty else save("unmasked", folder, lambda: draw(counts), counts, holes)

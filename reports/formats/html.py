@@ -7,14 +7,14 @@ from itertools import groupby
 from markupsafe import Markup
 
 from reports.figures.style import INK, look
-from reports.tables.main import LETTERS, Cell, Row, Table
+from reports.tables.table import LETTERS, Entry, Row, Table
 
-LONG = 60  # characters of a label that takes several lines, so that it hides no number
+LONG_LABEL = 60  # characters of a label that takes several lines, so that it hides no number
 FIGURE_SPACE = "\u2007"  # as wide as a digit
 
 
 @dataclass(frozen=True)
-class Room:
+class Width:
     """The most characters that the numbers of a column take, so that points stand under each other."""
 
     fraction: int  # at the point and to the right of it
@@ -22,10 +22,10 @@ class Room:
     marks: int
 
 
-def find_room(cells: Sequence[Cell]) -> Room:
+def measure_width(cells: Sequence[Entry]) -> Width:
     """The room that the numbers of a column need."""
     texts = [("".join(cell.value.partition(".")[1:]), cell.error, cell.marks) for cell in cells if cell.estimate]
-    return Room(*(max(map(len, column)) for column in zip(*texts, strict=True))) if texts else Room(0, 0, 0)
+    return Width(*(max(map(len, column)) for column in zip(*texts, strict=True))) if texts else Width(0, 0, 0)
 
 
 def format_mark(mark: str) -> Markup:
@@ -35,12 +35,12 @@ def format_mark(mark: str) -> Markup:
     return Markup("{}{}").format(sign.replace("<=", "≤"), letters)
 
 
-def format_cell(cell: Cell, room: Room) -> Markup:
+def format_entry(cell: Entry, room: Width) -> Markup:
     """A cell of an HTML table; error and marks stand in a box as wide as its column needs."""
     if not cell.estimate:
         return Markup('<td class="word">{}</td>').format(cell.value)
     value = Markup("<strong>{}</strong>" if cell.best else "{}").format(cell.value)
-    pad = FIGURE_SPACE * (room.fraction - find_room([cell]).fraction)
+    pad = FIGURE_SPACE * (room.fraction - measure_width([cell]).fraction)
     width = (room.error + 1.7 if room.error else 0) + 0.7 * room.marks  # in digits; a sign and two spaces take 1.7
     error = f" ± {cell.error}" if cell.error else ""
     tail = Markup('<span class="tail" style="width:{:.1f}ch">{}{}</span>').format(width, error, format_mark(cell.marks))
@@ -56,7 +56,7 @@ def format_label(label: str, method: str) -> Markup:
     return (glyph if method else Markup("")) + label
 
 
-def format_heads(table: Table) -> Markup:
+def format_header(table: Table) -> Markup:
     """The two header rows: equal neighbouring titles merged, and the units."""
     groups = [(title, len(list(group))) for title, group in groupby(column.title for column in table.columns)]
     one = Markup('<th scope="col">{}</th>')
@@ -66,10 +66,10 @@ def format_heads(table: Table) -> Markup:
     return Markup('<tr><th rowspan="2" scope="col">Method</th>{}</tr><tr>{}</tr>').format(titles, units)
 
 
-def format_row(row: Row, rooms: Sequence[Room]) -> Markup:
+def format_row(row: Row, rooms: Sequence[Width]) -> Markup:
     """One row of the body, and one more below it with the reasons where the arm is not done."""
-    cells = Markup().join(format_cell(cell, room) for cell, room in zip(row.cells, rooms, strict=True))
-    style = Markup(' class="long"' * (len(row.label) > LONG))
+    cells = Markup().join(format_entry(cell, room) for cell, room in zip(row.entries, rooms, strict=True))
+    style = Markup(' class="long"' * (len(row.label) > LONG_LABEL))
     words = (row.method, style, format_label(row.label, row.method), cells)
     line = Markup('<tr data-method="{}"><th scope="row"{}>{}</th>{}</tr>').format(*words)
     below = Markup('<tr class="reason"><td colspan="{}"><span class="stay">{}</span></td></tr>')
@@ -79,8 +79,8 @@ def format_row(row: Row, rooms: Sequence[Room]) -> Markup:
 def format_html(table: Table) -> Markup:
     """The table as an HTML fragment with its caption and footnotes, everything in it escaped."""
     blocks = [rows for rows in (table.rows, table.references) if rows]
-    columns = zip(*(row.cells for block in blocks for row in block), strict=True)
-    rooms = [find_room(cells) for cells in columns]
+    columns = zip(*(row.entries for block in blocks for row in block), strict=True)
+    rooms = [measure_width(cells) for cells in columns]
     bodies = [Markup().join(format_row(row, rooms) for row in block) for block in blocks]
     body = Markup().join(Markup("<tbody>{}</tbody>").format(rows) for rows in bodies)
     note = Markup("<li><span>{}</span>{}</li>")
@@ -88,4 +88,4 @@ def format_html(table: Table) -> Markup:
     return Markup(
         '<div class="scroll" role="region" aria-label="{0}" tabindex="0"><table>'
         '<caption><span class="stay">{0}</span></caption><thead>{1}</thead>{2}</table></div><ul class="notes">{3}</ul>'
-    ).format(table.caption, format_heads(table), body, notes)
+    ).format(table.caption, format_header(table), body, notes)

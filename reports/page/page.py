@@ -15,12 +15,12 @@ from reports.figures.curves import trace_curves
 from reports.figures.learned_parameters import explain
 from reports.formats.html import format_html, format_label
 from reports.page.player import list_finals, list_players
-from reports.tables.arms import name_some, split_arms
-from reports.tables.main import Table
+from reports.tables.arms import join_names, split_arms
 from reports.tables.report_tables import Tables
+from reports.tables.table import Table
 
-SHOWN = 4  # samples of each arm on the page
-LOST = "no texts: see the status in the table of results"
+SAMPLES_PER_ARM = 4  # samples of each arm on the page
+NO_SAMPLES = "no texts: see the status in the table of results"
 FIGURES = {  # what each figure shows
     "curves": "Learning curves",
     "forest": "Differences from the base",
@@ -43,18 +43,18 @@ CERTIFICATES = {  # their states in words
 }
 
 
-def say_best(table: Table, is_exact: bool) -> str:
+def describe_best(table: Table, is_exact: bool) -> str:
     """The best of the exact values, or of the others, with its unit and what it is not told apart from; "" for none."""
-    numbers = {row: row.cells[0].estimate for row in table.rows}
+    numbers = {row: row.entries[0].estimate for row in table.rows}
     there = {row: number for row, number in numbers.items() if number and (number.kind == "exact") == is_exact}
     if not there:
         return ""
     best = min(there, key=lambda row: there[row].value)
-    cell, number = best.cells[0], there[best]
+    cell, number = best.entries[0], there[best]
     claim = f"{best.label} is exact at" if is_exact else f"the best bound is {best.label}'s,"
     ties = [row.label for row in there if row is not best and is_tied(there[row], number)]
     notes = [f"over {number.seeds} of {number.planned} seeds"] * (number.planned > number.seeds)
-    notes += [f"not told apart from {name_some(ties)}"] * bool(ties)
+    notes += [f"not told apart from {join_names(ties)}"] * bool(ties)
     error = f" ± {cell.error}" if cell.error else ""
     aside = f" ({'; '.join(notes)})" if notes else ""
     return f"{claim} {cell.value}{error} {table.columns[0].unit}{aside}"
@@ -62,13 +62,13 @@ def say_best(table: Table, is_exact: bool) -> str:
 
 def answer(table: Table) -> str:
     """What the main table says, in one sentence with its uncertainty, arms without a score named."""
-    exact, bound = say_best(table, is_exact=True), say_best(table, is_exact=False)
+    exact, bound = describe_best(table, is_exact=True), describe_best(table, is_exact=False)
     parts = [part for part in (exact, bound) if part] or ["no arm has a score yet"]
-    known = {row.label: row.cells[0].value for row in table.references}
+    known = {row.label: row.entries[0].value for row in table.references}
     if "entropy of the source" in known:
         parts.append(f"the entropy of the source is {known['entropy of the source']}")
-    if lost := [f"{row.label} ({row.status})" for row in table.rows if not row.cells[0].estimate]:
-        parts.append(f"there is no score from {name_some(lost)}")
+    if lost := [f"{row.label} ({row.status})" for row in table.rows if not row.entries[0].estimate]:
+        parts.append(f"there is no score from {join_names(lost)}")
     sentence = "; ".join(parts)
     return (sentence if exact else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its letters
 
@@ -103,7 +103,7 @@ def list_commands(record: Record) -> list[str]:
     commits = {environment.get("commit", "unknown") for environment in record.environment} - {"unknown"}
     changed = "  # plus changes that were not committed"
     checkout = [f"git checkout {commit.rstrip('+')}{changed * commit.endswith('+')}" for commit in commits]
-    suite = find_file(record)
+    suite = name_suite(record)
     verbs = ["tune"] * bool(record.tuning) + ["run", "report"]
     certify = f".venv/bin/bench certify --suite {suite} --write"  # the certificates of the defaults are there
     return [
@@ -114,7 +114,7 @@ def list_commands(record: Record) -> list[str]:
     ]
 
 
-def find_file(record: Record) -> str:
+def name_suite(record: Record) -> str:
     """The words that name the suite on the command line."""
     return record.asked or f"suites/{record.suite}.yaml"
 
@@ -135,15 +135,15 @@ def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
     ways = record.table[record.table["stage"] == "samples"].groupby("arm", sort=False)["way"].first()
     way = Markup(' <span class="way">{}</span>')
-    texts = {arm: record.samples.get(arm) or [LOST] for arm in ways.index if arm in methods} | record.samples
+    texts = {arm: record.samples.get(arm) or [NO_SAMPLES] for arm in ways.index if arm in methods} | record.samples
     names = {
         arm: format_label(arm, methods.get(arm, "")) + (way.format(ways[arm]) if ways.get(arm) else "") for arm in texts
     }
-    turns = zip_longest(*(own[:SHOWN] for own in texts.values()), fillvalue="")
+    turns = zip_longest(*(own[:SAMPLES_PER_ARM] for own in texts.values()), fillvalue="")
     return [list(zip(names.values(), row, strict=True)) for row in turns] if record.samples else []
 
 
-def say_costs(record: Record) -> str:
+def describe_cost_panels(record: Record) -> str:
     """What the lower panels of the learning curves show, and what they cannot because it was not recorded."""
     curves = trace_curves(record)
     names = {"flops": "FLOPs", "seconds": "seconds"}
@@ -153,7 +153,7 @@ def say_costs(record: Record) -> str:
     return " ".join(below + [f"There is no panel by {' or '.join(lost)}, which the record lacks."] * bool(lost))
 
 
-def say_validated(record: Record) -> str:
+def count_validated(record: Record) -> str:
     """How many sequences validation was measured on, where that is recorded and one number for all arms: "32 "."""
     rows = record.table[(record.table["stage"] == "train") & (record.table["split"] == "valid")]
     counts = set(rows["n"]) - {0}
@@ -182,10 +182,10 @@ def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
         **{name: format_html(table) if table else "" for name, table in tables.optional.items()},
-        figures=show_figures(figures, name_some(list(split_arms(record)), most=12)),
+        figures=show_figures(figures, join_names(list(split_arms(record)), most=12)),
         meaning=explain(record),
-        costs=say_costs(record),
-        validated=say_validated(record),
+        costs=describe_cost_panels(record),
+        validated=count_validated(record),
         samples=list_samples(record),
         quality=Markup().join(map(format_html, tables.quality)),
         qualities=Markup().join(map(format_html, tables.qualities)),
@@ -200,5 +200,5 @@ def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
         protocols=list_protocols(record),
         commands=list_commands(record),
         states=CERTIFICATES,
-        asked=find_file(record),
+        asked=name_suite(record),
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from bench.results.statistics.pooled import Estimate
+from bench.results.statistics.pooled import PooledEstimate
 from reports.published.claims import Claim, Place, Published, overlay
 from reports.published.match import DIFFERS, NO_COUNTERPART, NOT_RUN, REPRODUCED, Measured, explain
 from reports.published.settings import Counterpart, Paper, Protocol
-from reports.tables.main import MEANINGS as OWN
-from reports.tables.main import Row, write_compact
+from reports.tables.numbers import format_compact
+from reports.tables.table import MEANINGS as OWN
+from reports.tables.table import Row
 
 HERE = "Measured here"
 DOUBT = "‡"
@@ -73,7 +74,7 @@ def list_protocols(published: Published) -> list[tuple[str, str]]:
 
 def list_notes(published: Published, found: Sequence[Measured], rows: Sequence[Row]) -> list[tuple[str, str]]:
     """The footnotes on signs, bold and verdicts."""
-    cells = [cell for row in rows for cell in row.cells]
+    cells = [cell for row in rows for cell in row.entries]
     papers = {claim.sign for claim in published.claims}
     used = papers | {cell.marks[:1] for cell in cells}
     used |= {"±" for claim in published.claims if claim.spread}
@@ -103,7 +104,7 @@ def list_own(claims: Sequence[Claim], found: Sequence[Measured]) -> list[tuple[s
 
 def need(here: Counterpart) -> str:
     """The protocol of a counterpart in words."""
-    tokens = [write_compact(Estimate(count))[0] for count in here.tokens or ()]
+    tokens = [format_compact(PooledEstimate(count))[0] for count in here.tokens or ()]
     told = {"data": here.data, "split": here.split, "length": here.length, "token": here.level}
     told |= {"network": here.network, "training tokens": " to ".join(tokens) or None}
     return ", ".join(f"{name} {value}" for name, value in told.items() if value is not None)

@@ -15,13 +15,14 @@ import pandas as pd
 from bench.engine import storage as record
 from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import PRESETS
-from bench.results.statistics.pooled import Estimate
+from bench.results.statistics.pooled import PooledEstimate
 from bench.results.statistics.significance import LEVEL, half_width, join
 from bench.results.suite_record import Record, read
 from reports.published.claims import Claim
 from reports.published.settings import Counterpart
 from reports.tables.arms import split_arms
-from reports.tables.main import Column, measure, write_compact, write_error
+from reports.tables.numbers import format_compact, format_with_error
+from reports.tables.table import Column, pool_arm
 
 NORMAL = 1.96  # standard errors of an interval, of spreads whose number of values is not known
 SIZES = ("layers", "width", "heads")
@@ -48,9 +49,9 @@ class Arm:
     is_stale: bool
     rows: pd.DataFrame
 
-    def estimate(self, metric: str) -> Estimate | None:
+    def estimate(self, metric: str) -> PooledEstimate | None:
         """Its number in a metric of the bound; None where it has none."""
-        return measure(self.rows, Column("bound", metric, "", "", write_error))
+        return pool_arm(self.rows, Column("bound", metric, "", "", format_with_error))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Measured:
     """What this project can say to a claim."""
 
     verdict: str
-    estimate: Estimate | None = None
+    estimate: PooledEstimate | None = None
     arm: Arm | None = None  # the one that matches, or else the nearest
     differences: tuple[str, ...] = ()  # what keeps the nearest from standing here
 
@@ -112,7 +113,7 @@ def compare(arm: Arm, here: Counterpart) -> list[str]:
     if here.network is not None and arm.sizes != sizes_of(here.network):
         found.append(f"network {arm.network} instead of {here.network}")
     if here.tokens is not None and not here.tokens[0] <= arm.tokens <= here.tokens[1]:
-        told = [write_compact(Estimate(count))[0] for count in (arm.tokens, *here.tokens)]
+        told = [format_compact(PooledEstimate(count))[0] for count in (arm.tokens, *here.tokens)]
         found.append(f"{told[0]} training tokens instead of {told[1]} to {told[2]}")
     if arm.sequences is not None and arm.sequences < facts["sequences"][arm.split]:
         found.append(f"the first {arm.sequences:,} of {facts['sequences'][arm.split]:,} sequences")
@@ -141,7 +142,7 @@ def find(claim: Claim, arms: Sequence[Arm]) -> Measured:
     return Measured(judge(claim, estimate), estimate, arm)
 
 
-def judge(claim: Claim, own: Estimate) -> str:
+def judge(claim: Claim, own: PooledEstimate) -> str:
     """Whether the 95 % interval of our number, joined with the paper's spread and its rounding, holds the paper's."""
     distance = own.value - float(claim.value)
     seeds = ", one seed" * (own.seeds == 1)
@@ -151,7 +152,7 @@ def judge(claim: Claim, own: Estimate) -> str:
     return f"{DIFFERS} {distance:+.{digits + 1}f}{seeds}"
 
 
-def reach(claim: Claim, own: Estimate) -> float:
+def reach(claim: Claim, own: PooledEstimate) -> float:
     """Half the width within which a paper's number counts as reproduced, in the unit of the number.
 
     Student's t over the seeds (of a single one over the documents, in clusters where they may vary together) joined in

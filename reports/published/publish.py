@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from reports.formats.html import format_html
-from reports.formats.latex_text import escape_latex
-from reports.formats.text import escape_markdown, format_latex, format_markdown, show
+from reports.formats.latex import escape_latex, format_latex
+from reports.formats.markdown import escape_markdown, format_markdown
+from reports.formats.text import print_table
 from reports.published.claims import list_names, read
 from reports.published.match import list_arms
 from reports.published.table import View, build
@@ -46,7 +47,7 @@ def show_groups(view: View, console: Console) -> None:
         titles = [view.table.caption] * (start == 0) + [view.headings.get(start, "")]
         notes = view.table.footnotes if end == len(view.table.rows) else ()
         caption = "\n".join(filter(None, titles))
-        show(replace(view.table, caption=caption, rows=view.table.rows[start:end], footnotes=notes), console)
+        print_table(replace(view.table, caption=caption, rows=view.table.rows[start:end], footnotes=notes), console)
 
 
 def write(view: View, folder: Path) -> list[Path]:

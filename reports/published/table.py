@@ -7,12 +7,13 @@ from itertools import groupby
 
 import pandas as pd
 
-from bench.results.statistics.pooled import SIGNS, Estimate
+from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from reports.published.claims import Claim, Place, Published
 from reports.published.footnotes import DOUBT, HERE, find_own, list_notes, list_own, list_protocols, list_sources
 from reports.published.match import NO_COUNTERPART, Arm, Measured, find
 from reports.published.settings import Protocol
-from reports.tables.main import NONE, Cell, Column, Row, Table, letter_of, mark, write_count, write_error
+from reports.tables.numbers import format_sample_size, format_with_error
+from reports.tables.table import MISSING, Column, Entry, Footnotes, Row, Table
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "neither": ""}
 
@@ -31,16 +32,16 @@ def build(published: Published, arms: Sequence[Arm]) -> View:
     """The table of a paper beside what the arms have measured."""
     claims = published.claims
     found = [find(claim, arms) for claim in claims]
-    letters: dict[str, str] = {}
+    footnotes = Footnotes()
     columns = list_columns(published, found)
     pairs = {claim.place: (claim, own) for claim, own in zip(claims, found, strict=True)}
     best, told = find_best(claims), find_own(published)
     rows: list[Row] = []
     for i, j, label in list_labels(published):
         there = {k: pairs[i, j, k] for k in range(len(published.sheet.columns)) if (i, j, k) in pairs}
-        cells = [write_cell(column, there, best, told, letters) for column in columns]
+        cells = [write_cell(column, there, best, told, footnotes) for column in columns]
         rows.append(Row(label, "", tuple(cells)))
-    notes = [*list_notes(published, found, rows), *((letter, note) for note, letter in letters.items())]
+    notes = [*list_notes(published, found, rows), *footnotes.list_notes()]
     notes += list_protocols(published) + list_own(claims, found) + list_sources(claims)
     table = Table(published.sheet.title, "", tuple(columns), tuple(rows), (), tuple(notes))
     return View(published.name, table, list_headings(published), list_numbers(published, found))
@@ -65,17 +66,17 @@ def list_columns(published: Published, found: Sequence[Measured]) -> list[Column
     `metric` is the number of the paper's column, `stage` what is shown of it.
     """
     columns: list[Column] = []
-    verdict = Column("verdict", "0", HERE, "verdict", write_error)
+    verdict = Column("verdict", "0", HERE, "verdict", format_with_error)
     for k, heading in enumerate(published.sheet.columns):
         own = [measured for claim, measured in zip(published.claims, found, strict=True) if claim.place[2] == k]
-        columns.append(Column("paper", str(k), heading.title + ARROWS[heading.better], heading.unit, write_error))
+        columns.append(Column("paper", str(k), heading.title + ARROWS[heading.better], heading.unit, format_with_error))
         if any(measured.estimate for measured in own):
-            columns.append(Column("value", str(k), HERE, heading.unit, write_error))
-            columns.append(Column("count", str(k), HERE, "n × seeds", write_count))
+            columns.append(Column("value", str(k), HERE, heading.unit, format_with_error))
+            columns.append(Column("count", str(k), HERE, "n × seeds", format_sample_size))
         if any(measured.verdict != NO_COUNTERPART for measured in own):
-            columns.append(Column("verdict", str(k), HERE, "verdict", write_error))
+            columns.append(Column("verdict", str(k), HERE, "verdict", format_with_error))
     columns += [verdict] * all(column.stage == "paper" for column in columns)
-    return columns + [Column("source", "", "Source", "", write_error)] * has_sources(published.claims)
+    return columns + [Column("source", "", "Source", "", format_with_error)] * has_sources(published.claims)
 
 
 def has_sources(claims: Sequence[Claim]) -> bool:
@@ -94,32 +95,32 @@ def write_cell(
     there: dict[int, tuple[Claim, Measured]],
     best: set[Place],
     told: dict[Place, list[str]],
-    letters: dict[str, str],
-) -> Cell:
+    footnotes: Footnotes,
+) -> Entry:
     """One cell of a row, whose numbers are given by their columns."""
     if column.stage == "source":
-        return Cell("; ".join(dict.fromkeys(claim.source for claim, _ in there.values())))
+        return Entry("; ".join(dict.fromkeys(claim.source for claim, _ in there.values())))
     if int(column.metric) not in there:
-        return Cell(NONE)
+        return Entry(MISSING)
     claim, own = there[int(column.metric)]
     if column.stage == "paper":
-        return write_claim(claim, claim.place in best, told[claim.place], letters)
+        return write_claim(claim, claim.place in best, told[claim.place], footnotes)
     if column.stage == "verdict":
-        return Cell(own.verdict)
+        return Entry(own.verdict)
     if own.estimate is None:
-        return Cell()
-    value, error = column.write(own.estimate)
+        return Entry()
+    value, error = column.format(own.estimate)
     is_value = column.stage == "value"
-    marks = mark(own.estimate, set(), letters) if is_value else ""
-    return Cell(value, error, SIGNS[own.estimate.kind] if is_value else "", marks, estimate=own.estimate)
+    marks = footnotes.mark_estimate(own.estimate, set()) if is_value else ""
+    return Entry(value, error, SIGNS[own.estimate.kind] if is_value else "", marks, estimate=own.estimate)
 
 
-def write_claim(claim: Claim, best: bool, notes: Sequence[str], letters: dict[str, str]) -> Cell:
+def write_claim(claim: Claim, best: bool, notes: Sequence[str], footnotes: Footnotes) -> Entry:
     """A number as its paper printed it, with the letters of its notes."""
     doubt = DOUBT * (claim.status != "as published")
-    marks = doubt + "".join(sorted(letter_of(note, letters) for note in notes))
+    marks = doubt + footnotes.mark_all(notes)
     spread = "" if claim.spread is None else str(claim.spread)
-    return Cell(str(claim.value), spread, claim.sign, marks, best, Estimate(float(claim.value)))
+    return Entry(str(claim.value), spread, claim.sign, marks, best, PooledEstimate(float(claim.value)))
 
 
 def find_best(claims: Sequence[Claim]) -> set[Place]:
@@ -148,7 +149,7 @@ def list_numbers(published: Published, found: Sequence[Measured]) -> pd.DataFram
         row |= {name: getattr(claim.protocol, name) for name in Protocol.model_fields}
         row |= {"verdict": own.verdict, "own_differs": "; ".join(own.differences)}
         row |= {"own_suite": own.arm.suite if own.arm else "", "own_arm": own.arm.label if own.arm else ""}
-        measured = asdict(own.estimate or Estimate(math.nan))
+        measured = asdict(own.estimate or PooledEstimate(math.nan))
         names = {"value": "own_value", "error": "own_standard_error", "documents": "own_n", "seeds": "own_seeds"}
         rows.append(row | {name: measured[field] for field, name in names.items()} | {"own_kind": measured["kind"]})
     return pd.DataFrame(rows)

@@ -9,39 +9,39 @@ from typing import Any
 
 import pandas as pd
 
-from bench.results.statistics.pooled import SIGNS, Estimate
+from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from bench.results.suite_record import Record
-from reports.figures.schedules import differ_in_schedule
-from reports.tables.arms import choose_arms
-from reports.tables.main import MEANINGS, Column, Row, Table, build, write_count, write_error
+from reports.tables.arms import differ_in_schedule, select_arms
+from reports.tables.numbers import format_sample_size, format_with_error
+from reports.tables.table import MEANINGS, Column, Row, Table, build_table
 
 STAGES = ("bound", "estimate")
 OF_DRAWS = ("estimator_sd", "variance_ratio")  # their chance is that of documents and draws, which the seeds share
 
 
-def write_noise(number: Estimate) -> tuple[str, str]:
+def write_noise(number: PooledEstimate) -> tuple[str, str]:
     """The Monte-Carlo error to two significant digits."""
     return (f"{number.monte_carlo_error:.2g}", "")
 
 
-def write_calls(number: Estimate) -> tuple[str, str]:
+def write_calls(number: PooledEstimate) -> tuple[str, str]:
     return f"{number.value:g}", ""
 
 
-def write_signed(number: Estimate) -> tuple[str, str]:
+def write_signed(number: PooledEstimate) -> tuple[str, str]:
     """A difference with its sign and its error."""
-    value, error = write_error(number)
+    value, error = format_with_error(number)
     return ("" if value.startswith("-") else "+") + value, error
 
 
 COLUMNS = (
-    Column("bound", "nats_per_token", "Bound", "nats per token", write_error),
+    Column("bound", "nats_per_token", "Bound", "nats per token", format_with_error),
     Column("bound", "nats_per_token", "Monte Carlo", "error", write_noise, is_marked=False),
-    Column("bound", "nats_per_token", "Sequences", "n × seeds", write_count, is_marked=False),
+    Column("bound", "nats_per_token", "Sequences", "n × seeds", format_sample_size, is_marked=False),
     Column("bound", "minus_headline", "Difference", "from the first", write_signed, is_marked=False),
-    Column("bound", "estimator_sd", "Deviation", "of a sequence", write_error, is_marked=False),
+    Column("bound", "estimator_sd", "Deviation", "of a sequence", format_with_error, is_marked=False),
     Column("bound", "network_calls", "Calls", "a sequence", write_calls, is_marked=False),
-    Column("bound", "variance_ratio", "Variance", "at equal calls", write_error, is_marked=False),
+    Column("bound", "variance_ratio", "Variance", "at equal calls", format_with_error, is_marked=False),
 )
 NOTES = {
     "estimator_sd": "Deviation: the standard deviation, in nats per token, of the estimate of one sequence from the"
@@ -80,7 +80,7 @@ def list_ratios(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def list_estimates(record: Record) -> pd.DataFrame:
     """The tidy rows of all estimates of bounds, each called by its arm and its way; no exact likelihoods."""
-    rows = choose_arms(record)
+    rows = select_arms(record)
     rows = rows[rows["stage"].isin(STAGES)]
     exact = (rows["kind"] == "exact") & (rows["metric"] != "source_nats_per_token")
     rows = rows[~rows["arm"].isin(rows.loc[exact, "arm"])]
@@ -92,14 +92,14 @@ def list_estimates(record: Record) -> pd.DataFrame:
 
 def has_estimators(record: Record) -> bool:
     """Whether there is something to compare: several estimates of an arm, or arms that differ in schedules alone."""
-    return bool((choose_arms(record)["stage"] == "estimate").any()) or differ_in_schedule(record)
+    return bool((select_arms(record)["stage"] == "estimate").any()) or differ_in_schedule(record)
 
 
 def sign(row: Row) -> Row:
     """The row with the sign of what its bound claims."""
-    first = row.cells[0]
+    first = row.entries[0]
     claim = SIGNS[first.estimate.kind] if first.estimate else ""
-    return replace(row, cells=(replace(first, sign=claim), *row.cells[1:]))
+    return replace(row, entries=(replace(first, sign=claim), *row.entries[1:]))
 
 
 def build_estimators(record: Record) -> Table | None:
@@ -112,9 +112,9 @@ def build_estimators(record: Record) -> Table | None:
     columns = [column for column in COLUMNS if column.metric in told]
     if not columns:
         return None
-    table = build(replace(record, table=rows, state=state), columns, f"{record.suite}: estimators of the bound")
+    table = build_table(replace(record, table=rows, state=state), columns, f"{record.suite}: estimators of the bound")
     signed = tuple(sign(row) for row in table.rows)
-    used = {row.cells[0].sign for row in signed} | {"±"}
+    used = {row.entries[0].sign for row in signed} | {"±"}
     notes = [(mark, meaning) for mark, meaning in MEANINGS.items() if mark in used]
     notes += [("", note) for metric, note in NOTES.items() if metric in told]
     return replace(table, rows=signed, footnotes=(*notes, *table.footnotes))

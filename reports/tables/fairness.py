@@ -1,62 +1,61 @@
-"""The table of what each arm was given: budgets as the harness counted them, trials of tuning, seeds and failures."""
+"""The table of resources: what each arm consumed as counted by the harness, its tuning trials, seeds and failures."""
 
 from dataclasses import replace
 
 import pandas as pd
 
-from bench.results.statistics.pooled import Estimate
 from bench.results.suite_record import Record
 from reports.tables.arms import split_arms
-from reports.tables.main import Cell, Column, Table, build, write_compact, write_plain, write_power
-from reports.tables.samplers import write_seeds, write_whole
-from reports.tables.tuning import write_number
-
-
-def write_bytes(number: Estimate) -> tuple[str, str]:
-    """In MiB, without decimals."""
-    return f"{number.value / 2**20:.0f}", ""
-
-
-MEMORY = Column("train", "peak_memory_bytes", "Training", "peak MiB", write_bytes)
-FAIRNESS = (
-    Column("train", "tokens", "Training", "tokens", write_compact),
-    Column("train", "epochs", "Training", "epochs", write_plain),
-    Column("train", "flops", "Training", "FLOPs", write_power),
-    Column("train", "seconds", "Training", "seconds", write_plain),
-    Column("train", "tokens_per_second", "Training", "tokens per second", write_compact),
-    MEMORY,
-    Column("train", "parameters", "Parameters", "total", write_compact),
-    Column("train", "parameters_non_embedding", "Parameters", "non-embedding", write_compact),
-    Column("train", "parameters_method", "Parameters", "method's own", write_compact),
-    Column("train", "tokens", "Seeds", "trained", write_seeds),
+from reports.tables.numbers import (
+    format_compact,
+    format_count,
+    format_mebibytes,
+    format_plain,
+    format_scientific,
+    format_seeds,
 )
-FAILED = Column("train", "failed", "Seeds", "failed", write_plain)
-TRIALS = Column("tuning", "trials", "Tuning", "trials", write_plain)
+from reports.tables.table import Column, Entry, Table, build_table, number_entry
+
+MEMORY = Column("train", "peak_memory_bytes", "Training", "peak MiB", format_mebibytes)
+FAIRNESS = (
+    Column("train", "tokens", "Training", "tokens", format_compact),
+    Column("train", "epochs", "Training", "epochs", format_plain),
+    Column("train", "flops", "Training", "FLOPs", format_scientific),
+    Column("train", "seconds", "Training", "seconds", format_plain),
+    Column("train", "tokens_per_second", "Training", "tokens per second", format_compact),
+    MEMORY,
+    Column("train", "parameters", "Parameters", "total", format_compact),
+    Column("train", "parameters_non_embedding", "Parameters", "non-embedding", format_compact),
+    Column("train", "parameters_method", "Parameters", "method's own", format_compact),
+    Column("train", "tokens", "Seeds", "trained", format_seeds),
+)
+FAILED = Column("train", "failed", "Seeds", "failed", format_plain)
+TRIALS = Column("tuning", "trials", "Tuning", "trials", format_plain)
 
 
 def list_fairness(record: Record) -> list[Column]:
-    """What each arm was given, its memory where some cell recorded it."""
+    """The resources of each arm, with memory only if some cell recorded it."""
     has_memory = (record.table["metric"] == MEMORY.metric).any()
     return [column for column in FAIRNESS if column is not MEMORY or has_memory]
 
 
-def count_failed(rows: pd.DataFrame) -> Cell:
-    """How many seeds of an arm have a stage that failed."""
-    return write_number(rows.loc[rows["status"] == "failed", "seed"].nunique(), write_whole)
+def count_failed(rows: pd.DataFrame) -> Entry:
+    """The number of an arm's seeds that have a failed stage."""
+    return number_entry(rows.loc[rows["status"] == "failed", "seed"].nunique(), format_count)
 
 
-def count_trials(record: Record, arm: str) -> Cell:
-    """How many trials tuned an arm."""
+def count_trials(record: Record, arm: str) -> Entry:
+    """The number of trials that tuned an arm."""
     tuned = record.tuning["arms"].get(arm)
-    return write_number(tuned["trials"], write_whole) if tuned else Cell("untuned")
+    return number_entry(tuned["trials"], format_count) if tuned else Entry("untuned")
 
 
 def build_fairness(record: Record) -> Table:
-    """What each arm was given, with failures, and with trials where the suite was tuned."""
-    table, arms = build(record, list_fairness(record), "What each arm was given"), split_arms(record)
+    """The resources of each arm, with failures, and with trials if the suite was tuned."""
+    table, arms = build_table(record, list_fairness(record), "What each arm was given"), split_arms(record)
     rows = []
     for row in table.rows:
         trials = [count_trials(record, row.label)] if record.tuning else []
-        rows.append(replace(row, cells=(*row.cells, count_failed(arms[row.label]), *trials)))
-    columns = (*table.columns, FAILED, *[TRIALS] * bool(record.tuning))
+        rows.append(replace(row, entries=(*row.entries, count_failed(arms[row.label]), *trials)))
+    columns = (*table.columns, FAILED, TRIALS) if record.tuning else (*table.columns, FAILED)
     return replace(table, columns=columns, rows=tuple(rows))

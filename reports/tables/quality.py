@@ -14,37 +14,37 @@ import pandas as pd
 
 from bench.engine.quality.controls import DATA
 from bench.engine.quality.metrics import JUDGED
-from bench.results.statistics.pooled import Estimate, Readings, combine, is_tied
+from bench.results.statistics.pooled import ArmResults, PooledEstimate, combined_error, is_tied
 from bench.results.suite_record import Record
-from reports.tables.arms import choose_arms, name_some, warn
-from reports.tables.main import MEANINGS, NONE, Cell, Column, Table, make_row, write_column, write_compact, write_error
-from reports.tables.samplers import write_whole
+from reports.tables.arms import join_names, select_arms, warn_incomplete
+from reports.tables.numbers import format_compact, format_count, format_with_error
+from reports.tables.table import MEANINGS, MISSING, Column, Entry, Footnotes, Table, format_column, make_row
 
 STAGES = ("quality", "samples")
 SIGN = "‡"
-FALSE = 0.05  # of rows of real text that are called unlike it in some column
+FALSE_ALARMS = 0.05  # of rows of real text that are called unlike it in some column
 ARROWS = {"lower": "↓", "higher": "↑", "nearer": "≈"}
 GRAMS = {n: f"n = {n}" for n in range(1, 5)}
 METRICS = (
-    Column("quality", "gen_ppl", "Generative perplexity", "corpus", write_error),
-    Column("quality", "gen_ppl_mean", "Generative perplexity", "mean of texts", write_error),
-    Column("quality", "sample_nats_per_token", "-log p by the source", "nats per token", write_error),
-    Column("quality", "unigram_entropy", "Unigram entropy", "nats", write_error),
-    *(Column("quality", f"distinct_{n}", "Distinct n-grams", GRAMS[n], write_error) for n in GRAMS),
-    *(Column("quality", f"rep_{n}", "Repeated n-grams", GRAMS[n], write_error) for n in GRAMS),
-    Column("quality", "longest_repeat", "Longest repeat", "tokens", write_error),
-    *(Column("quality", f"js_{n}", "JS divergence, bits", GRAMS[n], write_error) for n in GRAMS),
-    Column("quality", "mauve", "MAUVE", "", write_error),
-    Column("quality", "copied", "Copied", "share", write_error),
-    Column("samples", "network_calls", "Network", "calls", write_whole, is_marked=False),
-    Column("samples", "seconds_per_sequence", "Seconds", "a text", write_error, is_marked=False),
-    Column("samples", "tokens_per_second", "Tokens", "a second", write_compact, is_marked=False),
+    Column("quality", "gen_ppl", "Generative perplexity", "corpus", format_with_error),
+    Column("quality", "gen_ppl_mean", "Generative perplexity", "mean of texts", format_with_error),
+    Column("quality", "sample_nats_per_token", "-log p by the source", "nats per token", format_with_error),
+    Column("quality", "unigram_entropy", "Unigram entropy", "nats", format_with_error),
+    *(Column("quality", f"distinct_{n}", "Distinct n-grams", GRAMS[n], format_with_error) for n in GRAMS),
+    *(Column("quality", f"rep_{n}", "Repeated n-grams", GRAMS[n], format_with_error) for n in GRAMS),
+    Column("quality", "longest_repeat", "Longest repeat", "tokens", format_with_error),
+    *(Column("quality", f"js_{n}", "JS divergence, bits", GRAMS[n], format_with_error) for n in GRAMS),
+    Column("quality", "mauve", "MAUVE", "", format_with_error),
+    Column("quality", "copied", "Copied", "share", format_with_error),
+    Column("samples", "network_calls", "Network", "calls", format_count, is_marked=False),
+    Column("samples", "seconds_per_sequence", "Seconds", "a text", format_with_error, is_marked=False),
+    Column("samples", "tokens_per_second", "Tokens", "a second", format_compact, is_marked=False),
 )
-SHORT = {
+SCREEN_METRICS = {
     *("gen_ppl", "sample_nats_per_token", "unigram_entropy", "rep_4", "js_2", "js_4"),
     *("mauve", "copied", "network_calls"),
 }
-UNLIKE = Column("quality", "unlike_data", "Unlike data", "columns", write_whole, is_marked=False)
+UNLIKE = Column("quality", "unlike_data", "Unlike data", "columns", format_count, is_marked=False)
 NOTES = {
     "bold": "Bold: the best arm of a judged column: ↓ the lowest, ↑ the highest, ≈ the nearest to the row data",
     "~": "the 95 % interval of the difference from the best arm, which is bold, holds zero; unpaired",
@@ -55,19 +55,19 @@ NOTES = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class QualityResults:
     """The numbers of all rows by metric: first the arms in each of their ways, then the controls."""
 
     arms: dict[str, pd.DataFrame]  # label -> rows of the tidy table
     controls: dict[str, pd.DataFrame]
-    numbers: dict[str, dict[str, Estimate]]  # metric -> label -> number, where it was measured
+    numbers: dict[str, dict[str, PooledEstimate]]  # metric -> label -> number, where it was measured
 
     @property
     def groups(self) -> dict[str, pd.DataFrame]:
         return self.arms | self.controls
 
 
-def find(readings: Readings, metric: str) -> Estimate | None:
+def find_estimate(readings: ArmResults, metric: str) -> PooledEstimate | None:
     """The number of a row, from the first stage that has it."""
     found = (readings.find(stage, metric) for stage in STAGES)
     return next((number for number in found if number), None)
@@ -85,7 +85,7 @@ def split_shapes(record: Record) -> dict[str, Record]:
 
 def split_ways(record: Record) -> dict[str, pd.DataFrame]:
     """The rows on texts of each arm and way whose quality is measured, by "arm: way", in the order of the suite."""
-    drawn = choose_arms(record)
+    drawn = select_arms(record)
     drawn = drawn[drawn["stage"].isin(["samples", "quality"])]
     ways = {(arm, way): rows for (arm, way), rows in drawn.groupby(["arm", "way"], sort=False)}
     return {
@@ -101,19 +101,19 @@ def split_controls(record: Record) -> dict[str, pd.DataFrame]:
     return {str(name): rows for name, rows in controls.groupby("arm", sort=False)}
 
 
-def read_quality(record: Record) -> Measured:
+def collect_quality(record: Record) -> QualityResults:
     """All that is measured of texts."""
     arms, controls = split_ways(record), split_controls(record)
-    readings = {label: Readings(rows) for label, rows in (arms | controls).items()}
-    numbers: dict[str, dict[str, Estimate]] = {}
+    readings = {label: ArmResults(rows) for label, rows in (arms | controls).items()}
+    numbers: dict[str, dict[str, PooledEstimate]] = {}
     for column in METRICS:
         for label, there in readings.items():
-            if number := find(there, column.metric):
+            if number := find_estimate(there, column.metric):
                 numbers.setdefault(column.metric, {})[label] = number
-    return Measured(arms, controls, numbers)
+    return QualityResults(arms, controls, numbers)
 
 
-def lose(metric: str, numbers: dict[str, Estimate]) -> dict[str, Estimate]:
+def list_losses(metric: str, numbers: dict[str, PooledEstimate]) -> dict[str, PooledEstimate]:
     """How bad each number is, lower is better; nothing where no way of judging is known, or the row data is missing."""
     better, data = JUDGED.get(metric), numbers.get(DATA)
     if better is None or (better == "nearer" and data is None):
@@ -123,17 +123,19 @@ def lose(metric: str, numbers: dict[str, Estimate]) -> dict[str, Estimate]:
     return {label: replace(number, value=worth[better](number.value)) for label, number in numbers.items()}
 
 
-def find_winners(metric: str, measured: Measured) -> list[str]:
+def find_winners(metric: str, measured: QualityResults) -> list[str]:
     """The adversaries that are better in a column than every arm."""
-    losses = lose(metric, measured.numbers[metric])
+    losses = list_losses(metric, measured.numbers[metric])
     arms = [loss.value for label, loss in losses.items() if label in measured.arms]
     adversaries = {label: loss.value for label, loss in losses.items() if label in measured.controls and label != DATA}
     return [label for label, loss in adversaries.items() if arms and loss < min(arms)]
 
 
-def crown(cells: dict[str, Cell], metric: str, measured: Measured) -> dict[str, Cell]:
+def mark_best(cells: dict[str, Entry], metric: str, measured: QualityResults) -> dict[str, Entry]:
     """The cells of a judged column with its best arm in bold and ~ at the arms that tie with it."""
-    losses = {label: loss for label, loss in lose(metric, measured.numbers[metric]).items() if label in measured.arms}
+    losses = {
+        label: loss for label, loss in list_losses(metric, measured.numbers[metric]).items() if label in measured.arms
+    }
     crowned = dict(cells)
     for label, loss in losses.items():
         best = min(losses.values(), key=lambda other: other.value)
@@ -143,7 +145,7 @@ def crown(cells: dict[str, Cell], metric: str, measured: Measured) -> dict[str, 
     return crowned
 
 
-def head(column: Column, measured: Measured) -> Column:
+def describe_column(column: Column, measured: QualityResults) -> Column:
     """The column with which way it is judged, the sign of an adversary's win, and where MAUVE's features come from."""
     metric = column.metric
     unit = f"{column.unit} {ARROWS[JUDGED[metric]]}".strip() if metric in JUDGED else column.unit
@@ -156,35 +158,35 @@ def head(column: Column, measured: Measured) -> Column:
     return replace(column, unit=unit + SIGN * bool(find_winners(metric, measured)))
 
 
-def write_numbers(column: Column, measured: Measured, letters: dict[str, str]) -> dict[str, Cell]:
+def make_entries(column: Column, measured: QualityResults, footnotes: Footnotes) -> dict[str, Entry]:
     """The cells of a column by the label of their row."""
     numbers = [measured.numbers[column.metric].get(label) for label in measured.groups]
-    cells = dict(zip(measured.groups, write_column(column, numbers, letters), strict=True))
-    return crown(cells, column.metric, measured)
+    cells = dict(zip(measured.groups, format_column(column, numbers, footnotes), strict=True))
+    return mark_best(cells, column.metric, measured)
 
 
-def tell_apart(one: Estimate, other: Estimate) -> float:
+def count_errors(one: PooledEstimate, other: PooledEstimate) -> float:
     """How many combined standard errors lie between two numbers; 1 / n for the error where neither has shown any."""
-    error = combine(one, other) or 1 / max(1, one.documents, other.documents)
+    error = combined_error(one, other) or 1 / max(1, one.documents, other.documents)
     return abs(one.value - other.value) / error
 
 
-def compare(label: str, measured: Measured) -> Cell:
+def count_differences(label: str, measured: QualityResults) -> Entry:
     """In how many of the judged columns a row is unlike held-out text, and the one in which it is by the most; one text
     alone shows no error and says nothing."""
     there = {m: n for m, n in measured.numbers.items() if m in JUDGED and label in n and DATA in n}
     judged = {m: n for m, n in there.items() if min(n[label].documents, n[DATA].documents) > 1}
     if not judged or label == DATA:
-        return Cell("" if label == DATA else NONE)
-    distances = {metric: tell_apart(numbers[label], numbers[DATA]) for metric, numbers in judged.items()}
-    limit = NormalDist().inv_cdf(1 - FALSE / (2 * len(judged)))
+        return Entry("" if label == DATA else MISSING)
+    distances = {metric: count_errors(numbers[label], numbers[DATA]) for metric, numbers in judged.items()}
+    limit = NormalDist().inv_cdf(1 - FALSE_ALARMS / (2 * len(judged)))
     unlike = [metric for metric, distance in distances.items() if distance > limit]
     worst, most = max(distances.items(), key=lambda found: found[1])
     told = f": {worst.replace('_', ' ')} ({most:.{int(most < 10)}f})" if unlike else ""
-    return Cell(f"{len(unlike)} of {len(judged)}{told}", estimate=Estimate(len(unlike)))
+    return Entry(f"{len(unlike)} of {len(judged)}{told}", estimate=PooledEstimate(len(unlike)))
 
 
-def count_texts(measured: Measured) -> str:
+def count_texts(measured: QualityResults) -> str:
     """How many texts the numbers of each row are from."""
     counts: dict[str, list[str]] = {}
     for label in measured.groups:
@@ -196,11 +198,11 @@ def count_texts(measured: Measured) -> str:
             counts.setdefault(f"{number.documents}{seeds}", []).append(label)
     if len(counts) == 1:
         return f"Each row: {next(iter(counts))} texts."
-    said = [f"{count} ({name_some(labels)})" for count, labels in counts.items()]
+    said = [f"{count} ({join_names(labels)})" for count, labels in counts.items()]
     return f"Texts: {'; '.join(said)}." * bool(said)
 
 
-def explain(columns: Sequence[Column], measured: Measured, cells: Sequence[Cell]) -> list[tuple[str, str]]:
+def explain(columns: Sequence[Column], measured: QualityResults, cells: Sequence[Entry]) -> list[tuple[str, str]]:
     """The footnotes: what is bold, tied, won by an adversary and unlike data, how many texts, and the protocol."""
     metrics = [column.metric for column in columns if column.metric in measured.numbers]
     won: dict[str, list[str]] = {}
@@ -234,19 +236,21 @@ def build_quality(record: Record, whole: bool = False) -> Table | None:
 
     Every one of them if `whole`, else those that fit on a screen.
     """
-    measured = read_quality(record)
+    measured = collect_quality(record)
     if not measured.groups:
         return None
     there = [column for column in METRICS if column.metric in measured.numbers]
-    columns = there if whole else [column for column in there if column.metric in SHORT]
-    letters: dict[str, str] = {}
-    written = [{label: compare(label, measured) for label in measured.groups}]
-    written += [write_numbers(column, measured, letters) for column in columns]
-    heads = [UNLIKE, *(head(column, measured) for column in columns)]
+    columns = there if whole else [column for column in there if column.metric in SCREEN_METRICS]
+    footnotes = Footnotes()
+    written = [{label: count_differences(label, measured) for label in measured.groups}]
+    written += [make_entries(column, measured, footnotes) for column in columns]
+    heads = [UNLIKE, *(describe_column(column, measured) for column in columns)]
     arms, controls = (
         tuple(make_row(label, rows, tuple(cells[label] for cells in written)) for label, rows in part.items())
         for part in (measured.arms, measured.controls)
     )
-    notes = explain(heads, measured, [cell for row in arms + controls for cell in row.cells])
-    notes += [(letter, note) for note, letter in letters.items()]
-    return Table(f"{record.suite}: quality of the texts", warn(record), tuple(heads), arms, controls, tuple(notes))
+    notes = explain(heads, measured, [cell for row in arms + controls for cell in row.entries])
+    notes += footnotes.list_notes()
+    return Table(
+        f"{record.suite}: quality of the texts", warn_incomplete(record), tuple(heads), arms, controls, tuple(notes)
+    )

@@ -7,9 +7,10 @@ from reports.tables.breakdown import build_breakdown
 from reports.tables.deltas import build_deltas
 from reports.tables.estimators import build_estimators
 from reports.tables.fairness import build_fairness
-from reports.tables.main import Table, build_main
+from reports.tables.main import build_main
 from reports.tables.quality import build_qualities
 from reports.tables.samplers import build_samplers
+from reports.tables.table import Table
 from reports.tables.tuning import build_tuning
 
 
@@ -38,7 +39,7 @@ class Tables:
         }
 
 
-def collect(record: Record) -> Tables:
+def build_tables(record: Record) -> Tables:
     """All tables of a record."""
     return Tables(
         main=build_main(record),

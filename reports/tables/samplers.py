@@ -1,43 +1,44 @@
-"""The table of the ways in which texts were drawn: a row for each arm and each way."""
+"""The table of sampling settings: a row for each arm and setting that its samples were drawn with."""
 
 from dataclasses import replace
 
-from bench.results.statistics.pooled import Estimate
 from bench.results.suite_record import Record
-from reports.tables.arms import choose_arms
-from reports.tables.main import Column, Table, build, has_samplers, write_error
-
-
-def write_whole(number: Estimate) -> tuple[str, str]:
-    """A mean of counts without needless digits."""
-    return f"{number.value:,g}", ""
-
-
-def write_seeds(number: Estimate) -> tuple[str, str]:
-    """How many seeds there are, of how many that were planned."""
-    return f"{number.seeds} of {number.planned}", ""
-
+from reports.tables.arms import select_arms
+from reports.tables.numbers import format_count, format_seeds, format_with_error
+from reports.tables.table import Column, Table, build_table
 
 COLUMNS = (
-    Column("samples", "network_calls", "Network", "calls", write_whole, is_marked=False),
-    Column("samples", "seconds_per_sequence", "Seconds", "a text", write_error, is_marked=False),
-    Column("samples", "seconds_per_sequence", "Seeds", "drawn", write_seeds, is_marked=False),
-    Column("samples", "sample_nats_per_token", "-log p by the source", "nats per token", write_error, is_marked=False),
-    Column("samples", "cut_off_share", "Laws cut off", "share", write_error, is_marked=False),
+    Column("samples", "network_calls", "Network", "calls", format_count, is_marked=False),
+    Column("samples", "seconds_per_sequence", "Seconds", "per text", format_with_error, is_marked=False),
+    Column("samples", "seconds_per_sequence", "Seeds", "sampled", format_seeds, is_marked=False),
+    Column(
+        "samples", "sample_nats_per_token", "-log p by the source", "nats per token", format_with_error, is_marked=False
+    ),
+    Column("samples", "cut_off_share", "Laws cut off", "share", format_with_error, is_marked=False),
 )
-NATS = "what the texts cost by the law of their source; texts of the source itself cost {:.4f} nats per token"
+NATS = "-log p by the source: the law of the source scores the samples; its own texts cost {:.4f} nats per token"
+
+
+def has_samplers(record: Record) -> bool:
+    """Whether some arm is sampled with several settings, which then have a table of their own."""
+    rows = select_arms(record)
+    samples = rows[rows["stage"] == "samples"]
+    return bool((samples.groupby(["arm", "seed"])["protocol"].nunique() > 1).any())
 
 
 def build_samplers(record: Record) -> Table | None:
-    """Calls, seconds and, where its law is known, what the source says of the texts; None without several ways."""
+    """Network calls, seconds and, if the source's law is known, its score; None if no arm has several settings."""
     if not has_samplers(record):
         return None
-    rows = choose_arms(record)
-    drawn = rows[rows["stage"] == "samples"]
-    state = "complete" if drawn["status"].isin(["done", "stale"]).all() else record.state
-    ways = replace(record, table=drawn.assign(arm=drawn["arm"] + ": " + drawn["protocol"]), state=state)
-    told = set(drawn.loc[drawn["value"].notna() & (drawn["value"] != 0), "metric"])
-    table = build(ways, [column for column in COLUMNS if column.metric in told], f"{record.suite}: how texts are drawn")
+    rows = select_arms(record)
+    samples = rows[rows["stage"] == "samples"]
+    is_complete = samples["status"].isin(["done", "stale"]).all()
+    by_setting = samples.assign(arm=samples["arm"] + ": " + samples["protocol"])
+    part = replace(record, table=by_setting, state="complete" if is_complete else record.state)
+
+    measured = set(samples.loc[samples["value"].notna() & (samples["value"] != 0), "metric"])
+    columns = [column for column in COLUMNS if column.metric in measured]
+    table = build_table(part, columns, f"{record.suite}: how texts are sampled")
     entropy, length = record.data.get("entropy_nats"), record.data.get("length")
     notes = [("", NATS.format(entropy / length))] if entropy and length else []
     return replace(table, footnotes=(*table.footnotes, *notes))

@@ -1,22 +1,19 @@
-"""The table of what tuning tried and what it cost.
-
-Sources: Dodge et al., "Show Your Work" (arXiv:1909.03004), for the curves and their spread; Tang et al., "Showing Your
-Work Doesn't Always Work" (arXiv:2004.13705), for the estimate of the mean that is not biased.
-"""
+"""The table of tuning: what it tried, what it found and what it cost beside training."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
-from bench.results.statistics.pooled import Estimate
+from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import Record
 from bench.suite.tuning.lock_file import say
-from reports.tables.arms import split_arms, warn
-from reports.tables.main import NONE, Cell, Column, Table, make_row, measure, write_compact, write_error, write_plain
+from reports.tables.arms import split_arms, warn_incomplete
+from reports.tables.numbers import format_compact, format_flops, format_plain, format_with_error
+from reports.tables.table import MISSING, Column, Entry, Table, make_row, number_entry, pool_arm
 
-UNITS = {"bits_per_char": "bits per character", "bits_per_byte": "bits per byte"}
+SCORE_UNITS = {"bits_per_char": "bits per character", "bits_per_byte": "bits per byte"}
+
 NOTES = {
     "how": "Every arm had {trials} trials of {budget}, drawn by {sampler} and scored on the {split} split with seed"
     " {seeds}; one that failed was not replaced. What is reported has another split and other seeds",
@@ -30,69 +27,58 @@ NOTES = {
 }
 
 
-def write_winner(tuned: Any) -> Cell:
+def winner_entry(tuned: Any) -> Entry:
     """The winner's score on the split of tuning."""
     if tuned["score"] is None:
-        return Cell("every trial failed")
+        return Entry("every trial failed")
     error = math.nan if tuned["standard_error"] is None else tuned["standard_error"]
-    number = Estimate(tuned["score"], error)
-    return Cell(*write_error(number), estimate=number)
+    number = PooledEstimate(tuned["score"], error)
+    return Entry(*format_with_error(number), estimate=number)
 
 
-def write_spread(tuned: Any) -> Cell:
+def spread_entry(tuned: Any) -> Entry:
     """One standard deviation over the trials that did not fail."""
     scores = pd.Series([each["score"] for each in tuned["tried"] if each["score"] is not None], dtype=float)
-    number = Estimate(float(scores.std())) if len(scores) > 1 else None
-    return Cell(NONE) if number is None else Cell(f"{number.value:.2g}", estimate=number)
-
-
-def write_number(value: float, write: Callable[[Estimate], tuple[str, str]]) -> Cell:
-    """A number without an error."""
-    number = Estimate(float(value))
-    return Cell(*write(number), estimate=number)
-
-
-def write_flops(number: Estimate) -> tuple[str, str]:
-    """Two digits and the power of ten."""
-    return f"{number.value:.1e}".replace("e+", "e"), ""
+    number = PooledEstimate(float(scores.std())) if len(scores) > 1 else None
+    return Entry(MISSING) if number is None else Entry(f"{number.value:.2g}", estimate=number)
 
 
 def list_columns(record: Record) -> tuple[Column, ...]:
     """The columns of the table."""
-    unit = UNITS.get(record.tuning["metric"], record.tuning["metric"])
+    unit = SCORE_UNITS.get(record.tuning["metric"], record.tuning["metric"])
     return (
-        Column("tuning", "trials", "Trials", "made", write_plain),
-        Column("tuning", "failed", "Trials", "failed", write_plain),
-        Column("tuning", "tokens", "Tuning", "tokens", write_compact),
-        Column("tuning", "flops", "Tuning", "FLOPs", write_flops),
-        Column("tuning", "seconds", "Tuning", "seconds", write_plain),
-        Column("train", "seconds", "Training", "seconds", write_plain),
-        Column("tuning", "spread", "Spread", unit, write_error),
-        Column("tuning", "winner", "Winner", unit, write_error),
-        Column("tuning", "values", "Winner", "values", write_error),
+        Column("tuning", "trials", "Trials", "made", format_plain),
+        Column("tuning", "failed", "Trials", "failed", format_plain),
+        Column("tuning", "tokens", "Tuning", "tokens", format_compact),
+        Column("tuning", "flops", "Tuning", "FLOPs", format_flops),
+        Column("tuning", "seconds", "Tuning", "seconds", format_plain),
+        Column("train", "seconds", "Training", "seconds", format_plain),
+        Column("tuning", "spread", "Spread", unit, format_with_error),
+        Column("tuning", "winner", "Winner", unit, format_with_error),
+        Column("tuning", "values", "Winner", "values", format_with_error),
     )
 
 
-def write_arm(rows: pd.DataFrame, tuned: Any | None) -> tuple[Cell, ...]:
+def tuning_entries(rows: pd.DataFrame, tuned: Any | None) -> tuple[Entry, ...]:
     """The cells of an arm; of one that was not tuned only what its training cost."""
-    seconds = measure(rows, Column("train", "seconds", "", "", write_plain))
-    training = write_number(seconds.value * seconds.seeds, write_plain) if seconds else Cell(NONE)
+    seconds = pool_arm(rows, Column("train", "seconds", "", "", format_plain))
+    training = number_entry(seconds.value * seconds.seeds, format_plain) if seconds else Entry(MISSING)
     if tuned is None:
-        return (Cell("untuned"), *[Cell(NONE)] * 4, training, *[Cell(NONE)] * 3)
+        return (Entry("untuned"), *[Entry(MISSING)] * 4, training, *[Entry(MISSING)] * 3)
     return (
-        write_number(tuned["trials"], lambda number: (f"{number.value:.0f}", "")),
-        write_number(tuned["failed"], lambda number: (f"{number.value:.0f}", "")),
-        write_number(tuned["tokens"], write_compact),
-        write_number(tuned["flops"], write_flops),
-        write_number(tuned["seconds"], write_plain),
+        number_entry(tuned["trials"], lambda number: (f"{number.value:.0f}", "")),
+        number_entry(tuned["failed"], lambda number: (f"{number.value:.0f}", "")),
+        number_entry(tuned["tokens"], format_compact),
+        number_entry(tuned["flops"], format_flops),
+        number_entry(tuned["seconds"], format_plain),
         training,
-        write_spread(tuned),
-        write_winner(tuned),
-        Cell(say(tuned["winner"]) if tuned["winner"] is not None else NONE),
+        spread_entry(tuned),
+        winner_entry(tuned),
+        Entry(say(tuned["winner"]) if tuned["winner"] is not None else MISSING),
     )
 
 
-def say_budget(name: str, value: float) -> str:
+def format_budget(name: str, value: float) -> str:
     """What each trial was given: 4,000 steps, 1e+15 FLOPs."""
     return f"{value:.4g} FLOPs" if name == "flops" else f"{value:,} {name}"
 
@@ -102,7 +88,7 @@ def explain(record: Record) -> list[tuple[str, str]]:
     found = record.tuning
     said = {
         "trials": " or ".join(map(str, dict.fromkeys(each["trials"] for each in found["arms"].values()))),
-        "budget": ", ".join(say_budget(name, value) for name, value in found["budget"].items()),
+        "budget": ", ".join(format_budget(name, value) for name, value in found["budget"].items()),
         "seeds": ", ".join(map(str, found["seeds"])),
     }
     best = NOTES["best"] + NOTES["tpe"] * (found["sampler"] == "tpe")
@@ -117,8 +103,10 @@ def build_tuning(record: Record) -> Table | None:
         return None
     tuned = record.tuning["arms"]
     arms = split_arms(record).items()
-    rows = tuple(make_row(label, found, write_arm(found, tuned.get(label))) for label, found in arms)
-    return Table(f"{record.suite}: tuning", warn(record), list_columns(record), rows, (), tuple(explain(record)))
+    rows = tuple(make_row(label, found, tuning_entries(found, tuned.get(label))) for label, found in arms)
+    return Table(
+        f"{record.suite}: tuning", warn_incomplete(record), list_columns(record), rows, (), tuple(explain(record))
+    )
 
 
 def list_trials(record: Record) -> pd.DataFrame:

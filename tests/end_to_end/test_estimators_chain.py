@@ -93,7 +93,7 @@ def test_the_table_of_estimators_compares_at_equal_calls(runs):
         for way in ("exactly k masked, 4 draws x 2", "stratified t, 4 draws x 2", "independent t, 8 draws x 3")
     ]
     titles = [column.metric for column in table.columns]
-    ratios = [row.cells[titles.index("variance_ratio")] for row in table.rows]
+    ratios = [row.entries[titles.index("variance_ratio")] for row in table.rows]
     assert [cell.estimate is None for cell in ratios] == [True, False, False] * 2
     rows = found.table[found.table["arm"] == "MDLM"].set_index(["metric", "way"])["value"]
     first, other = (rows["estimator_sd", way] for way in ("exactly k masked, 4 draws x 2", "stratified t, 4 draws x 2"))
@@ -121,7 +121,7 @@ def test_more_seeds_of_the_same_documents_and_draws_make_a_deviation_no_surer(ru
     one, two = (build_estimators(each) for each in (found, replace(found, table=twice)))
     for place, metric in enumerate(column.metric for column in one.columns):
         if metric in ("estimator_sd", "variance_ratio"):
-            errors = [[row.cells[place].error for row in table.rows] for table in (one, two)]
+            errors = [[row.entries[place].error for row in table.rows] for table in (one, two)]
             assert errors[0] == errors[1]
             assert any(errors[0])
 

@@ -8,11 +8,12 @@ from scipy.stats import rankdata
 
 import reports
 from bench.results.dataset_records import Records
-from bench.results.statistics.pooled import Estimate
+from bench.results.statistics.pooled import PooledEstimate
 from reports.formats.html import format_html
-from reports.formats.text import format_latex, format_markdown
+from reports.formats.latex import format_latex
+from reports.formats.markdown import format_markdown
 from reports.page.dataset_comparison import RANKS, build_across, find_places, list_across, write_across
-from reports.tables.main import Row, Table
+from reports.tables.table import Row, Table
 from tests.reports.test_reports import make_arm, make_record
 from tests.suite.test_several_data import leave_out
 
@@ -29,7 +30,7 @@ def records() -> Records:
 
 
 def cells(table: Table, label: str) -> tuple[str, ...]:
-    return tuple(cell.value for cell in row(table, label).cells)
+    return tuple(cell.value for cell in row(table, label).entries)
 
 
 def row(table: Table, label: str) -> Row:
@@ -44,15 +45,15 @@ def test_every_value_has_its_sign_error_n_and_unit(records):
         ("bytes ↓", "bits per byte, n = 58 × 1"),
         (RANKS, "2 data sets"),
     ]
-    assert [[cell.sign for cell in each.cells[:2]] for each in table.rows] == [["=", "="], ["†", "†"], ["†", "<="]]
+    assert [[cell.sign for cell in each.entries[:2]] for each in table.rows] == [["=", "="], ["†", "†"], ["†", "<="]]
     assert cells(table, "MD4") == ("3.000", "1.500", "2.50")
-    assert [cell.error for cell in row(table, "MD4").cells] == ["0.030", "0.015", ""]
-    assert [[cell.best for cell in each.cells[:2]] for each in table.rows] == [
+    assert [cell.error for cell in row(table, "MD4").entries] == ["0.030", "0.015", ""]
+    assert [[cell.best for cell in each.entries[:2]] for each in table.rows] == [
         [True, True],
         [False, False],
         [False] * 2,
     ]
-    assert row(table, "MDLM").cells[1].marks.startswith("~")
+    assert row(table, "MDLM").entries[1].marks.startswith("~")
     notes = [text for _, text in table.footnotes]
     assert sum("exactly k masked, 16 draws" in note for note in notes) == 1, "one letter for a protocol in both columns"
     assert any(
@@ -66,7 +67,7 @@ def test_mean_ranks_share_the_places_of_ties_and_say_what_stays_open(records):
     table = build_across("toy", records)
     assert cells(table, "AR")[2] == "1.25 [1, 1.5]"  # first, then first or second
     assert cells(table, "MDLM")[2] == "2.25 [2, 2.5]"  # third, then first or second
-    assert [each.cells[2].best for each in table.rows] == [True, False, False]
+    assert [each.entries[2].best for each in table.rows] == [True, False, False]
     numbers = list_across(records)
     ranks = numbers[numbers["metric"] == "mean_rank"].set_index("arm")["value"]
     assert ranks.to_dict() == {"AR": 1.25, "MDLM": 2.25, "MD4": 2.5}
@@ -75,7 +76,7 @@ def test_mean_ranks_share_the_places_of_ties_and_say_what_stays_open(records):
 
 def test_places_are_average_ranks_where_errors_are_unknown():
     values = np.random.default_rng(0).integers(0, 4, 12).astype(float)
-    places = find_places({str(place): Estimate(value) for place, value in enumerate(values)})
+    places = find_places({str(place): PooledEstimate(value) for place, value in enumerate(values)})
     assert [(best + worst) / 2 for best, worst in places.values()] == rankdata(values).tolist()
 
 
@@ -99,8 +100,8 @@ def test_seeds_that_are_lost_are_told_beside_their_number(records):
     table = build_across("toy", {**records, "bytes": make_record(*arms, suite="toy-bytes")})
     letters = dict(table.footnotes)
     assert table.columns[1].unit == "bits per character, n = 58 × 2"
-    assert "n = 58 × 1 of 2" in [letters[letter] for letter in row(table, "MD4").cells[1].marks if letter in letters]
-    assert not set(row(table, "AR").cells[1].marks) & set(row(table, "MD4").cells[1].marks)
+    assert "n = 58 × 1 of 2" in [letters[letter] for letter in row(table, "MD4").entries[1].marks if letter in letters]
+    assert not set(row(table, "AR").entries[1].marks) & set(row(table, "MD4").entries[1].marks)
     assert cells(table, "MDLM")[1:] == ("no such arm", "not ranked")
     assert "bytes: its record has no such arm" in row(table, "MDLM").reason
 
@@ -119,7 +120,7 @@ def test_a_data_set_without_a_record_is_a_column_that_says_why(records):
 
 
 def test_the_files_hold_every_number_and_the_page_leads_to_the_data_sets(records, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("reports.write", leave_out)
+    monkeypatch.setattr("reports.write_report", leave_out)
     reports.report({**records, "gone": "it was <never> run"}, tmp_path / "toy")
     assert "page of all data sets" in capsys.readouterr().out
     folder = tmp_path / "toy"

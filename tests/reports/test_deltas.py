@@ -19,10 +19,12 @@ from reports.figures.forest import draw, measure_height, plot_forest
 from reports.figures.style import LOOKS
 from reports.formats import text as formats
 from reports.formats.html import format_html
+from reports.formats.latex import format_latex
+from reports.formats.markdown import format_markdown
 from reports.page.page import render
-from reports.tables.deltas import build_deltas, list_deltas, write_delta
-from reports.tables.main import Row, Table
-from reports.tables.report_tables import collect
+from reports.tables.deltas import build_deltas, format_delta, list_deltas
+from reports.tables.report_tables import build_tables
+from reports.tables.table import Row, Table
 from tests.reports.test_reports import EXACT, SAMPLED, Rows, find_tags, make_arm, make_record
 
 FORMATS = ["terminal", "markdown", "latex", "html"]
@@ -74,7 +76,7 @@ def row_of(record: Record, label: str) -> Row:
 
 
 def texts_of(record: Record, label: str) -> list[str]:
-    return [cell.value for cell in row_of(record, label).cells]
+    return [cell.value for cell in row_of(record, label).entries]
 
 
 def notes_of(record: Record) -> str:
@@ -85,9 +87,9 @@ def print_table(record: Record, form: str, width: int = 300) -> str:
     """The table of differences in one of the formats, as text."""
     if form == "terminal":
         out = StringIO()
-        formats.show(table_of(record), Console(file=out, width=width, force_terminal=True, color_system=None))
+        formats.print_table(table_of(record), Console(file=out, width=width, force_terminal=True, color_system=None))
         return out.getvalue()
-    write = {"markdown": formats.format_markdown, "latex": formats.format_latex, "html": format_html}[form]
+    write = {"markdown": format_markdown, "latex": format_latex, "html": format_html}[form]
     return str(write(table_of(record)))
 
 
@@ -122,7 +124,7 @@ def test_what_is_not_told_apart_says_what_could_have_been(record: Record) -> Non
     alone = with_pairs(record, make_pairs("worse", "A", 0.120, 0.123, 0.126))
     assert "Detectable" not in [column.title for column in table_of(alone).columns]
     assert "Detectable" not in notes_of(alone)
-    assert {len(row.cells) for row in table_of(alone).rows} == {len(table_of(alone).columns)}
+    assert {len(row.entries) for row in table_of(alone).rows} == {len(table_of(alone).columns)}
 
 
 def test_p_is_printed_only_where_it_can_be_small(record: Record) -> None:
@@ -169,11 +171,11 @@ def test_one_seed_is_an_interval_over_documents_and_says_so(record: Record) -> N
     assert texts_of(one, "worse")[:2] == ["+0.1200", "[0.1180, 0.1220]"]
     assert texts_of(one, "worse")[5] == "worse, one seed"
     assert "over the documents of the one seed, which shows no variance of training" in notes_of(one)
-    assert row_of(one, "worse").cells[0].marks == ""
+    assert row_of(one, "worse").entries[0].marks == ""
     mixed = with_pairs(record, make_pairs("worse", "A", 0.120), make_pairs("near", "A", 0.1, 0.2))
-    letter = row_of(mixed, "worse").cells[0].marks
+    letter = row_of(mixed, "worse").entries[0].marks
     assert "one seed shows no variance" in dict(table_of(mixed).footnotes)[letter]
-    assert row_of(mixed, "near").cells[0].marks == ""
+    assert row_of(mixed, "near").entries[0].marks == ""
 
 
 def test_arms_that_are_not_paired_stay_with_their_reason(record: Record) -> None:
@@ -181,9 +183,9 @@ def test_arms_that_are_not_paired_stay_with_their_reason(record: Record) -> None
     assert texts_of(torn, "worse")[0] == "not paired"
     assert row_of(torn, "worse").reason == "not paired: draws 2, but 4 of base A"
     near = row_of(torn, "near")
-    assert near.cells[3].value == "500 × 2 of 3"
+    assert near.entries[3].value == "500 × 2 of 3"
     assert "draws 2" in near.reason
-    assert "not all seeds are paired" in dict(table_of(torn).footnotes)[near.cells[0].marks]
+    assert "not all seeds are paired" in dict(table_of(torn).footnotes)[near.entries[0].marks]
     missing = with_pairs(record, make_pairs("worse", "nobody", math.nan))
     assert [row.label for row in table_of(missing).rows] == ["nobody", "worse"]
 
@@ -191,7 +193,7 @@ def test_arms_that_are_not_paired_stay_with_their_reason(record: Record) -> None
 def test_other_estimators_and_other_code_are_marked(record: Record) -> None:
     stale = make_record(make_arm("A", 3.0), make_arm("B", 3.1, status="stale", reason="made by other code"))
     marked = with_pairs(stale, make_pairs("B", "A", 0.1, unlike=UNLIKE))
-    notes, cells = dict(table_of(marked).footnotes), row_of(marked, "B").cells
+    notes, cells = dict(table_of(marked).footnotes), row_of(marked, "B").entries
     assert UNLIKE in notes[cells[0].marks]
     assert notes[cells[2].marks].startswith("measured by other code")
     assert "with the same noise" in notes_of(record)
@@ -202,15 +204,15 @@ def test_scores_of_other_protocols_are_told_apart_by_letters(record: Record) -> 
     mixed = make_record(make_arm("A", 3.0, "exact"), make_arm("B", 3.1), make_arm("no arm of the table", 3.2))
     mixed = with_pairs(mixed, make_pairs("B", "A", 0.1))
     notes = dict(table_of(mixed).footnotes)
-    assert [notes[row.cells[2].marks] for row in table_of(mixed).rows] == [f"protocol: {p}" for p in (EXACT, SAMPLED)]
-    assert [row.cells[2].marks for row in table_of(record).rows] == [""] * 4
+    assert [notes[row.entries[2].marks] for row in table_of(mixed).rows] == [f"protocol: {p}" for p in (EXACT, SAMPLED)]
+    assert [row.entries[2].marks for row in table_of(record).rows] == [""] * 4
 
 
 def test_the_status_says_why_seeds_are_not_paired_also_where_another_stage_of_the_arm_is_lost(record: Record) -> None:
     arms = (make_arm("A", 3.0), make_arm("B", 3.1, failures={"samples": "killed"}))
     torn = with_pairs(make_record(*arms), make_pairs("B", "A", 0.1, math.nan, 0.2))
     row = row_of(torn, "B")
-    assert "the status says why" in dict(table_of(torn).footnotes)[row.cells[0].marks]
+    assert "the status says why" in dict(table_of(torn).footnotes)[row.entries[0].marks]
     assert row.reason.startswith("failed: killed (samples, seed 0); not paired: draws 2")
 
 
@@ -238,7 +240,7 @@ def test_a_difference_of_bounds_is_not_one_of_likelihoods(record: Record) -> Non
 )
 def test_digits_follow_half_the_interval(numbers: tuple[float, ...], texts: tuple[str, str, int]) -> None:
     delta = pd.Series(dict(zip(("value", "low", "high"), numbers, strict=True)))
-    assert write_delta(delta) == texts
+    assert format_delta(delta) == texts
 
 
 def test_the_csv_holds_every_number_in_every_unit(record: Record, tmp_path: Path) -> None:
@@ -276,9 +278,9 @@ def test_long_names_take_several_lines_and_their_room() -> None:
 
 
 def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = reports.write(record, tmp_path / "one")
+    first = reports.write_report(record, tmp_path / "one")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    second = reports.write(record, tmp_path / "two")
+    second = reports.write_report(record, tmp_path / "two")
     names = {path.name for path in first}
     assert {"deltas.md", "deltas.tex", "deltas.csv", "forest.svg", "forest.pdf", "forest.png", "forest.csv"} <= names
     for one, two in zip(first, second, strict=True):
@@ -287,13 +289,13 @@ def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, mo
 
 def test_the_page_has_the_section_only_where_some_arm_has_a_base(record: Record, tmp_path: Path) -> None:
     svg = plot_forest(record, tmp_path)[0].read_text()
-    html = render(record, collect(record), {"forest": svg, "curves": svg})
+    html = render(record, build_tables(record), {"forest": svg, "curves": svg})
     assert html.index('id="results"') < html.index('id="deltas"') < html.index('id="curves"')
     assert 'aria-label="Differences from the base of A, worse, near and lost"' in html
     alone = with_pairs(record)
     assert build_deltas(alone) is None
     assert plot_forest(alone, tmp_path) == []
-    assert 'id="deltas"' not in render(alone, collect(alone), {})
+    assert 'id="deltas"' not in render(alone, build_tables(alone), {})
 
 
 def test_hostile_labels_are_shown_and_not_acted_on() -> None:
@@ -301,6 +303,6 @@ def test_hostile_labels_are_shown_and_not_acted_on() -> None:
     hostile = with_pairs(make_record(make_arm(evil, 3.0), make_arm("B", 3.1)), make_pairs("B", evil, 0.1, unlike=evil))
     for form in ("html", "markdown"):
         assert not {"script", "img"} & find_tags(print_table(hostile, form))
-    page = render(hostile, collect(hostile), {})
+    page = render(hostile, build_tables(hostile), {})
     assert page.count("<script") == 1  # the page's own
     assert "img" not in find_tags(page)

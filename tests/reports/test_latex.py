@@ -8,7 +8,7 @@ import pytest
 import reports
 from bench.results.suite_record import Record
 from bench.results.tidy_table import COLUMNS
-from reports.formats.latex_text import begin_row, escape_latex, write_latex_number
+from reports.formats.latex import begin_row, escape_latex, format_number
 from reports.page.dataset_comparison import write_across
 from tests.reports.test_deltas import make_pairs, make_seeds, with_pairs
 from tests.reports.test_quality_table import FLAT, GOOD, make_controls, make_way
@@ -44,7 +44,7 @@ def record() -> Record:
 
 
 def test_tex_takes_every_table_of_a_report_and_none_is_wider_than_the_page(record: Record, tmp_path: Path) -> None:
-    written = [path for path in reports.write(record, tmp_path) if path.suffix == ".tex"]
+    written = [path for path in reports.write_report(record, tmp_path) if path.suffix == ".tex"]
     assert {path.stem for path in written} == KINDS
     compile_latex(tmp_path, *(path.read_text(encoding="utf-8") for path in written))
 
@@ -59,7 +59,7 @@ def test_tex_takes_the_table_across_data_sets(record: Record, tmp_path: Path) ->
 )
 def test_tex_takes_every_label(label: str, tmp_path: Path) -> None:
     lost = make_arm(f"lost, {label}", 3.0, failures={"train": label})
-    written = reports.write(make_record(make_arm("AR", 2.7, "exact"), make_arm(label, 3.0), lost), tmp_path)
+    written = reports.write_report(make_record(make_arm("AR", 2.7, "exact"), make_arm(label, 3.0), lost), tmp_path)
     compile_latex(tmp_path, *(path.read_text(encoding="utf-8") for path in written if path.suffix == ".tex"))
 
 
@@ -88,4 +88,4 @@ def test_a_label_keeps_its_letters(text: str, written: str) -> None:
     ("text", "written"), [("-0.18", "$-$0.18"), ("[-0.65, 0.2]", "[$-$0.65, 0.2]"), ("1-4", "1--4"), ("1e-05", "1e-05")]
 )
 def test_a_minus_is_as_long_as_one(text: str, written: str) -> None:
-    assert write_latex_number(text) == written
+    assert format_number(text) == written

@@ -11,18 +11,18 @@ from reports.figures.curves import CROWD, draw_curves, trace_curves
 from reports.figures.style import settle
 from reports.formats.html import format_html
 from reports.page.page import answer, render
-from reports.tables.arms import name_some
+from reports.tables.arms import join_names
 from reports.tables.fairness import build_fairness
 from reports.tables.main import build_main
-from reports.tables.report_tables import collect
+from reports.tables.report_tables import build_tables
 from tests.reports.test_reports import make_arm, make_record
 from tests.support.browser import run_page
 
 PROBE = """
 const part = (name) => document.getElementById("filter-" + name), table = document.querySelector("#results table");
 const shown = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).length;
-table.tHead.rows[1].cells[0].querySelector("button").click();
-const first = table.tBodies[0].rows[0].cells[0].textContent;
+table.tHead.rows[1].entries[0].querySelector("button").click();
+const first = table.tBodies[0].rows[0].entries[0].textContent;
 part("words").value = "Arm 1"; part("words").dispatchEvent(new Event("input"));
 document.body.textContent = "SEEN" + JSON.stringify([first, shown(), part("count").textContent]) + "SEEN";
 """
@@ -78,7 +78,7 @@ def test_the_answer_and_the_axis_count_the_names_that_they_have_no_room_for() ->
     ("count", "told"), [(0, ""), (1, "a"), (2, "a and b"), (4, "a, b, c and d"), (6, "a, b, c and 3 more")]
 )
 def test_a_list_of_names(count: int, told: str) -> None:
-    assert name_some("abcdef"[:count]) == told
+    assert join_names("abcdef"[:count]) == told
 
 
 def test_failures_and_trials_stand_in_the_panel_of_fairness() -> None:
@@ -87,15 +87,15 @@ def test_failures_and_trials_stand_in_the_panel_of_fairness() -> None:
     record = make_record(make_arm("AR", 2.9, "exact"), make_arm("MDLM", 3.0), failed)
     table = build_fairness(record)
     assert [column.unit for column in table.columns][-2:] == ["trained", "failed"]
-    assert [row.cells[-1].value for row in table.rows] == ["0", "1"]
+    assert [row.entries[-1].value for row in table.rows] == ["0", "1"]
     table = build_fairness(make_record(make_arm("AR", 2.9, "exact"), make_arm("MDLM", 3.0), failed, tuning=tuned))
-    assert [[cell.value for cell in row.cells[-2:]] for row in table.rows] == [["0", "untuned"], ["1", "6"]]
+    assert [[cell.value for cell in row.entries[-2:]] for row in table.rows] == [["0", "untuned"], ["1", "6"]]
 
 
 def test_the_page_of_five_hundred_cells_sorts_and_filters(tmp_path: Path) -> None:
     cells = (make_arm(f"Arm {place}", 4.0 - place / 100, seed=seed) for place in range(50) for seed in range(10))
     record = make_record(*cells)
-    html = render(record, collect(record), {"curves": "<svg ></svg>"})
+    html = render(record, build_tables(record), {"curves": "<svg ></svg>"})
     first, shown, count = run_page(html, PROBE, tmp_path)
     assert first.endswith("Arm 49")
     assert shown == 14  # both words stand in the name: 1, 10 to 19, 21, 31, 41

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("nothing_fetched")
 def own_cells(view: View, label: str) -> list[str]:
     """What was measured here, in the row of that label."""
     row = next(row for row in view.table.rows if row.label == label)
-    pairs = zip(view.table.columns, row.cells, strict=True)
+    pairs = zip(view.table.columns, row.entries, strict=True)
     return [" ".join(filter(None, (c.sign, c.value, c.error))) for at, c in pairs if at.title == "Measured here"]
 
 

@@ -23,13 +23,16 @@ from bench.results.tidy_table import COLUMNS
 from reports.figures.curves import trace_curves
 from reports.formats import text as formats
 from reports.formats.html import format_html
+from reports.formats.latex import format_latex
+from reports.formats.markdown import format_markdown
 from reports.page.page import answer
-from reports.tables.arms import split_arms, warn
+from reports.tables.arms import split_arms, warn_incomplete
 from reports.tables.breakdown import BREAKDOWN
 from reports.tables.fairness import FAIRNESS
-from reports.tables.main import Cell, Table, build, build_main
+from reports.tables.main import build_main
 from reports.tables.quality import build_quality
 from reports.tables.samplers import build_samplers
+from reports.tables.table import Entry, Table, build_table
 from tests.reports.test_reports import Rows, make_arm, make_record
 
 PROTOCOL = (
@@ -92,10 +95,10 @@ def table_of(record: Record, whole: bool = False) -> Table:
     return table
 
 
-def column(table: Table, metric: str) -> dict[str, Cell]:
+def column(table: Table, metric: str) -> dict[str, Entry]:
     """The cells of a column by the row's label up to its way."""
     (place,) = (place for place, found in enumerate(table.columns) if found.metric == metric)
-    return {row.label.split(":")[0]: row.cells[place] for row in table.rows + table.references}
+    return {row.label.split(":")[0]: row.entries[place] for row in table.rows + table.references}
 
 
 def heads(table: Table) -> dict[str, str]:
@@ -106,9 +109,9 @@ def write(table: Table, form: str) -> str:
     """The table in one of the formats."""
     if form == "terminal":
         out = StringIO()
-        formats.show(table, Console(file=out, width=300, force_terminal=True, color_system=None))
+        formats.print_table(table, Console(file=out, width=300, force_terminal=True, color_system=None))
         return out.getvalue()
-    forms = {"markdown": formats.format_markdown, "latex": formats.format_latex, "html": format_html}
+    forms = {"markdown": format_markdown, "latex": format_latex, "html": format_html}
     return str(forms[form](table))
 
 
@@ -238,7 +241,7 @@ def test_notes_say_how_many_texts_and_the_protocol(record: Record) -> None:
 
 
 def test_every_number_is_in_the_csv(record: Record, tmp_path: Path) -> None:
-    reports.write(record, tmp_path)
+    reports.write_report(record, tmp_path)
     read: Any = pd.read_csv(tmp_path / "quality.csv").set_index(["arm", "metric"])
     assert read.loc[("n-gram model", "js_2"), "value"] == 0.11
     assert read.loc[("MDLM: ancestral, 64 calls", "js_2"), ["standard_error", "n"]].tolist() == [0.02 * 0.15, 64]
@@ -250,7 +253,7 @@ def test_every_number_is_in_the_csv(record: Record, tmp_path: Path) -> None:
 def test_no_quality_no_table(tmp_path: Path) -> None:
     plain = make_record(make_arm("AR", 2.7, "exact"))
     assert build_quality(plain) is None
-    reports.write(plain, tmp_path)
+    reports.write_report(plain, tmp_path)
     assert not list(tmp_path.glob("quality*"))
     assert 'id="quality"' not in (tmp_path / "index.html").read_text()
 
@@ -296,7 +299,7 @@ def test_a_scorer_and_controls_are_no_arms() -> None:
     assert answer(build_main(with_others)) == answer(build_main(without))
     assert build_samplers(with_others) is None
     assert set(trace_curves(with_others)["arm"]) == {"AR", "MDLM"}
-    fairness, breakdown = (build(with_others, columns, "") for columns in (FAIRNESS, BREAKDOWN))
+    fairness, breakdown = (build_table(with_others, columns, "") for columns in (FAIRNESS, BREAKDOWN))
     assert [row.label for row in fairness.rows + breakdown.rows] == ["AR", "MDLM"] * 2
 
 
@@ -304,7 +307,7 @@ def test_a_scorer_and_controls_are_no_arms() -> None:
 def test_a_failed_cell_that_is_no_arm_is_still_told(role: str) -> None:
     other = [{**COLUMNS, "arm": "x", "role": role, "stage": "train", "status": "failed", "reason": "out of memory"}]
     broken = make_record(make_arm("AR", 2.7, "exact"), other, state="incomplete")
-    assert warn(broken) == "Incomplete: 1 of 2 cells are done, 1 failed."
+    assert warn_incomplete(broken) == "Incomplete: 1 of 2 cells are done, 1 failed."
     whose = {"control": "control texts", "scorer": "scorer"}[role]
     told = f"The cell of the {whose}: failed: out of memory (train, seed 0)."
     assert ("", told) in build_main(broken).footnotes

@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.results.statistics.pooled import Estimate, find_half
+from bench.results.statistics.pooled import PooledEstimate, half_interval
 from bench.results.statistics.ranks import PAIRED, UNPAIRED
 from reports.formats import text as formats
 from reports.formats.html import format_html
-from reports.tables.main import RANK, Table, build_main
+from reports.tables.main import build_main
+from reports.tables.table import Table
 from tests.reports.test_deltas import make_pairs, with_pairs
 from tests.reports.test_reports import make_arm, make_record, print_table
 
@@ -18,8 +19,13 @@ BITS = {"A": 3.0, "B": 3.14, "C": 3.4, "D": 3.54}  # errors of 0.03 over 58 sequ
 
 
 def places(table: Table) -> dict[str, str]:
-    assert table.columns[RANK].title == "Rank"
-    return {row.label: row.cells[RANK].value for row in table.rows}
+    index = find_column(table)
+    return {row.label: row.entries[index].value for row in table.rows}
+
+
+def find_column(table: Table) -> int:
+    """The column of ranks."""
+    return [column.title for column in table.columns].index("Rank")
 
 
 def note_of(table: Table) -> str:
@@ -31,7 +37,7 @@ def test_arms_whose_intervals_overlap_share_their_places() -> None:
     assert places(table) == {"A": "1-2", "B": "1-2", "C": "3-4", "D": "3-4"}
     assert UNPAIRED in note_of(table)
     assert "of one seed are over the sequences alone" in note_of(table)
-    assert [row.cells[RANK].value for row in table.references] == [""] * len(table.references)
+    assert [row.entries[find_column(table)].value for row in table.references] == [""] * len(table.references)
 
 
 def test_a_likelihood_has_no_place_among_bounds() -> None:
@@ -71,12 +77,12 @@ def test_paired_differences_tell_apart_what_scores_do_not() -> None:
 
 
 def test_few_seeds_make_wide_intervals() -> None:
-    one, three = Estimate(3.0, 0.01, clusters=500, seeds=1), Estimate(3.0, 0.01, 0.0, clusters=500, seeds=3)
-    assert find_half(three) > 2 * find_half(one)
-    assert find_half(Estimate(3.0, 0.01, clusters=10, seeds=1)) > 1.1 * find_half(one)
-    assert find_half(Estimate(3.0, 0.01, 0.02, clusters=500, seeds=3)) > find_half(three)
-    assert find_half(Estimate(3.0)) == 0.0
-    assert find_half(one, 0.05 / 8) > find_half(one)
+    one, three = PooledEstimate(3.0, 0.01, clusters=500, seeds=1), PooledEstimate(3.0, 0.01, 0.0, clusters=500, seeds=3)
+    assert half_interval(three) > 2 * half_interval(one)
+    assert half_interval(PooledEstimate(3.0, 0.01, clusters=10, seeds=1)) > 1.1 * half_interval(one)
+    assert half_interval(PooledEstimate(3.0, 0.01, 0.02, clusters=500, seeds=3)) > half_interval(three)
+    assert half_interval(PooledEstimate(3.0)) == 0.0
+    assert half_interval(one, 0.05 / 8) > half_interval(one)
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "html"])
@@ -89,7 +95,7 @@ def test_every_format_has_the_places(form: str) -> None:
 
 def test_the_csv_has_the_best_and_the_worst_place() -> None:
     table = build_main(make_record(*(make_arm(label, bits) for label, bits in BITS.items())))
-    numbers: pd.DataFrame = formats.list_numbers(table).set_index(["arm", "metric"])["value"].unstack()
+    numbers: pd.DataFrame = formats.tabulate(table).set_index(["arm", "metric"])["value"].unstack()
     assert numbers.loc[list("ABCD"), "rank_best"].tolist() == [1, 1, 3, 3]
     assert numbers.loc[list("ABCD"), "rank_worst"].tolist() == [2, 2, 4, 4]
     assert "Rank" in format_html(table)

@@ -26,8 +26,8 @@ from methods.method import Method
 from reports.figures.bound_density import plot_spent, trace_spent
 from reports.figures.cost import plot_cost, trace_cost
 from reports.figures.curves import plot_curves, trace_curves
-from reports.page.page import say_costs
-from reports.tables.arms import name_holes
+from reports.page.page import describe_cost_panels
+from reports.tables.arms import describe_missing
 from reports.tables.fairness import list_fairness
 from tests.conftest import TINY
 from tests.reports.test_reports import Rows, make_arm, make_record
@@ -118,13 +118,13 @@ def test_a_run_has_its_curves_by_every_cost(runs: Path) -> None:
         assert curves[metric].iloc[-1] == pytest.approx(trained.loc[metric, "value"])
         assert curves[metric].is_monotonic_increasing
     assert curves["flops"].iloc[0] == pytest.approx(curves["flops"].iloc[-1] / 2)  # validated half way, and at the end
-    assert say_costs(record) == "Below, the same by the FLOPs and the seconds of training."
+    assert describe_cost_panels(record) == "Below, the same by the FLOPs and the seconds of training."
 
 
 def test_the_figures_are_on_the_page_with_their_numbers_and_equal_bytes(runs: Path, tmp_path: Path) -> None:
     record = read(runs, "plots")
     for folder in ("one", "other"):
-        reports.write(record, tmp_path / folder)
+        reports.write_report(record, tmp_path / folder)
     page = (tmp_path / "one" / "index.html").read_text()
     for name in ("curves", "spent", "cost"):
         files = sorted((tmp_path / "one").glob(f"{name}.*"))
@@ -190,9 +190,9 @@ def test_figures_name_the_arms_that_they_lack(tmp_path: Path) -> None:
     half = make_arm("MD4", 3.1) + make_arm("MD4", 3.1, seed=1, failures={"train": "loss is nan"})
     speed = cost_rows("AR", 0, tokens_per_second=1000.0)
     record = make_record(make_arm("AR", 2.7, "exact"), half, lost, speed, state="incomplete")
-    assert name_holes(record, "train") == "Without a result: MD4 (1 of 2 seeds failed), GIDD (failed)."
-    assert name_holes(record, "bound") == "Without a result: GIDD (failed)."
-    assert name_holes(make_record(make_arm("AR", 2.7, "exact")), "train", "bound") == ""
+    assert describe_missing(record, "train") == "Without a result: MD4 (1 of 2 seeds failed), GIDD (failed)."
+    assert describe_missing(record, "bound") == "Without a result: GIDD (failed)."
+    assert describe_missing(make_record(make_arm("AR", 2.7, "exact")), "train", "bound") == ""
     for plot in (plot_curves, plot_cost):
         svg = plot(record, tmp_path)[0].read_text()
         assert "Without a result: MD4 (1 of 2 seeds failed), GIDD (failed)." in svg
@@ -209,8 +209,8 @@ def test_nothing_is_drawn_where_nothing_was_recorded(tmp_path: Path) -> None:
     assert plot_spent(old, tmp_path) == plot_cost(old, tmp_path) == []
     assert list(tmp_path.iterdir()) == []
     assert "peak_memory_bytes" not in {column.metric for column in list_fairness(old)}
-    assert say_costs(old) == "There is no panel by FLOPs or seconds, which the record lacks."
-    reports.write(old, tmp_path)
+    assert describe_cost_panels(old) == "There is no panel by FLOPs or seconds, which the record lacks."
+    reports.write_report(old, tmp_path)
     svg, page = (tmp_path / "curves.svg").read_text(), (tmp_path / "index.html").read_text()
     assert "training tokens" in svg
     assert "FLOPs" not in svg

@@ -11,9 +11,9 @@ import pytest
 
 import reports
 from bench.results.suite_record import Record
-from reports.figures.schedules import differ_in_schedule, name_line, plot_schedules, trace_schedules
-from reports.tables.bound_terms import explain_addends
-from reports.tables.breakdown import list_breakdown
+from reports.figures.schedules import name_line, plot_schedules, trace_schedules
+from reports.tables.arms import differ_in_schedule
+from reports.tables.breakdown import explain_terms, list_breakdown
 from reports.tables.estimators import build_estimators, list_ratios
 from tests.reports.test_reports import make_arm, make_record
 
@@ -36,7 +36,7 @@ def record_of(*arms: str) -> Record:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("schedules")
-    reports.write(record_of(*OPTIONS), made)
+    reports.write_report(record_of(*OPTIONS), made)
     return made
 
 
@@ -120,16 +120,18 @@ def test_exact_likelihoods_are_no_estimators():
     table = build_estimators(found)
     assert table is not None
     assert [row.label for row in table.rows] == ["A: first", "A: second"]
-    assert [row.cells[0].sign for row in table.rows] == ["<=", "<="]
+    assert [row.entries[0].sign for row in table.rows] == ["<=", "<="]
 
 
 def test_an_addend_is_told_with_error_and_size_in_the_unit_of_the_score():
     row = {**make_arm("SEDD", 3.0, method="sedd-absorb")[-2], "metric": "integral[normalisation]"}
     row |= {"value": 0.5 * math.log(2), "standard_error": 0.01 * math.log(2)}
     found = make_record(make_arm("SEDD", 3.0, method="sedd-absorb"), [row])
-    ((_, note),) = explain_addends(found)
+    ((_, note),) = explain_terms(found)
     assert note.startswith(
-        "In the bound of SEDD, 0.500 ± 0.010 bits per character (n = 58 × 1) are the cost of guesses"
+        "In the bound of SEDD, 0.500 ± 0.010 bits per character (n = 58 × 1) are the cost of predictions"
     )
-    assert [column.unit for column in list_breakdown(found) if column.title == "Of the integral"] == ["S - 1 - log S"]
-    assert explain_addends(record_of("MDLM")) == []
+    assert [column.unit for column in list_breakdown(found) if column.title == "Of the diffusion loss"] == [
+        "S - 1 - log S"
+    ]
+    assert explain_terms(record_of("MDLM")) == []

@@ -13,15 +13,19 @@ import pytest
 from rich.console import Console
 
 import reports
-from bench.results.statistics.pooled import Estimate
+from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import Record
 from bench.results.tidy_table import COLUMNS
 from reports.figures.curves import plot_curves, trace_curves
 from reports.figures.style import LOOKS, OTHER, spread
 from reports.formats import text as formats
 from reports.formats.html import format_html
+from reports.formats.latex import format_latex
+from reports.formats.markdown import format_markdown
 from reports.page.page import answer
-from reports.tables.main import Cell, Table, build_main, write_error
+from reports.tables.main import build_main
+from reports.tables.numbers import format_with_error
+from reports.tables.table import Entry, Table
 
 LN2 = math.log(2)
 EXACT, SAMPLED = "exact likelihood; float32", "exactly k masked, 16 draws; float32"
@@ -73,18 +77,20 @@ def print_table(table_of: Record, form: str, width: int = 300) -> str:
     """The main table in one of the formats, as text."""
     if form == "terminal":
         out = StringIO()
-        formats.show(build_main(table_of), Console(file=out, width=width, force_terminal=True, color_system=None))
+        formats.print_table(
+            build_main(table_of), Console(file=out, width=width, force_terminal=True, color_system=None)
+        )
         return out.getvalue()
-    write = {"markdown": formats.format_markdown, "latex": formats.format_latex, "html": format_html}[form]
+    write = {"markdown": format_markdown, "latex": format_latex, "html": format_html}[form]
     return str(write(build_main(table_of)))
 
 
-def score(table: Table, label: str) -> Cell:
+def score(table: Table, label: str) -> Entry:
     """The first number of an arm or a reference."""
-    return next(row.cells[0] for row in table.rows + table.references if row.label == label)
+    return next(row.entries[0] for row in table.rows + table.references if row.label == label)
 
 
-def number(cell: Cell) -> Estimate:
+def number(cell: Entry) -> PooledEstimate:
     assert cell.estimate is not None
     return cell.estimate
 
@@ -92,7 +98,7 @@ def number(cell: Cell) -> Estimate:
 def test_exact_prints_an_equals_sign_and_a_bound_a_dagger(record: Record) -> None:
     table = build_main(record)
     for place in (0, 1):
-        assert [row.cells[place].sign for row in table.rows] == ["=", "†", "†"]
+        assert [row.entries[place].sign for row in table.rows] == ["=", "†", "†"]
     assert any(sign == "†" and "certificate has not been run" in note for sign, note in table.footnotes)
 
 
@@ -111,7 +117,7 @@ def test_every_error_of_a_reference_is_in_the_unit_of_its_column() -> None:
     own = {"metric": "source_nats_per_token", "value": 2.0, "standard_error": 0.03, "n": 58, "kind": "exact"}
     arm = make_arm("AR", 2.9, "exact")
     record = make_record([*arm, {**arm[-1], "stage": "bound", **own}])
-    cells = next(row.cells for row in build_main(record).references if row.label == "source, same sequences")
+    cells = next(row.entries for row in build_main(record).references if row.label == "source, same sequences")
     for cell, slope in zip(cells, (1 / LN2, math.exp(2.0)), strict=False):
         assert (number(cell).error, number(cell).sampling) == (pytest.approx(0.03 * slope),) * 2
 
@@ -120,12 +126,12 @@ def test_tokens_are_counted_and_not_measured_on_sequences() -> None:
     rows = [row | {"n": 32} if row["metric"] == "nats_per_token" else row for row in make_arm("A", 3.0)]
     rows.sort(key=lambda row: row["metric"] == "nats_per_token")  # curves stand last, as in a record
     (row,) = build_main(make_record(rows)).rows
-    (tokens,) = (cell for cell in row.cells if cell.value == "2.00M")
+    (tokens,) = (cell for cell in row.entries if cell.value == "2.00M")
     assert (number(tokens).documents, number(tokens).clusters, number(tokens).seeds) == (0, 0, 1)
 
 
 def test_every_table_has_its_numbers_beside_it(record: Record, tmp_path: Path) -> None:
-    written = {path.name for path in reports.write(record, tmp_path)}
+    written = {path.name for path in reports.write_report(record, tmp_path)}
     assert {path.removesuffix(".tex") + ".csv" for path in written if path.endswith(".tex")} <= written
     given = pd.read_csv(tmp_path / "fairness.csv").set_index(["arm", "metric"])["value"]
     assert given["MDLM", "tokens"] == 2_000_000
@@ -133,7 +139,7 @@ def test_every_table_has_its_numbers_beside_it(record: Record, tmp_path: Path) -
 
 
 def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: Record, tmp_path: Path) -> None:
-    reports.write(record, tmp_path)  # which has texts of AR alone
+    reports.write_report(record, tmp_path)  # which has texts of AR alone
     page = (tmp_path / "index.html").read_text("utf-8")
     cards = [unescape(re.sub("<[^>]*>", " ", card)).strip() for card in re.findall(r'"card">(.*?)</article>', page)]
     assert [card.split()[1] for card in cards[:3]] == ["AR", "MDLM", "MD4"]
@@ -164,7 +170,7 @@ def test_a_mean_over_survivors_is_marked_and_counts_its_seeds() -> None:
     table = build_main(make_record(make_arm("A", 3.0, seed=0), make_arm("A", 3.2, seed=1), lost))
     marks = {mark for mark, note in table.footnotes if "seeds that finished" in note}
     assert set(score(table, "A").marks) == marks != set()
-    assert table.rows[0].cells[2].value == "58 × 2 of 3"
+    assert table.rows[0].entries[2].value == "58 × 2 of 3"
     assert number(score(table, "A")).value == pytest.approx(3.1)
 
 
@@ -198,7 +204,7 @@ def test_the_best_is_bold_and_only_what_ties_with_it_is_marked() -> None:
     table = build_main(make_record(*(make_arm(label, bits) for label, bits in arms.items())))
     assert [score(table, label).best for label in arms] == [True, False, False]
     assert ["~" in score(table, label).marks for label in arms] == [False, True, False]
-    assert re.findall(r"\*\*3.*?\*\*", formats.format_markdown(table)) == ["**3.000**"]
+    assert re.findall(r"\*\*3.*?\*\*", format_markdown(table)) == ["**3.000**"]
 
 
 def test_different_protocols_are_marked_and_one_is_not(record: Record) -> None:
@@ -223,19 +229,19 @@ def test_different_protocols_are_marked_and_one_is_not(record: Record) -> None:
     ],
 )
 def test_digits_follow_the_error(value: float, error: float, text: tuple[str, str]) -> None:
-    assert write_error(Estimate(value, error)) == text
+    assert format_with_error(PooledEstimate(value, error)) == text
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_a_number_that_is_not_finite_is_written_as_it_is(value: float) -> None:
-    assert write_error(Estimate(value)) == (str(value), "")
+    assert format_with_error(PooledEstimate(value)) == (str(value), "")
 
 
 def test_points_and_errors_stand_under_each_other() -> None:
-    best = Cell("2.713", "0.031", "=", "a", best=True, estimate=Estimate(2.713))
-    other = Cell("10.05", "0.30", "†", estimate=Estimate(10.05))
+    best = Entry("2.713", "0.031", "=", "a", best=True, estimate=PooledEstimate(2.713))
+    other = Entry("10.05", "0.30", "†", estimate=PooledEstimate(10.05))
     for bold in ("", "**"):
-        texts = formats.align([best, other, Cell("—"), Cell("27", estimate=Estimate(27))], bold)
+        texts = formats.align([best, other, Entry("—"), Entry("27", estimate=PooledEstimate(27))], bold)
         assert len({len(text) for text in texts}) == 1
         assert texts[0].index(".") == texts[1].index(".")
         assert texts[0].index("±") == texts[1].index("±")
@@ -246,8 +252,8 @@ def test_references_need_no_network() -> None:
     known = {"vocab_size": 27, "length": 8, "unigram_nats": 2.83, "entropy_nats": 12.0}
     table = build_main(make_record(make_arm("A", 3.0), data=known))
     expected = {"uniform": math.log2(27), "unigram": 2.83 / LN2, "entropy of the source": 12.0 / 8 / LN2}
-    assert {row.label: number(row.cells[0]).value for row in table.references} == pytest.approx(expected)
-    assert number(table.references[0].cells[1]).value == pytest.approx(27)
+    assert {row.label: number(row.entries[0]).value for row in table.references} == pytest.approx(expected)
+    assert number(table.references[0].entries[1]).value == pytest.approx(27)
 
 
 def test_bytes_are_scored_in_bits_per_byte(record: Record) -> None:
@@ -263,13 +269,13 @@ def test_a_narrow_terminal_cuts_no_number(record: Record) -> None:
 
 
 def test_special_characters_of_latex_are_escaped() -> None:
-    text = formats.format_latex(build_main(make_record(make_arm(r"a_b & 5% #1 {x} $y$ \z ~^", 3.0))))
+    text = format_latex(build_main(make_record(make_arm(r"a_b & 5% #1 {x} $y$ \z ~^", 3.0))))
     assert r"a\_b \& 5\% \#1 \{x\} \$y\$ \textbackslash{}z \textasciitilde{}\textasciicircum{} & " in text
 
 
 def test_the_csv_reads_back_to_equal_numbers_and_keeps_what_failed(tmp_path: Path) -> None:
     record = make_record(make_arm("A", 3.07 + 1e-15), make_arm("B", 3.0, failures={"bound": "out of memory"}))
-    reports.write(record, tmp_path)
+    reports.write_report(record, tmp_path)
     read: Any = pd.read_csv(tmp_path / "table.csv", keep_default_na=False).set_index(["arm", "metric"])
     row, found = read.loc[("A", "bits_per_char")], number(score(build_main(record), "A"))
     written = [float(row[name]) for name in ("value", "standard_error", "monte_carlo_error", "n")]
@@ -280,9 +286,9 @@ def test_the_csv_reads_back_to_equal_numbers_and_keeps_what_failed(tmp_path: Pat
 
 
 def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = reports.write(record, tmp_path / "one")
+    first = reports.write_report(record, tmp_path / "one")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # what matplotlib takes for now
-    second = reports.write(record, tmp_path / "two")
+    second = reports.write_report(record, tmp_path / "two")
     assert first[-1].name == "index.html"
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
@@ -295,7 +301,7 @@ def find_tags(html: str) -> set[str]:
 
 def read_page(record: Record, folder: Path) -> str:
     """The page of a record."""
-    return reports.write(record, folder)[-1].read_text(encoding="utf-8")
+    return reports.write_report(record, folder)[-1].read_text(encoding="utf-8")
 
 
 def test_the_page_needs_no_other_file(record: Record, tmp_path: Path) -> None:

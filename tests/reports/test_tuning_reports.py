@@ -23,9 +23,12 @@ from bench.tune.tuned_suite import lock_file, read_tuned
 from reports.figures.expected_best import list_scores, plot_tuning, trace_best
 from reports.formats import text as formats
 from reports.formats.html import format_html
+from reports.formats.latex import format_latex
+from reports.formats.markdown import format_markdown
 from reports.page.page import render
-from reports.tables.main import Table, build_main
-from reports.tables.report_tables import collect
+from reports.tables.main import build_main
+from reports.tables.report_tables import build_tables
+from reports.tables.table import Table
 from reports.tables.tuning import build_tuning
 from tests.reports.test_reports import FORMATS, make_arm, make_record
 from tests.support.tuning import write_suite
@@ -95,14 +98,14 @@ def table_of(record: Record) -> Table:
 def print_table(record: Record, form: str) -> str:
     if form == "terminal":
         out = StringIO()
-        formats.show(table_of(record), Console(file=out, width=300, color_system=None))
+        formats.print_table(table_of(record), Console(file=out, width=300, color_system=None))
         return out.getvalue()
-    write = {"markdown": formats.format_markdown, "latex": formats.format_latex, "html": format_html}[form]
+    write = {"markdown": format_markdown, "latex": format_latex, "html": format_html}[form]
     return str(write(table_of(record)))
 
 
 def test_the_table_tells_trials_failures_cost_and_winner_of_each_arm(record):
-    cells = {row.label: [cell.value for cell in row.cells] for row in table_of(record).rows}
+    cells = {row.label: [cell.value for cell in row.entries] for row in table_of(record).rows}
     assert cells["AR"] == ["3", "0", "3000", "6.0e09", "4.5", "48.2", "0.1", "2.700", "learning_rate 0.002"]
     assert cells["MDLM"][:2] == ["3", "1"]
     assert cells["MDLM"][-1] == "schedule cosine, learning_rate 0.002"
@@ -138,7 +141,7 @@ def test_curves_begin_at_the_mean_and_end_at_the_best(record):
 
 
 def test_the_figure_and_every_trial_are_written_and_stand_on_the_page(record, tmp_path):
-    written = {path.name for path in reports.write(record, tmp_path)}
+    written = {path.name for path in reports.write_report(record, tmp_path)}
     assert {"tuning.svg", "tuning.png", "tuning.pdf", "tuning.csv", "tuning.md", "tuning.tex", "trials.csv"} <= written
     trials = (tmp_path / "trials.csv").read_text().splitlines()
     assert len(trials) == 1 + 6
@@ -152,10 +155,10 @@ def test_a_suite_that_was_not_tuned_has_nothing_of_it(record, tmp_path):
     plain = replace(record, tuning={})
     assert build_tuning(plain) is None
     assert plot_tuning(plain, tmp_path) == []
-    assert "tuning" not in render(plain, collect(plain), {}).replace("fine-tuning", "")
+    assert "tuning" not in render(plain, build_tables(plain), {}).replace("fine-tuning", "")
     lost = replace(record, tuning=record.tuning | {"arms": {"AR": make_tuned(None, None).model_dump(mode="json")}})
     assert plot_tuning(lost, tmp_path) == []
-    assert table_of(lost).rows[0].cells[7].value == "every trial failed"
+    assert table_of(lost).rows[0].entries[7].value == "every trial failed"
 
 
 @pytest.fixture

@@ -206,4 +206,4 @@ def test_fewer_than_six_paired_seeds_say_that_p_is_out_of_reach(seeds: int, said
     table = build_deltas(with_pairs(make_record(make_seeds("A", 3.0, seeds), make_seeds("B", 3.0, seeds)), pairs))
     assert table is not None
     assert any("p < 0.05 is out of reach" in note for _, note in table.footnotes) == said
-    assert ("out of reach" in [cell.value for cell in table.rows[1].cells]) == said
+    assert ("out of reach" in [cell.value for cell in table.rows[1].entries]) == said

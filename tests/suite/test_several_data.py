@@ -201,7 +201,7 @@ def unrun(monkeypatch, tmp_path):
         raise OSError("no network here")
 
     monkeypatch.setattr(fetch, "urlopen", refuse)
-    monkeypatch.setattr("reports.write", leave_out)
+    monkeypatch.setattr("reports.write_report", leave_out)
     return tmp_path
 
 

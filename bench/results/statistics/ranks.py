@@ -4,35 +4,35 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bench.results.statistics.pooled import Estimate, find_half
+from bench.results.statistics.pooled import PooledEstimate, half_interval
 from bench.results.statistics.significance import LEVEL, half_width, join, rank
 
-Numbers = Mapping[str, Estimate]  # the score of each arm
+Scores = Mapping[str, PooledEstimate]  # the score of each arm
 
-FEWEST = 3  # arms that can be compared: of two the marks of the score say all
+MIN_ARMS = 3  # arms that can be compared: of two the marks of the score say all
 PAIRED, UNPAIRED = "of the paired differences from the base", "of the scores, unpaired"
-MEANING = (
+NOTE = (
     "Rank: the places that an arm can have among those whose scores claim the same, likelihoods or bounds; arms whose"
     " intervals overlap share their places. The intervals, {of}, hold all at once in 95 % of tables (Bonferroni){one}."
 )
-ONE = "; those of one seed are over the sequences alone and show no variance of training"
+ONE_SEED = "; those of one seed are over the sequences alone and show no variance of training"
 
-Bounds = dict[str, tuple[float, float]]  # the ends of the interval of each arm
-Place = tuple[int, int]  # the best and the worst that an arm can have
+Intervals = dict[str, tuple[float, float]]  # the ends of the interval of each arm
+RankRange = tuple[int, int]  # the best and the worst that an arm can have
 
 
-def split_comparable(numbers: Numbers) -> list[list[str]]:
+def split_comparable(numbers: Scores) -> list[list[str]]:
     """The labels of arms whose number has an error, in groups of the same claim on the same text: an exact likelihood
     with its like, a bound with bounds however they are estimated."""
     groups: dict[tuple[bool, str], list[str]] = {}
     for label, number in numbers.items():
-        if find_half(number) > 0:
+        if half_interval(number) > 0:
             about = number.protocol.partition(";")[2]  # without the estimator
             groups.setdefault((number.kind == "exact", about), []).append(label)
-    return [labels for labels in groups.values() if len(labels) >= FEWEST]
+    return [labels for labels in groups.values() if len(labels) >= MIN_ARMS]
 
 
-def pair_up(deltas: pd.DataFrame, labels: list[str]) -> Bounds | None:
+def paired_intervals(deltas: pd.DataFrame, labels: list[str]) -> Intervals | None:
     """The intervals of the differences from a base that all of these arms have in common; None where there is none."""
     for base in dict.fromkeys(deltas["base"]):
         paired = deltas[(deltas["base"] == base) & deltas["arm"].isin(labels) & (deltas["seeds"] == deltas["planned"])]
@@ -46,22 +46,22 @@ def pair_up(deltas: pd.DataFrame, labels: list[str]) -> Bounds | None:
     return None
 
 
-def spread_out(numbers: Numbers) -> Bounds:
+def unpaired_intervals(numbers: Scores) -> Intervals:
     """The intervals of the scores themselves."""
-    halves = {label: find_half(number, LEVEL / len(numbers)) for label, number in numbers.items()}
+    halves = {label: half_interval(number, LEVEL / len(numbers)) for label, number in numbers.items()}
     return {label: (number.value - halves[label], number.value + halves[label]) for label, number in numbers.items()}
 
 
-def find_places(numbers: Numbers, deltas: pd.DataFrame) -> tuple[dict[str, Place], str]:
+def rank_arms(numbers: Scores, deltas: pd.DataFrame) -> tuple[dict[str, RankRange], str]:
     """The places of all arms that have one, and the footnote that says what they are; `deltas` are those of
     `bench.results.statistics.verdicts.summarise` in the unit of the scores."""
-    places: dict[str, Place] = {}
+    places: dict[str, RankRange] = {}
     used: set[str] = set()
     for labels in split_comparable(numbers):
-        paired = pair_up(deltas, labels)
-        bounds = paired or spread_out({label: numbers[label] for label in labels})
+        paired = paired_intervals(deltas, labels)
+        bounds = paired or unpaired_intervals({label: numbers[label] for label in labels})
         lows, highs = zip(*bounds.values(), strict=True)
         places |= dict(zip(bounds, rank(lows, highs), strict=True))
         used.add(PAIRED if paired else UNPAIRED)
-    one = ONE * any(numbers[label].seeds == 1 for label in places)
-    return places, MEANING.format(of=" or ".join(sorted(used)), one=one) if places else ""
+    one = ONE_SEED * any(numbers[label].seeds == 1 for label in places)
+    return places, NOTE.format(of=" or ".join(sorted(used)), one=one) if places else ""

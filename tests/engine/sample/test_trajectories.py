@@ -43,7 +43,7 @@ def make_watched(*trajectories: Any) -> Record:
 
 
 def write_page(record: Record, folder: Path) -> str:
-    return reports.write(record, folder)[-1].read_text("utf-8")
+    return reports.write_report(record, folder)[-1].read_text("utf-8")
 
 
 def read_data(html: str) -> Any:

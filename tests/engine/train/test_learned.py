@@ -177,7 +177,7 @@ def test_above_one_is_masked_later():
 
 
 def test_where_nothing_was_learned_there_is_no_figure(tmp_path):
-    reports.write(make_record(make_arm("AR", 2.7, "exact")), tmp_path)
+    reports.write_report(make_record(make_arm("AR", 2.7, "exact")), tmp_path)
     assert not list(tmp_path.glob("learned.*"))
     assert "Learned by token" not in (tmp_path / "index.html").read_text("utf-8")
 
@@ -208,7 +208,7 @@ def test_a_large_vocabulary_is_summed_up_in_the_tidy_table_and_whole_in_the_reco
     rows = record.table[record.table["metric"].str.startswith("power")].query("seed == 0").set_index("metric")["value"]
     assert dict(rows) == pytest.approx({"power_min": 0.5, "power_mean": 1.0, "power_max": 1.5})
     assert len(record.learned) == 1001 * len(SEEDS)
-    reports.write(record, tmp_path / "report")
+    reports.write_report(record, tmp_path / "report")
     words = find_words((tmp_path / "report" / "learned.svg").read_text("utf-8"))
     shown = {f"word{i}" for i in (*range(ENDS), *range(1001 - ENDS, 1001))}
     assert {word for word in words if word.startswith("word")} == shown
@@ -236,7 +236,7 @@ def test_tokens_stand_from_the_highest_to_the_lowest_on_stems_from_where_they_st
 def test_the_same_record_gives_the_same_figure(runs, tmp_path):
     record = read(runs, "learned")
     for name in ("one", "two"):
-        reports.write(record, tmp_path / name)
+        reports.write_report(record, tmp_path / name)
     for ending in ("svg", "png", "pdf", "csv"):
         one, two = ((tmp_path / name / f"learned.{ending}").read_bytes() for name in ("one", "two"))
         assert one == two
@@ -252,7 +252,7 @@ def test_hostile_names_are_shown_and_not_acted_on(tmp_path):
     evil = '<g id="x"><script>alert(1)</script>'
     arm = make_arm(evil, 3.0, method="genmd4")
     learned = make_learned([evil, "b"], [1.1, math.nextafter(1.0, 0)]).assign(arm=evil)
-    html = reports.write(make_record(arm, learned=learned), tmp_path)[-1].read_text("utf-8")
+    html = reports.write_report(make_record(arm, learned=learned), tmp_path)[-1].read_text("utf-8")
     assert html.count("<script") == 1  # the page's own
     assert set(find_words((tmp_path / "learned.svg").read_text("utf-8"))) >= {evil, "b"}
 

@@ -1,0 +1,161 @@
+"""The model of a table: columns, rows, entries and footnotes; `reports.formats` prints it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.results.statistics.pooled import SIGNS, ArmResults, PooledEstimate, is_tied
+from bench.results.suite_record import Record
+from reports.tables.arms import describe_problem, find_problems, split_arms, warn_incomplete
+
+LETTERS = "abcdefghijklmnoprstuvwxyz"  # of footnotes; there is no raised q in Unicode
+MISSING = "—"
+MEANINGS = {
+    "=": "the likelihood itself",
+    "<=": "a bound with a certificate",
+    "†": "a bound whose certificate has not been run; <= is kept for certified ones",
+    "±": "one standard error: over the seeds (and the Monte Carlo noise that they share) where there are several, else"
+    " over the n sequences of the one seed, which shows no variance of training; sequences of a running text are taken"
+    " in runs of neighbours, which may vary together",
+    "~": "the 95 % interval of the difference from the lowest value, which is bold, holds zero: Student's, over seeds"
+    " and sequences, unpaired",
+}
+SURVIVORS = "a mean over the seeds that finished; the status names the others"
+STALE = "measured by other code than this checkout's"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of one stage, its header, and how its values and errors are formatted."""
+
+    stage: str
+    metric: str
+    title: str
+    unit: str
+    format: Callable[[PooledEstimate], tuple[str, str]]
+    is_score: bool = False  # lower is better: shows signs, ties and the best
+    is_marked: bool = True  # a letter tells protocols, lost seeds and other code apart
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one row and column: a number, or a word that takes its place."""
+
+    value: str = ""
+    error: str = ""
+    sign: str = ""  # what the number claims: "=", "<=" or "†"
+    marks: str = ""  # "~" for a tie with the best, and the letters of footnotes
+    best: bool = False
+    estimate: PooledEstimate | None = None
+    also: tuple[tuple[str, PooledEstimate], ...] = ()  # further numbers in the text, by metric
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm, control or reference; `reason` says why it is not done."""
+
+    label: str
+    method: str
+    entries: tuple[Entry, ...]
+    status: str = "done"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that any format can print."""
+
+    caption: str
+    warning: str  # why the record is incomplete, or ""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Row, ...]  # below the rows: what needs no network, or controls
+    footnotes: tuple[tuple[str, str], ...]  # mark and text
+
+
+class Footnotes:
+    """The lettered footnotes of a table; equal texts share a letter."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, str] = {}
+
+    def mark(self, text: str) -> str:
+        """The letter of a footnote (a, b, ..., z, aa, bb, ...); a new text takes the next one."""
+        turns, index = divmod(len(self.letters), len(LETTERS))
+        return self.letters.setdefault(text, LETTERS[index] * (turns + 1))
+
+    def mark_all(self, texts: Sequence[str]) -> str:
+        """The letters of several footnotes, in alphabetical order."""
+        return "".join(sorted(self.mark(text) for text in texts))
+
+    def mark_estimate(self, estimate: PooledEstimate, protocols: set[str]) -> str:
+        """The letters of a number: its protocol if its column has several, lost seeds, stale code."""
+        texts = []
+        if len(protocols) > 1:
+            texts.append(f"protocol: {estimate.protocol or 'not recorded'}")
+        if estimate.planned > estimate.seeds:
+            texts.append(SURVIVORS)
+        if estimate.is_stale:
+            texts.append(STALE)
+        return self.mark_all(texts)
+
+    def list_notes(self) -> list[tuple[str, str]]:
+        """Letter and text of every footnote, in the order in which they were first marked."""
+        return [(letter, text) for text, letter in self.letters.items()]
+
+
+def pool_arm(rows: pd.DataFrame, column: Column) -> PooledEstimate | None:
+    """The number of one arm in a column; None if no seed has it. `tokens` are those that training consumed."""
+    return ArmResults(rows).find(column.stage, column.metric)
+
+
+def number_entry(value: float, format_number: Callable[[PooledEstimate], tuple[str, str]]) -> Entry:
+    """An entry with a number that has no error."""
+    estimate = PooledEstimate(float(value))
+    return Entry(*format_number(estimate), estimate=estimate)
+
+
+def format_column(column: Column, estimates: Sequence[PooledEstimate | None], footnotes: Footnotes) -> list[Entry]:
+    """The entries of one column; a score has signs, its best in bold, and ~ at those that tie with the best."""
+    known = [estimate for estimate in estimates if estimate]
+    protocols = {estimate.protocol for estimate in known}
+    best = min(known, key=lambda estimate: estimate.value, default=None)
+
+    entries = []
+    for estimate in estimates:
+        if estimate is None or best is None:
+            entries.append(Entry(MISSING))
+            continue
+        marks = footnotes.mark_estimate(estimate, protocols) if column.is_marked else ""
+        entry = Entry(*column.format(estimate), marks=marks, estimate=estimate)
+        if column.is_score:
+            is_best = estimate.value == best.value
+            tie = "~" if is_tied(estimate, best) and not is_best else ""
+            entry = replace(entry, sign=SIGNS[estimate.kind], marks=tie + marks, best=is_best)
+        entries.append(entry)
+    return entries
+
+
+def make_row(label: str, rows: pd.DataFrame, entries: tuple[Entry, ...]) -> Row:
+    """One arm with its status, which stands in its first entry if that has no number."""
+    problems = find_problems(rows)
+    status = str(problems["status"].iloc[0]) if len(problems) else "done"
+    if status != "done" and entries[0].estimate is None:
+        entries = (Entry(status), *entries[1:])
+    reasons = "; ".join(describe_problem(problem) for _, problem in problems.iterrows())
+    return Row(label, str(rows["method"].iloc[0]), entries, status, reasons)
+
+
+def build_table(record: Record, columns: Sequence[Column], caption: str) -> Table:
+    """A table with a row for every arm of a record, failed ones included."""
+    arms, footnotes = split_arms(record), Footnotes()
+    results = [ArmResults(rows) for rows in arms.values()]
+    entries = []
+    for column in columns:
+        estimates = [arm.find(column.stage, column.metric) for arm in results]
+        entries.append(format_column(column, estimates, footnotes))
+
+    by_arm = zip(arms.items(), zip(*entries, strict=True), strict=True)
+    rows = [make_row(label, arm_rows, arm_entries) for (label, arm_rows), arm_entries in by_arm]
+    return Table(caption, warn_incomplete(record), tuple(columns), tuple(rows), (), tuple(footnotes.list_notes()))
