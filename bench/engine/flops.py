@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import torch
 
-from bench.engine.likelihood.estimators import Estimator, calls
+from bench.engine.likelihood.estimators import EstimatorName, estimator_for
 from bench.engine.model.method_instances import CACHE_SIZE
 from bench.engine.model.model import END_DRAWS
 from bench.engine.model.network import Shape, TimeEmbedding
@@ -74,10 +74,10 @@ class FlopCounter:
         coupled = (1 - shown) * (self.whole() + self.pairs(self.length)) if couples_backward(self.method) else 0.0
         return (noisings + ends) * (3 + shown) * self.whole() + noisings * coupled
 
-    def bound(self, sequences: float, draws: int, replicates: int = 1, estimator: Estimator = "auto") -> float:
+    def bound(self, sequences: float, draws: int, replicates: int = 1, estimator: EstimatorName = "auto") -> float:
         """The bound of so many sequences; an exact likelihood takes one look at each."""
         replicates = 1 if self.method.exact else replicates
-        return sequences * replicates * calls(self.method, draws, estimator) * self.whole()
+        return sequences * replicates * estimator_for(self.method, estimator).network_calls(draws) * self.whole()
 
     def samples(self, count: int, calls: int) -> int:
         """Drawn texts; a causal method keeps the keys and values of its prefix, and each token looks at all of them."""

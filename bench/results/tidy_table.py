@@ -14,7 +14,7 @@ import pandas as pd
 from bench.certify.certificate_files import holds
 from bench.engine import storage as record
 from bench.engine.code_hash import code_fingerprint, with_stage
-from bench.engine.likelihood.estimators import say_estimator
+from bench.engine.likelihood.estimators import estimator_for
 from bench.engine.model.method_instances import method_instance
 from bench.engine.quality.settings import ORDERS
 from bench.engine.sample.settings import SamplesSpec
@@ -160,7 +160,7 @@ def _say_bound(cell: Any, asked: Any, facts: Any) -> str:
     if cell["method"] not in METHODS:
         return f"{asked['estimator']}, {asked['draws']} draws"
     method = method_instance(cell["method"], facts["vocab_size"], cell.get("options", {}))
-    return say_estimator(method, asked["estimator"], asked["draws"])
+    return estimator_for(method, asked["estimator"]).describe(asked["draws"])
 
 
 def _learned(result: Any) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ class Evaluation(Settings):
         known: dict[BoundSpec, BoundSpec] = {}
         for each in self.bound:
             if each.is_for(arm):
-                known.setdefault(each.meant(method), each)
+                known.setdefault(each.resolve(method), each)
         return list(known.values())
 
     def samplers(self, arm: str) -> list[SamplesSpec]:

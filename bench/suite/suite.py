@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.engine.data import DataError, DataSpec, Facts, facts, foresee
 from bench.engine.data.settings import LABEL
-from bench.engine.likelihood.estimators import unfit
+from bench.engine.likelihood.estimators import refusal
 from bench.engine.model.method_instances import method_instance, option_departures
 from bench.engine.quality.scorers import ScorerError, Trained
 from bench.engine.sample.sampler import cached_refusal
@@ -218,7 +218,7 @@ def _check_bounds(spec: SuiteSpec, vocab_size: int, faults: list[Fault]) -> None
         here: Place = ("evaluation", "bound", number)
         faults += _absent_arms(spec, bound.arms, here)
         for arm in [arm for arm in spec.arms if bound.is_for(arm.label)]:
-            reason = unfit(method_instance(arm.method, vocab_size, arm.options), bound.estimator)
+            reason = refusal(method_instance(arm.method, vocab_size, arm.options), bound.estimator)
             if reason is not None:
                 told = f'estimator "{bound.estimator}": method "{arm.method}" {reason}'
                 told = f"arm {arm.label}: {told}; `arms: [...]` names those that it is for"

@@ -35,15 +35,15 @@ def test_further_estimates_are_rows_of_their_own(runs):
     found = table[(table["arm"] == "MDLM") & (table["seed"] == 0) & (table["metric"] == "nats_per_token")]
     found = found[found["stage"].isin(["bound", "estimate"])]
     assert list(found["way"]) == [
-        "exactly k masked, 4 draws x 2",
-        "stratified t, 4 draws x 2",
-        "independent t, 8 draws x 3",
+        "exactly k masked, 4 draws x 2 replicates",
+        "stratified t, 4 draws x 2 replicates",
+        "independent t, 8 draws x 3 replicates",
     ]
     assert list(found["stage"]) == ["bound", "estimate", "estimate"]
     assert found["protocol"].str.split(";").str[0].tolist() == [
-        "exactly k masked, 4 mirrored draws x 2, noise 0",
-        "stratified t with both ends, 4 mirrored draws x 2, noise 0",
-        "independent t with both ends, 8 draws x 3, noise 0",
+        "exactly k masked, 4 antithetic draws x 2 replicates, noise seed 0",
+        "stratified t with prior and reconstruction loss, 4 antithetic draws x 2 replicates, noise seed 0",
+        "independent t with prior and reconstruction loss, 8 draws x 3 replicates, noise seed 0",
     ]
     deviations = table[table["metric"] == "estimator_sd"]
     assert len(deviations) == 2 * 3
@@ -90,13 +90,20 @@ def test_the_table_of_estimators_compares_at_equal_calls(runs):
     assert [row.label for row in table.rows] == [
         f"{arm}: {way}"
         for arm in ("MDLM", "SEDD")
-        for way in ("exactly k masked, 4 draws x 2", "stratified t, 4 draws x 2", "independent t, 8 draws x 3")
+        for way in (
+            "exactly k masked, 4 draws x 2 replicates",
+            "stratified t, 4 draws x 2 replicates",
+            "independent t, 8 draws x 3 replicates",
+        )
     ]
     titles = [column.metric for column in table.columns]
     ratios = [row.entries[titles.index("variance_ratio")] for row in table.rows]
     assert [cell.estimate is None for cell in ratios] == [True, False, False] * 2
     rows = found.table[found.table["arm"] == "MDLM"].set_index(["metric", "way"])["value"]
-    first, other = (rows["estimator_sd", way] for way in ("exactly k masked, 4 draws x 2", "stratified t, 4 draws x 2"))
+    first, other = (
+        rows["estimator_sd", way]
+        for way in ("exactly k masked, 4 draws x 2 replicates", "stratified t, 4 draws x 2 replicates")
+    )
     assert ratios[1].estimate is not None
     assert ratios[1].estimate.value == pytest.approx(other**2 * 5 / (first**2 * 4))
     signs = {sign for sign, _ in table.footnotes}
@@ -148,5 +155,7 @@ def test_mlflow_holds_each_estimate_under_its_way(runs):
     rows = (
         bench.load(runs).query("arm == 'MDLM' and seed == 0 and metric == 'nats_per_token'").set_index("way")["value"]
     )
-    assert one["test/nats_per_token"] == pytest.approx(rows["exactly k masked, 4 draws x 2"])
-    assert one["test/stratified t 4 draws x 2/nats_per_token"] == pytest.approx(rows["stratified t, 4 draws x 2"])
+    assert one["test/nats_per_token"] == pytest.approx(rows["exactly k masked, 4 draws x 2 replicates"])
+    assert one["test/stratified t 4 draws x 2 replicates/nats_per_token"] == pytest.approx(
+        rows["stratified t, 4 draws x 2 replicates"]
+    )

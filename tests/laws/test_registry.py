@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from bench.engine.data import Dataset, DataSpec, load
 from bench.engine.likelihood.bound import bound
-from bench.engine.likelihood.estimators import mirrored
+from bench.engine.likelihood.estimators import antithetic_uniforms
 from bench.engine.model import checkpoint
 from bench.engine.model import head as pieces
 from bench.engine.model import model as packing
@@ -113,7 +113,7 @@ def test_the_likelihood_of_vectors_is_that_of_their_noise(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_noise_meets_every_document(name):
     """Evaluation draws its times in mirrored pairs, keyed by document: two replicates differ, the same one does not."""
-    first, same, other = (list(mirrored(4, 2, Keyed(0, [3, 4], r))) for r in (0, 0, 1))
+    first, same, other = (list(antithetic_uniforms(4, 2, Keyed(0, [3, 4], r))) for r in (0, 0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
     u = times(build(name, 5), torch.stack(first))

@@ -17,7 +17,7 @@ import reports
 from bench.cli.main import main
 from bench.engine import environment
 from bench.engine.likelihood.bound import bound
-from bench.engine.likelihood.estimators import Estimator
+from bench.engine.likelihood.estimators import EstimatorName
 from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
 from bench.launch.exit_codes import DONE, INCOMPLETE
 from bench.results.suite_record import PROFILE, Record, read
@@ -33,7 +33,7 @@ from tests.conftest import TINY
 from tests.reports.test_reports import Rows, make_arm, make_record
 from tests.support.toys import LAW, TEXTS, L, Oracle, V, model
 
-CASES: list[tuple[str, dict[str, Any], Estimator]] = [
+CASES: list[tuple[str, dict[str, Any], EstimatorName]] = [
     ("mdlm", {}, "auto"),
     ("mdlm", {"schedule": "cosine"}, "times"),  # with a last guess, whose calls are no part of the integral
     ("sedd-absorb", {}, "auto"),
@@ -49,7 +49,7 @@ class Knowing(RecordingModel, Oracle):
 
 
 def spend(
-    method: Method, x: torch.Tensor, draws: int, estimator: Estimator, kind: type[RecordingModel]
+    method: Method, x: torch.Tensor, draws: int, estimator: EstimatorName, kind: type[RecordingModel]
 ) -> tuple[Any, float]:
     """The profile of a bound in three batches, and the integral that it stands for, in nats per token."""
     watched = model(method, kind=kind)
@@ -61,7 +61,7 @@ def spend(
 
 
 @pytest.mark.parametrize(("name", "options", "estimator"), CASES)
-def test_the_bins_sum_to_the_integral(name: str, options: dict[str, Any], estimator: Estimator) -> None:
+def test_the_bins_sum_to_the_integral(name: str, options: dict[str, Any], estimator: EstimatorName) -> None:
     method = build(name, V, **options)
     found, integral = spend(method, TEXTS.repeat(3, 1), 16, estimator, RecordingModel)
     widths = [high - low for low, high in zip(found["edges"], found["edges"][1:], strict=False)]

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +35,8 @@ class Source(BaseModel):
     """Settings of a source; a subclass adds its own fields, its name as `source: Literal[...]`, and `read`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    independent_sequences: ClassVar[bool] = False  # False: sequences are cut from running text, neighbours correlate
 
     source: str
     length: int = Field(default=128, gt=0)  # L, tokens of a sequence

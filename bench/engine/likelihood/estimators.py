@@ -1,66 +1,227 @@
-"""Estimators of the bound: which noise draws it is made from."""
+"""Estimators of the diffusion loss: which noise draws it is estimated from, and how each draw is weighted.
 
-from collections.abc import Iterator
-from typing import Literal
+    Exact        one evaluation without noise, for methods whose likelihood is exact
+    Counted      exactly k masked positions, for methods that mask all positions by one schedule from 1 to 0
+    Stratified   times in antithetic pairs, stratified over (t_min, 1)
+    Independent  independent times, the baseline that shows what stratification saves
 
+Counted also stratifies k in antithetic pairs. A suite names an estimator by `EstimatorName`; `auto` takes Counted for
+the methods that allow it, and Stratified for all others.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
 from torch import Tensor
 
-from bench.engine.model.model import END_DRAWS
+from bench.engine.model.model import END_DRAWS, times
 from bench.engine.rng import Keyed
-from methods.method import Method
+from methods.method import Latent, Method, Tokens
 
-Estimator = Literal["auto", "counted", "times", "independent"]
+EstimatorName = Literal["auto", "counted", "times", "independent"]
 
-
-def choose(method: Method, asked: Estimator = "auto") -> Estimator:
-    """What is meant by `auto`: masks are counted where the method allows it, else times are drawn in strata."""
-    if asked != "auto":
-        return asked
-    return "times" if method.masking is None else "counted"
+Terms = dict[str, Tensor]  # nats [B] by name: "integral", and terms of it that a method names
+Integrand = Callable[[Tokens, Latent, Tensor], Terms]  # x, z, t -> the integrand of the bound at time t
 
 
-def unfit(method: Method, asked: Estimator) -> str | None:
-    """Why the bound of a method cannot be estimated so; None where it can."""
-    if method.exact and asked != "auto":
-        return "is a likelihood, of which nothing is estimated"
-    if asked == "counted" and method.masking is None:
-        return "does not mask every position alike along a schedule from 1 to 0, so that counting masks does not hold"
-    return None
+@dataclass(frozen=True)
+class Estimator(ABC):
+    """A way to estimate the diffusion loss of a method."""
+
+    method: Method
+
+    name: ClassVar[EstimatorName]
+    draws_are: ClassVar[str] = "antithetic draws"
+
+    @abstractmethod
+    def kind(self) -> str:
+        """Describe the noise draws, such as "stratified t"."""
+
+    @abstractmethod
+    def sample_uniforms(self, draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
+        """Yield `draws` numbers in (0, 1) for each document, [documents] at a time."""
+
+    @abstractmethod
+    def draw(self, integrand: Integrand, x: Tokens, u: Tensor, rng: Keyed) -> Terms:
+        """Return an unbiased estimate of the diffusion loss of x [B, L] from one noise draw at u [B]."""
+
+    def refusal(self, name: EstimatorName) -> str | None:
+        """Return the reason why a suite cannot ask for this estimator by `name`, or None."""
+        return None
+
+    def describe(self, draws: int | None = None) -> str:
+        """Describe the estimator, such as "stratified t, 16 draws"."""
+        return self.kind() if draws is None else f"{self.kind()}, {draws} draws"
+
+    def reconstruction_draws(self, draws: int) -> int:
+        """Return the number of draws spent on the reconstruction loss; 0 if it vanishes."""
+        has_ends = self.method.masking is not None and self.method.t_min > 0
+        return max(1, draws // END_DRAWS) if self.method.guesses_last or has_ends else 0
+
+    def network_calls(self, draws: int) -> int:
+        """Return the network calls per sequence and replicate; self-conditioned networks make two per noise draw."""
+        return (draws + self.reconstruction_draws(draws)) * (1 + self.method.needs.self_condition)
 
 
-def say_estimator(method: Method, asked: Estimator, draws: int | None = None) -> str:
-    """How the bound of a sequence is estimated, in words, and from how many draws in a replicate."""
-    if method.exact:
+@dataclass(frozen=True)
+class Exact(Estimator):
+    """The negative log-likelihood itself, for methods that have one; nothing is estimated."""
+
+    name = "auto"
+
+    def kind(self) -> str:
         return "exact likelihood"
-    chosen, steps = choose(method, asked), method.needs.steps
-    kind = "independent" if chosen == "independent" else "stratified"
-    on_time = f"t on {steps} steps" + ", independent" * (chosen == "independent") if steps else f"{kind} t"
-    how = "exactly k masked" if chosen == "counted" else on_time
-    return how if draws is None else f"{how}, {draws} draws"
 
+    def sample_uniforms(self, draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
+        yield torch.ones(documents, dtype=torch.float64, device=rng.device)
 
-def end_draws(method: Method, draws: int, estimator: Estimator = "auto") -> int:
-    """Draws of the last guess; none where nothing is left to guess, as with counted masks."""
-    has_ends = method.masking is not None and choose(method, estimator) != "counted" and method.t_min > 0
-    return max(1, draws // END_DRAWS) if method.guesses_last or has_ends else 0
+    def draw(self, integrand: Integrand, x: Tokens, u: Tensor, rng: Keyed) -> Terms:
+        return integrand(x, x, u)
 
+    def refusal(self, name: EstimatorName) -> str | None:
+        return "is a likelihood, of which nothing is estimated" if name != "auto" else None
 
-def calls(method: Method, draws: int, estimator: Estimator = "auto") -> int:
-    """Network calls for one sequence in one replicate; a self-conditioned network looks twice at each noising."""
-    if method.exact:
+    def describe(self, draws: int | None = None) -> str:
+        return self.kind()
+
+    def reconstruction_draws(self, draws: int) -> int:
+        return 0
+
+    def network_calls(self, draws: int) -> int:
         return 1
-    return (draws + end_draws(method, draws, estimator)) * (1 + method.needs.self_condition)
 
 
-def mirrored(draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
-    """`draws` numbers in (0, 1) for each document [documents]: a mirrored pair in each of draws / 2 equal strata."""
+@dataclass(frozen=True)
+class Counted(Estimator):
+    """Masks exactly k of L positions, k uniform on 1..L, so that no variance comes from the number of masks.
+
+    By the change of variables from t to the share of masked positions, the diffusion loss is L times the mean over k of
+    the cost of k masked positions divided by k, with no reconstruction loss (OA-ARDM, arXiv:2110.02037v2, section 3;
+    MDLM eq. 10).
+    """
+
+    name = "counted"
+
+    def kind(self) -> str:
+        return "exactly k masked"
+
+    def sample_uniforms(self, draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
+        return antithetic_uniforms(draws, documents, rng)
+
+    def draw(self, integrand: Integrand, x: Tokens, u: Tensor, rng: Keyed) -> Terms:
+        """Return L / k times the cost of k = 1 + floor(u L) masked positions, per unit of the weight w(t).
+
+        One uniform number per position gives both: the k smallest are masked, and the k-th smallest is 1 - alpha, which
+        is how a Beta(k, L - k + 1) variable arises; it is independent of which positions were masked.
+        """
+        masking = self.method.masking
+        assert masking is not None
+        length = x.shape[1]
+        k = (1 + (u * length).floor().long()).clamp(max=length)[:, None]
+        r = rng.uniform(x.shape)
+        hidden = r.sort(-1).values.gather(-1, k - 1)
+        z = torch.where(r <= hidden, self.method.vocab_size, x)
+        t = masking.inverse(1 - hidden.squeeze(-1))
+        share = length / k.squeeze(-1).double()
+        return {name: share * nats / masking.weight(t) for name, nats in integrand(x, z, t).items()}
+
+    def refusal(self, name: EstimatorName) -> str | None:
+        if self.method.masking is None:
+            return (
+                "does not mask every position alike along a schedule from 1 to 0, so that counting masks does not hold"
+            )
+        return None
+
+    def reconstruction_draws(self, draws: int) -> int:
+        return max(1, draws // END_DRAWS) if self.method.guesses_last else 0
+
+
+@dataclass(frozen=True)
+class Timed(Estimator):
+    """Draws times t in (t_min, 1), and z given t."""
+
+    sampling: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def warp(self) -> float:
+        """The power that uniform numbers are raised to before they become times."""
+
+    def kind(self) -> str:
+        steps = self.method.needs.steps
+        return f"{self.sampling} t on {steps} steps" if steps else f"{self.sampling} t"
+
+    def draw(self, integrand: Integrand, x: Tokens, u: Tensor, rng: Keyed) -> Terms:
+        """Return the integrand at the time of u ** warp, weighted by 1 / (sampling density)."""
+        method = self.method
+        t = times(method, u**self.warp)
+        weight = self.warp * u ** (self.warp - 1)
+        terms = integrand(x, method.corrupt(x, t, rng), t)
+        return {name: weight * (1 - method.t_min) * nats for name, nats in terms.items()}
+
+
+@dataclass(frozen=True)
+class Stratified(Timed):
+    """Times in antithetic pairs, one pair in each of draws / 2 strata."""
+
+    name = "times"
+    sampling = "stratified"
+
+    @property
+    def warp(self) -> float:
+        return self.method.warp
+
+    def sample_uniforms(self, draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
+        return antithetic_uniforms(draws, documents, rng)
+
+
+@dataclass(frozen=True)
+class Independent(Timed):
+    """Independent times."""
+
+    name = "independent"
+    draws_are = "draws"
+    sampling = "independent"
+
+    @property
+    def warp(self) -> float:
+        return 1.0
+
+    def sample_uniforms(self, draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
+        return independent_uniforms(draws, documents, rng)
+
+
+def estimator_for(method: Method, name: EstimatorName = "auto") -> Estimator:
+    """Resolve the name of an estimator for a method; `refusal` tells whether the method admits it."""
+    if method.exact:
+        return Exact(method)
+    if name == "auto":
+        name = "times" if method.masking is None else "counted"
+    kinds: dict[EstimatorName, type[Estimator]] = {
+        "counted": Counted,
+        "times": Stratified,
+        "independent": Independent,
+    }
+    return kinds[name](method)
+
+
+def refusal(method: Method, name: EstimatorName) -> str | None:
+    """Return the reason why the bound of the method cannot be estimated by the estimator of that name, or None."""
+    return estimator_for(method, name).refusal(name)
+
+
+def antithetic_uniforms(draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
+    """Yield `draws` numbers in (0, 1) per document [documents]: an antithetic pair in each of draws / 2 strata."""
     strata = draws // 2
-    inside = rng.uniform((documents, strata)).clamp(1e-12, 1 - 1e-12)
+    offsets = rng.uniform((documents, strata)).clamp(1e-12, 1 - 1e-12)
     for stratum in range(strata):
-        yield (stratum + inside[:, stratum]) / strata
-        yield (stratum + 1 - inside[:, stratum]) / strata
+        yield (stratum + offsets[:, stratum]) / strata
+        yield (stratum + 1 - offsets[:, stratum]) / strata
 
 
-def independent(draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
-    """`draws` numbers in (0, 1) for each document [documents], which know nothing of each other."""
+def independent_uniforms(draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
+    """Yield `draws` independent numbers in (0, 1) per document [documents]."""
     yield from rng.uniform((documents, draws)).clamp(1e-12, 1 - 1e-12).unbind(1)

@@ -1,4 +1,4 @@
-"""From nats per sequence to the numbers of a table, each with its two errors."""
+"""Metrics of the likelihood: from nats per sequence to the numbers of a table, with their errors."""
 
 import math
 from dataclasses import replace
@@ -9,48 +9,47 @@ from torch import Tensor
 from bench.engine.likelihood.bound import PARTS, Parts
 from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
 
-LARGEST = 500.0  # nats per token, above which a perplexity and its error are no numbers any more
-
-
-def mean_nats(parts: Parts, length: int, clusters: Tensor | None = None) -> Estimate:
-    """The sum of the parts in nats per token; `clusters` as for `bench.engine.likelihood.bound.estimate`."""
-    total = torch.stack(list(parts.values())).sum(0)
-    return ratio_estimate(total, torch.full((len(total),), length), clusters)
+LARGEST = 500.0  # nats per token; above, a perplexity overflows
 
 
 def bound_metrics(
     parts: Parts, length: int, sizes: list[int], level: str, clusters: Tensor | None = None
 ) -> dict[str, Estimate]:
-    """Every number that follows from the bound of sequences of `length` tokens and `sizes` bytes each, of which those
-    of a cluster may vary together.
+    """Return every metric that follows from the bound of sequences of `length` tokens and `sizes` bytes.
 
-    Keys: nats_per_token, bits_per_byte, bits_per_char where tokens are characters, perplexity (per token) where it is a
-    number, the parts of the bound and its addends in nats per token, and estimator_sd where there are replicates.
+    Keys: nats_per_token, bits_per_byte, bits_per_char if tokens are characters, perplexity (per token) if it does not
+    overflow, the parts of the bound and their terms in nats per token, and estimator_sd if there are replicates.
+    `clusters` as for `ratio_estimate`.
     """
-    total = whole(parts)
-    nats = mean_nats({"whole": total}, length, clusters)
-    per_byte = ratio_estimate(total, torch.tensor(sizes), clusters)
-    found = {
-        "nats_per_token": nats,
-        "bits_per_byte": _scaled(per_byte, 1 / math.log(2)),
-        **{name: mean_nats({name: part}, length, clusters) for name, part in parts.items()},
-    }
+    total = total_nats(parts)
+    nats = mean_nats({"total": total}, length, clusters)
+    nats_per_byte = ratio_estimate(total, torch.tensor(sizes), clusters)
+    metrics = {"nats_per_token": nats, "bits_per_byte": _scaled(nats_per_byte, 1 / math.log(2))}
+    for name, part in parts.items():
+        metrics[name] = mean_nats({name: part}, length, clusters)
+
     if level == "char":
-        found["bits_per_char"] = _scaled(nats, 1 / math.log(2))
+        metrics["bits_per_char"] = _scaled(nats, 1 / math.log(2))
     if nats.value < LARGEST:
-        found["perplexity"] = _perplexity(nats)
+        metrics["perplexity"] = _perplexity(nats)
     if total.shape[1] > 1:
-        found["estimator_sd"] = estimator_sd(total, length)
-    return found
+        metrics["estimator_sd"] = estimator_sd(total, length)
+    return metrics
 
 
-def whole(parts: Parts) -> Tensor:
-    """The bound itself from its parts, nats [documents, replicates]; addends are in the integral already."""
+def mean_nats(parts: Parts, length: int, clusters: Tensor | None = None) -> Estimate:
+    """Estimate the sum of the parts in nats per token; `clusters` as for `ratio_estimate`."""
+    total = torch.stack(list(parts.values())).sum(0)
+    return ratio_estimate(total, torch.full((len(total),), length), clusters)
+
+
+def total_nats(parts: Parts) -> Tensor:
+    """Return the bound itself, nats [documents, replicates]; named terms are contained in the integral already."""
     return torch.stack([nats for name, nats in parts.items() if name in PARTS]).sum(0)
 
 
 def estimator_sd(nats: Tensor, length: int) -> Estimate:
-    """The standard deviation, in nats per token, of the estimate of one sequence from the draws of one replicate.
+    """Return the standard deviation, in nats per token, of one replicate's estimate for one sequence.
 
     From nats [n, replicates]: the root of the variance over replicates, averaged over the sequences; repeating the
     draws R times divides the variance by R. The error is the jackknife's over sequences (Efron and Stein, 1981, The
@@ -62,11 +61,16 @@ def estimator_sd(nats: Tensor, length: int) -> Estimate:
     return Estimate(deviation / length, error / length, math.nan, n)
 
 
-def _scaled(found: Estimate, factor: float) -> Estimate:
-    names = ("value", "standard_error", "monte_carlo_error")
-    return replace(found, **{name: getattr(found, name) * factor for name in names})
+def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    """Change the unit of an estimate."""
+    return replace(
+        estimate,
+        value=estimate.value * factor,
+        standard_error=estimate.standard_error * factor,
+        monte_carlo_error=estimate.monte_carlo_error * factor,
+    )
 
 
 def _perplexity(nats: Estimate) -> Estimate:
-    """exp(nats), its errors to first order."""
+    """Return exp(nats), with errors to first order."""
     return replace(_scaled(nats, math.exp(nats.value)), value=math.exp(nats.value))

@@ -1,7 +1,8 @@
-"""Where the integral of a bound lies: its density over time, or over the share of positions that is masked.
+"""The density of the diffusion loss over time, or over the share of masked positions.
 
-Nothing is drawn for it. Every noising that the bound is estimated from is kept with its cost and weighed as
-bench/engine/likelihood/bound.py weighs it, so that the density integrates to the integral of the bound.
+It costs no extra draws: a `RecordingModel` keeps every noise draw that the bound is estimated from, with its cost. The
+draws are weighted as `bench.engine.likelihood.estimators` weights them, so that the density integrates to the diffusion
+loss.
 """
 
 import math
@@ -12,50 +13,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.engine.likelihood.estimators import Estimator, choose, end_draws
+from bench.engine.likelihood.estimators import Counted, Estimator, EstimatorName, Timed, estimator_for
 from bench.engine.likelihood.standard_error import ratio_estimate
 from bench.engine.model.model import Cost, Model
 from methods.method import Latent, Method, Nats
 
 BINS = 16  # at most
-DRAWS = (
-    8  # at least that fall into a bin where they are spread evenly: one without any would look as if it cost nothing
-)
+DRAWS_PER_BIN = 8  # at least, if draws are spread evenly: an empty bin would look as if it cost nothing
 
 
 @dataclass
 class NoiseDraws:
-    """What the network calls of a bound met, in their order: times, masked positions and nats of sequences [B]."""
+    """The noise draws met by the network calls of a bound, in order; each entry is of the sequences [B] of a call."""
 
     t: list[Tensor] = field(default_factory=list)
-    masked: list[Tensor] = field(default_factory=list)
+    masked: list[Tensor] = field(default_factory=list)  # masked positions
     nats: list[Tensor] = field(default_factory=list)
 
 
 class RecordingModel(Model):
-    """A model that keeps what every noising cost, from when it is given a place to keep it."""
+    """A model that records noise draws and their costs, once `seen` is set."""
 
     seen: NoiseDraws | None = None
 
     def costs(self, cost: Cost, x: Tensor, z: Latent, t: Tensor, guess: Tensor | None = None) -> Nats:
         nats = super().costs(cost, x, z, t, guess)
         if self.seen is not None:
-            is_masking = self.method.masking is not None
+            has_masks = self.method.masking is not None
             self.seen.t.append(t)
-            self.seen.masked.append((z == self.vocab_size).sum(-1) if is_masking else torch.zeros_like(t))
+            self.seen.masked.append((z == self.vocab_size).sum(-1) if has_masks else torch.zeros_like(t))
             self.seen.nats.append(nats.sum(-1))
         return nats
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The noisings of the integral of n sequences: cells that share out what they lie along, and nats [n, draws]."""
+class WeightedDraws:
+    """The noise draws of the diffusion loss of n sequences, on a grid of `cells` equal cells of (low, 1)."""
 
     along: str  # "masked": the share k / L, or "t"
-    cell: Tensor  # of `cells` equal parts of (low, 1)
+    cell: Tensor  # [n, draws]
     cells: int
     low: float
-    nats: Tensor  # weighed: their mean over the draws is the integral
+    nats: Tensor  # [n, draws]; their mean over the draws is the diffusion loss
 
 
 def time_density(
@@ -64,62 +63,73 @@ def time_density(
     integral: Tensor,
     length: int,
     draws: int,
-    asked: Estimator,
+    name: EstimatorName,
     clusters: Tensor | None = None,
 ) -> dict[str, Any] | None:
-    """The density of the integral in nats per token, with its standard error over documents, between the `edges`.
+    """Return the density of the diffusion loss in nats per token between `edges`, with its standard errors.
 
-    `seen` is what one `bound` met that found this integral, nats [n, replicates] of sequences of `length` tokens from
-    `draws` in a replicate; `clusters` as for `ratio_estimate`. None where the method is exact, and where a grid of
-    times hides how densely they lie.
+    `seen` are the noise draws of one call of `bound` that gave this `integral`, nats [n, replicates] of sequences of
+    `length` tokens, from `draws` draws per replicate; `clusters` as for `ratio_estimate`. Returns None if the method is
+    exact, or if a grid of times hides how densely they were drawn.
     """
-    if method.exact or (method.needs.steps and find_warp(method, asked) != 1):
+    estimator = estimator_for(method, name)
+    if method.exact or (method.needs.steps and find_warp(estimator) != 1):
         return None
-    found = weigh(seen, method, integral.shape[1], length, draws, asked)
-    bins = min(BINS, found.cells, max(1, found.nats.numel() // DRAWS))
-    spent = torch.zeros(len(integral), bins, dtype=torch.float64)
-    spent = spent.scatter_add(1, found.cell * bins // found.cells, found.nats) / found.nats.shape[1]
-    assert torch.allclose(spent.sum(1), integral.mean(1), rtol=1e-6, atol=1e-9 * length), (spent.sum(), integral.sum())
-    unit = [math.ceil(place * found.cells / bins) / found.cells for place in range(bins + 1)]
-    edges = [found.low + (1 - found.low) * place for place in unit]
-    sizes = torch.full((len(integral),), length)
-    means = [ratio_estimate(nats[:, None], sizes, clusters) for nats in spent.unbind(1)]
+
+    points = weigh(seen, estimator, integral.shape[1], length, draws)
+    bins = min(BINS, points.cells, max(1, points.nats.numel() // DRAWS_PER_BIN))
+    binned = torch.zeros(len(integral), bins, dtype=torch.float64)
+    binned = binned.scatter_add(1, points.cell * bins // points.cells, points.nats) / points.nats.shape[1]
+    assert torch.allclose(binned.sum(1), integral.mean(1), rtol=1e-6, atol=1e-9 * length), (
+        binned.sum(),
+        integral.sum(),
+    )
+
+    unit_edges = [math.ceil(edge * points.cells / bins) / points.cells for edge in range(bins + 1)]
+    edges = [points.low + (1 - points.low) * edge for edge in unit_edges]
     widths = [right - left for left, right in pairwise(edges)]
-    told = list(zip(means, widths, strict=True))
+    sizes = torch.full((len(integral),), length)
+    means = [ratio_estimate(nats[:, None], sizes, clusters) for nats in binned.unbind(1)]
+    has_errors = len(integral) > 1
     return {
-        "along": found.along,
+        "along": points.along,
         "edges": edges,
-        "value": [mean.value / width for mean, width in told],
-        "standard_error": [mean.standard_error / width if len(integral) > 1 else None for mean, width in told],
+        "value": [mean.value / width for mean, width in zip(means, widths, strict=True)],
+        "standard_error": [
+            mean.standard_error / width if has_errors else None for mean, width in zip(means, widths, strict=True)
+        ],
         "n": means[0].n,
         "clusters": means[0].clusters,
     }
 
 
-def find_warp(method: Method, asked: Estimator) -> float:
-    """The power that draws of time are raised to."""
-    return method.warp if choose(method, asked) == "times" else 1.0
+def find_warp(estimator: Estimator) -> float:
+    """Return the power that uniform numbers are raised to before they become times; 1 if masks are counted."""
+    return estimator.warp if isinstance(estimator, Timed) else 1.0
 
 
-def weigh(seen: NoiseDraws, method: Method, replicates: int, length: int, draws: int, asked: Estimator) -> Draws:
-    """The noisings of the integral with the weights of `bench.engine.likelihood.bound._exact_count` and `_at_time`."""
-    ends = end_draws(method, draws, asked)
-    t, masked, nats = (_arrange(each, replicates, draws, ends) for each in (seen.t, seen.masked, seen.nats))
-    if choose(method, asked) == "counted":
+def weigh(seen: NoiseDraws, estimator: Estimator, replicates: int, length: int, draws: int) -> WeightedDraws:
+    """Weight the draws of the diffusion loss as `Estimator.draw` does."""
+    method, ends = estimator.method, estimator.reconstruction_draws(draws)
+    t, masked, nats = (_arrange(calls, replicates, draws, ends) for calls in (seen.t, seen.masked, seen.nats))
+    if isinstance(estimator, Counted):
         assert method.masking is not None
         nats = length / masked.double() / method.masking.weight(t) * nats
-        return Draws("masked", masked - 1, length, 0.0, nats)
-    warp, share = find_warp(method, asked), (t - method.t_min) / (1 - method.t_min)
+        return WeightedDraws("masked", masked - 1, length, 0.0, nats)
+
+    warp, share = find_warp(estimator), (t - method.t_min) / (1 - method.t_min)
     nats = warp * share ** (1 - 1 / warp) * (1 - method.t_min) * nats
     if method.needs.steps is None:
-        return Draws("t", (share * BINS).long().clamp(0, BINS - 1), BINS, method.t_min, nats)
-    first = round(method.t_min * method.needs.steps)
-    cells = method.needs.steps - first
-    return Draws("t", (t * method.needs.steps).round().long() - first - 1, cells, first / method.needs.steps, nats)
+        return WeightedDraws("t", (share * BINS).long().clamp(0, BINS - 1), BINS, method.t_min, nats)
+
+    steps = method.needs.steps
+    first = round(method.t_min * steps)
+    return WeightedDraws("t", (t * steps).round().long() - first - 1, steps - first, first / steps, nats)
 
 
 def _arrange(calls: list[Tensor], replicates: int, draws: int, ends: int) -> Tensor:
-    """The calls of all batches by sequence [n, replicates * draws], without those of the last guess."""
-    turns = replicates * (draws + ends)
-    batches = [torch.stack(calls[place : place + turns], 1) for place in range(0, len(calls), turns)]
+    """Arrange the calls of all batches by sequence [n, replicates * draws], without the reconstruction draws."""
+    calls_per_batch = replicates * (draws + ends)
+    starts = range(0, len(calls), calls_per_batch)
+    batches = [torch.stack(calls[start : start + calls_per_batch], 1) for start in starts]
     return torch.cat(batches).cpu().unflatten(1, (replicates, draws + ends))[:, :, :draws].flatten(1)

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from bench.engine.data import Dataset
 from bench.engine.likelihood.bound import Parts, bound
-from bench.engine.likelihood.estimators import calls, choose, say_estimator
+from bench.engine.likelihood.estimators import estimator_for
 from bench.engine.likelihood.metrics import bound_metrics, mean_nats
+from bench.engine.likelihood.protocol import describe_protocol
 from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.likelihood.standard_error import clusters_of
 from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
-from bench.engine.model.model import Model
 from bench.engine.stages.measure_quality import as_json
 from bench.launch.progress import Bar
 
@@ -37,30 +37,18 @@ def evaluate(
     sizes, clusters = [data.count_bytes(row) for row in x], clusters_of(data.facts.source, len(x))
     length, integral = x.shape[1], parts["integral"]
     found = bound_metrics(parts, length, sizes, data.facts.level, clusters)
+    estimator = estimator_for(model.method, spec.estimator)
     return parts, {
         "split": spec.split,
         "kind": "exact" if model.method.exact else "bound",
-        "estimator": say_estimator(model.method, spec.estimator, spec.draws),
-        "network_calls": calls(model.method, spec.draws, spec.estimator),
+        "estimator": estimator.describe(spec.draws),
+        "network_calls": estimator.network_calls(spec.draws),
         "measures": {name: as_json(value) for name, value in found.items()},
         "profile": time_density(model.seen, model.method, integral, length, spec.draws, spec.estimator, clusters),
         "source_nats": source_nats(data, x),
         "seconds": time.monotonic() - began,
-        "protocol": protocol(model, spec, length),
+        "protocol": describe_protocol(model.method, spec, length, model.precision),
     }
-
-
-def protocol(model: Model, spec: BoundSpec, length: int) -> str:
-    """What a number of the bound depends on beside the model, in words."""
-    method, chosen = model.method, choose(model.method, spec.estimator)
-    ends = "" if chosen == "counted" else " with both ends"
-    if method.needs.steps:
-        ends = ", last guess" * (method.t_min > 0)
-    mirrored = "" if chosen == "independent" else "mirrored "
-    draws = f"{spec.draws} {mirrored}draws x {spec.replicates}, noise {spec.seed}"
-    how = "exact likelihood" if method.exact else f"{say_estimator(method, spec.estimator)}{ends}, {draws}"
-    text = f"{spec.split} packed without overlap, {length} tokens a sequence"
-    return f"{how}; {text}; averaged weights; {model.precision}"
 
 
 def source_nats(data: Dataset, x: Tensor) -> dict[str, Any] | None:

@@ -172,7 +172,12 @@ def beside_headline(runs: Path, cell: Any, stage: Any) -> Estimate | None:
 def tell_apart(cell: Any, stage: Any) -> str:
     """What else sets an estimate of the bound apart from others of its cell, in words."""
     blocks = [each["block"] for each in cell["stages"] if each["name"] in ("bound", "estimate")]
-    words = {"replicates": " x {}", "seed": ", noise {}", "split": ", {} split", "sequences": ", {} sequences"}
+    words = {
+        "replicates": " x {} replicates",
+        "seed": ", noise seed {}",
+        "split": ", {} split",
+        "sequences": ", {} sequences",
+    }
     told = [(said, name) for name, said in words.items() if len({block.get(name) for block in blocks}) > 1]
     values = [(said, stage["block"][name]) for said, name in told]
     return "".join(said.format("all" if value is None else value) for said, value in values)

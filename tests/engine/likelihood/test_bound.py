@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.engine.likelihood.bound import bound
-from bench.engine.likelihood.estimators import mirrored
+from bench.engine.likelihood.estimators import antithetic_uniforms
 from bench.engine.likelihood.metrics import bound_metrics
 from bench.engine.likelihood.standard_error import ratio_estimate
 from bench.engine.model.model import Model
@@ -105,8 +105,8 @@ def test_an_exact_method_is_evaluated_once_and_has_no_noise():
     assert ratio_estimate(parts["integral"], torch.full((6,), 8)).monte_carlo_error == 0
 
 
-def test_draws_are_mirrored_inside_their_strata():
-    u = torch.stack(list(mirrored(8, 50, Keyed(0, list(range(50)), 0))))
+def test_draws_are_antithetic_inside_their_strata():
+    u = torch.stack(list(antithetic_uniforms(8, 50, Keyed(0, list(range(50)), 0))))
     assert torch.equal((u * 4).floor(), torch.arange(4.0).repeat_interleave(2)[:, None].expand(8, 50).double())
     pairs = u.view(4, 2, 50)
     middle = (torch.arange(4) + 0.5)[:, None].double() / 4

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.engine.likelihood.bound import PARTS, Keyed, bound
-from bench.engine.likelihood.estimators import calls, independent
+from bench.engine.likelihood.estimators import estimator_for, independent_uniforms
 from bench.engine.likelihood.metrics import estimator_sd
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
@@ -75,7 +75,7 @@ def with_last_guess(made: Model, x: torch.Tensor, t_min: float) -> torch.Tensor:
 
 
 def test_independent_times_know_nothing_of_each_other():
-    u = torch.stack(list(independent(4, 4000, Keyed(0, list(range(4000)), 0))))
+    u = torch.stack(list(independent_uniforms(4, 4000, Keyed(0, list(range(4000)), 0))))
     assert u.shape == (4, 4000)
     assert float((u.corrcoef() - torch.eye(4)).abs().max()) < 4 / math.sqrt(4000)
     assert float((u.mean(1) - 0.5).abs().max()) < 4 * math.sqrt(1 / 12 / 4000)
@@ -102,7 +102,7 @@ class Slope(Mdlm):
 
 
 @pytest.mark.parametrize(("estimator", "expected"), [("times", 0.0), ("independent", math.sqrt(12 / 8))])
-def test_mirrored_strata_leave_no_variance_where_the_integrand_is_linear_in_time(estimator, expected):
+def test_antithetic_strata_leave_no_variance_where_the_integrand_is_linear_in_time(estimator, expected):
     found = estimator_sd(whole(bound(model(Slope(V)), TEXTS.repeat(200, 1), 8, 2, 0, 1800, estimator=estimator)), 2)
     assert found.value == pytest.approx(expected, abs=1e-9 + 4 * (found.standard_error if expected else 0))
 
@@ -133,7 +133,7 @@ def test_calls_are_those_of_the_network():
         seen.clear()
         bound(made, TEXTS[:3], 8, 2, 0, 3, estimator=how)
         assert sum(seen) == 3 * 2 * expected
-        assert calls(made.method, 8, how) == expected
+        assert estimator_for(made.method, how).network_calls(8) == expected
 
 
 @pytest.mark.parametrize(
@@ -227,4 +227,4 @@ def test_what_sets_estimates_apart_is_named_with_its_value():
         "stages": [{"name": name, "block": block} for name, block in zip(("bound", "estimate"), blocks, strict=True)]
     }
     told = [tell_apart(cell, stage) for stage in cell["stages"]]
-    assert told == [", noise 0, all sequences", ", noise 7, 16 sequences"]
+    assert told == [", noise seed 0, all sequences", ", noise seed 7, 16 sequences"]

@@ -1,7 +1,7 @@
 """Synthetic text whose entropy is known exactly: independent sequences of a random Markov chain."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,8 @@ MAX_BLOCKS = 1024  # the stationary law takes about a second at this size, and g
 
 class Markov(Source):
     """Sequences of a stationary Markov chain with rows drawn from a Dirichlet; symbols are written a, b, c, ..."""
+
+    independent_sequences: ClassVar[bool] = True
 
     source: Literal["markov"] = "markov"
     order: int = Field(default=1, ge=1, le=10)  # symbols that the next one depends on
