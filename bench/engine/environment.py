@@ -4,14 +4,13 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast
 
 import torch
 from pydantic import Field
 
-from bench.engine.code_hash import ROOT, code_fingerprint
+from bench.engine.code_hash import ROOT, code_fingerprint, with_stage, written_in
 from bench.engine.model.attention import attention
 from bench.engine.model.model import Precision
 from bench.engine.settings import Settings
@@ -49,14 +48,14 @@ def settle(execution: Execution) -> tuple[torch.device, Precision]:
     return device, cast(Precision, precision)
 
 
-def environment(device: torch.device, precision: str, execution: Execution, files: Sequence[str]) -> dict[str, str]:
-    """Software, hardware and settings of this process, in words; `files` are those that the method is written in."""
+def environment(device: torch.device, precision: str, execution: Execution, stage: str, method: str) -> dict[str, str]:
+    """Software, hardware and settings of this process, in words, and the code that the stage runs for the method."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         **hardware(device, precision, execution),
         "commit": _commit(),
-        "code": code_fingerprint(files),
+        "code": code_fingerprint(with_stage(written_in(method) if method else (), stage)),
     }
 
 

@@ -1,10 +1,11 @@
-"""The record of a cell on disk. Its folder is the truth: `result.json` of a stage is written last and atomically, a
-failure leaves `failure.json` with its reason, and a lock tells who is at work.
+"""The folder of results. A cell's own folder is the truth: a stage writes `result.json` last and atomically, a failure
+leaves `failure.json` with its reason, and a lock shows that a process is at work.
 
-    RUNS/cells/<id>/job.json          what to do: science, stages, execution
-                    train/            checkpoint.pt, curve.json, result.json
-                    bound-<id>/       sequences.npz, result.json
-                    samples-<id>/     result.json
+    RUNS/suites/NAME.json             what a suite asked for
+    RUNS/cells/ID/job.json            what a worker has to do
+                  train/              checkpoint.pt, result.json
+                  bound-ID/           sequences.npz, result.json
+                  samples-ID/         result.json
 """
 
 import fcntl
@@ -14,9 +15,15 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from bench.engine.records import RESULTS, Job, StageResult, StoredSuite
+
+Kind = TypeVar("Kind", bound=BaseModel)
 Status = Literal["done", "failed", "running", "missing"]
 
 
@@ -56,21 +63,81 @@ def read_json(path: Path) -> Any:
         raise BrokenRecord(f"{path} is not a whole record ({error}); remove it and run the suite again") from None
 
 
-def succeed(stage: Path, result: dict[str, Any]) -> None:
-    """Records that a stage is done; an earlier failure is forgotten."""
-    write_json(stage / "result.json", result)
+def read_record(path: Path, kind: type[Kind]) -> Kind | None:
+    """The record in a file, or None if there is no file. A file that has not changed is parsed once per process.
+
+    Raises BrokenRecord if the file is cut short or does not hold such a record.
+    """
+    try:
+        stamp = path.stat()
+    except FileNotFoundError:
+        return None
+    return _parse(path, kind, stamp.st_mtime_ns, stamp.st_size, stamp.st_ino)
+
+
+@lru_cache(100_000)
+def _parse(path: Path, kind: type[Kind], changed_ns: int, size: int, inode: int) -> Kind | None:
+    content = read_json(path)
+    if content is None:
+        return None
+
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"])) or "the file"
+        reason = f"{place}: {problem['msg']}"
+        raise BrokenRecord(
+            f"{path} is not a record of this version ({reason}); remove it and run the suite again"
+        ) from None
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    """Replace the file atomically. Raises ValueError if a number is not finite."""
+    write_json(path, record.model_dump(mode="json"))
+
+
+def cell_folder(runs: Path, id: str) -> Path:
+    """The folder of a cell."""
+    return runs / "cells" / id
+
+
+def suite_file(runs: Path, suite: str) -> Path:
+    """The file that holds the record of a suite."""
+    return runs / "suites" / f"{suite}.json"
+
+
+def read_job(cell: Path) -> Job | None:
+    """The job in a cell's folder, if there is one. Raises BrokenRecord."""
+    return read_record(cell / "job.json", Job)
+
+
+def read_suite(runs: Path, suite: str) -> StoredSuite | None:
+    """The record of a suite, if it was ever run. Raises BrokenRecord."""
+    return read_record(suite_file(runs, suite), StoredSuite)
+
+
+def read_result(cell: Path, stage: str) -> Any:
+    """The result of the stage with this folder, as its class of `RESULTS`; None if it has none. Raises BrokenRecord."""
+    kind: type[StageResult] = RESULTS[stage.partition("-")[0]]
+    return read_record(cell / stage / "result.json", kind)
+
+
+def succeed(stage: Path, result: StageResult) -> None:
+    """Record that a stage is done; an earlier failure is forgotten."""
+    write_record(stage / "result.json", result)
     (stage / "failure.json").unlink(missing_ok=True)
 
 
 def fail(stage: Path, reason: str, trace: str) -> None:
-    """Records why a stage failed: one line for the table, and the traceback."""
+    """Record why a stage failed: one line for the table, and the traceback."""
     write_json(stage / "failure.json", {"reason": reason, "traceback": trace})
 
 
 def status(cell: Path, stage: str) -> tuple[Status, str]:
-    """How far a stage of the cell is, with the reason of a failure."""
+    """The state of a stage of the cell, with the reason of a failure."""
     folder = cell / stage
-    if read_json(folder / "result.json") is not None:
+    if read_result(cell, stage) is not None:
         return "done", ""
     failure = read_json(folder / "failure.json")
     if failure:

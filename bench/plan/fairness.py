@@ -1,52 +1,62 @@
-"""How far the arms of a plan are matched in what they get."""
+"""How far the arms of a plan are matched in the training that they get."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bench.plan.budget import UNITS, write
-
-if TYPE_CHECKING:
-    from bench.plan.cells import Plan
+from bench.plan.budget import UNITS, format_amount
+from bench.plan.cells import Plan
 
 
 @dataclass(frozen=True)
 class Match:
-    """How far the arms without a budget of their own got the same."""
+    """How far the arms without a budget of their own got the same training."""
 
-    unit: str  # in which the suite's budget is given
-    promised: float
-    least: dict[str, float]  # by unit what the arm got that got the least
-    most: dict[str, float]
-    deviation: float  # the largest, as a share of what is promised; whole steps are not finer
-    arm: str  # whose it is
-    own: int  # arms that have a budget of their own
+    unit: str  # of the suite's budget
+    promised: float  # the suite's budget
+    least: dict[str, float]  # by unit, the smallest amount that an arm got
+    most: dict[str, float]  # by unit, the largest
+    deviation: float  # the largest, relative to the budget; training is rounded to whole steps
+    arm: str  # the arm with that deviation
+    own: int  # number of arms with a budget of their own
 
 
-def match(plan: "Plan") -> Match | None:
-    """How far the arms of a plan are matched; None where all of them have budgets of their own."""
-    own = {arm.label for arm in plan.suite.spec.arms if arm.budget is not None}
-    first = {cell.arm: cell.amount._asdict() for cell in reversed(plan.cells) if cell.arm not in own}
-    if not first:
+def match_arms(plan: Plan) -> Match | None:
+    """How far the arms of a plan are matched; None if every arm has a budget of its own."""
+    exempt = {arm.label for arm in plan.suite.spec.arms if arm.budget is not None}
+    amounts: dict[str, dict[str, float]] = {}
+    for cell in plan.cells:
+        if cell.arm not in exempt:
+            amounts.setdefault(cell.arm, cell.amount._asdict())
+    if not amounts:
         return None
-    unit, promised = next(iter(plan.suite.spec.budget.model_dump(exclude_none=True).items()))
-    off = {arm: abs(got[unit] - promised) / promised for arm, got in reversed(first.items())}
-    arm = max(off, key=lambda name: off[name])
-    least, most = ({name: ends(got[name] for got in first.values()) for name in UNITS} for ends in (min, max))
-    return Match(unit, promised, least, most, off[arm], arm, len(own))
+
+    unit, budget = next(iter(plan.suite.spec.budget.model_dump(exclude_none=True).items()))
+    deviations = {arm: abs(amount[unit] - budget) / budget for arm, amount in amounts.items()}
+    arm = max(deviations, key=lambda label: deviations[label])
+    return Match(
+        unit=unit,
+        promised=budget,
+        least={name: min(amount[name] for amount in amounts.values()) for name in UNITS},
+        most={name: max(amount[name] for amount in amounts.values()) for name in UNITS},
+        deviation=deviations[arm],
+        arm=arm,
+        own=len(exempt),
+    )
 
 
-def words(found: Match | None) -> str:
-    """The same in a sentence."""
-    if found is None:
-        return "Every arm has a budget of its own, so that none are matched."
-    rounded = f", to {100 * found.deviation:.2g} % by whole steps (the most: {found.arm})" if found.deviation else ""
-    spans = (_span(found, unit) for unit in UNITS if unit != found.unit)
-    which = "Arms without budgets of their own" if found.own else "Arms"
-    return f"{which} are matched in {UNITS[found.unit]}{rounded}; {', '.join(spans)}."
+def describe_match(match: Match | None) -> str:
+    """The match in a sentence."""
+    if match is None:
+        return "Every arm has a budget of its own, so no arms are matched."
+
+    deviation = f"{100 * match.deviation:.2g} %"
+    rounding = f" to within {deviation}, by whole steps (largest deviation: {match.arm})" if match.deviation else ""
+    spans = ", ".join(_describe_span(match, unit) for unit in UNITS if unit != match.unit)
+    arms = "Arms without a budget of their own" if match.own else "Arms"
+    return f"{arms} are matched in {UNITS[match.unit]}{rounding}; {spans}."
 
 
-def _span(found: Match, unit: str) -> str:
-    least, most = found.least[unit], found.most[unit]
+def _describe_span(match: Match, unit: str) -> str:
+    least, most = match.least[unit], match.most[unit]
     if least == most:
-        return f"all have {write(least, unit)} {UNITS[unit]}"
-    return f"{UNITS[unit]} differ, {write(least, unit)} to {write(most, unit)}"
+        return f"all have {format_amount(least, unit)} {UNITS[unit]}"
+    return f"{UNITS[unit]} differ, {format_amount(least, unit)} to {format_amount(most, unit)}"

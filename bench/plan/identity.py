@@ -5,9 +5,9 @@ from typing import Any
 
 from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import Shape
+from bench.engine.records import Stage
 from bench.engine.storage import digest
-from bench.plan.budget import amount
-from bench.plan.cells import Amount, Stage
+from bench.plan.budget import Amount, training_amount
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite
 from methods import PLUGINS
@@ -15,35 +15,41 @@ from methods import PLUGINS
 FORMAT = 1  # raised when equal words come to mean other science
 
 
-def _data(suite: Suite) -> dict[str, Any]:
+def data_identity(suite: Suite) -> dict[str, Any]:
+    """What identifies the data of a suite."""
     data = suite.spec.data
     return {"source": data.source, "length": data.length, "fingerprint": suite.facts.fingerprint}
 
 
-def _science(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str]) -> tuple[Amount, dict[str, Any]]:
-    """How much a training is, and all that it is; `part` says which of the data where that is not all."""
-    trained = amount(suite, arm)
+def training_identity(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str]) -> tuple[Amount, dict[str, Any]]:
+    """The size of a training run, and everything that its numbers depend on.
+
+    `part` names the part of the data that it sees, if that is not the usual one.
+    """
+    amount = training_amount(suite, arm)
     science = {
         "format": FORMAT,
         "method": arm.method,
         "options": option_departures(arm.method, arm.options),
-        "data": {**_data(suite), **part},
-        "network": departures(suite.spec.network_of(arm).shape()),
+        "data": {**data_identity(suite), **part},
+        "network": shape_departures(suite.spec.network_of(arm).shape()),
         "training": suite.spec.training_of(arm).science(),
-        "steps": trained.steps,
+        "steps": amount.steps,
         "seed": seed,
     }
     plugin = PLUGINS.get(arm.method)
     if plugin:
         science["plugin"] = plugin.code
-    return trained, science
+    return amount, science
 
 
-def _later(name: str, after: str, science: dict[str, Any], block: dict[str, Any]) -> Stage:
-    """A stage on top of another one."""
-    return Stage(name, digest({"train": after, name: science}), block)
+def stage_after(before: str, name: str, science: dict[str, Any], settings: dict[str, Any]) -> Stage:
+    """A stage on top of the one with the id `before`."""
+    return Stage(name=name, id=digest({"train": before, name: science}), settings=settings)
 
 
-def departures(shape: Shape) -> dict[str, Any]:
-    """The sizes that have no default or differ from it."""
-    return {each.name: getattr(shape, each.name) for each in fields(shape) if getattr(shape, each.name) != each.default}
+def shape_departures(shape: Shape) -> dict[str, Any]:
+    """The sizes of a network that differ from their defaults or have none."""
+    sizes = {field.name: getattr(shape, field.name) for field in fields(shape)}
+    defaults = {field.name: field.default for field in fields(shape)}
+    return {name: size for name, size in sizes.items() if size != defaults[name]}

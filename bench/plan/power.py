@@ -1,4 +1,4 @@
-"""What a number of seeds can show and what it cannot, before anything is run."""
+"""What a number of seeds can show, before anything runs."""
 
 import math
 import statistics
@@ -8,82 +8,101 @@ from dataclasses import dataclass
 from bench.plan.cells import Plan
 from bench.results.statistics.significance import LEVEL, POWER, detectable, is_reachable, say_reach, smallest_p
 
-MANY = 100  # seeds: the search for a number that is enough ends here
+MANY = 100  # the search for a sufficient number of seeds ends here
+
+Scores = dict[tuple[str, int], float]  # by arm and seed
 
 
 @dataclass(frozen=True)
 class Power:
-    """What the paired differences of `arms` arms over `seeds` seeds can show, by the rule of `judge`;
-    the chance of documents, which adds to that of seeds, is left out."""
+    """What paired differences of `arms` arms over `seeds` seeds can show, by the rule of
+    `bench.results.statistics.verdicts.judge`. The variance over documents, which adds to that over seeds, is left out.
+    """
 
     seeds: int
-    arms: int  # that are compared with a base
+    arms: int  # compared with a base
     smallest_p: float  # of the sign-flip test, after Holm's correction over the arms
     seeds_needed: int  # for p < 0.05
-    detectable_sd: float  # what gets a verdict, in standard deviations of a paired difference over seeds; nan for one
-    detectable: tuple[float, float] | None  # the same in the score's unit, of the steadiest and the least steady arm
+    detectable_sd: float  # smallest difference that gets a verdict, in standard deviations of a paired difference
+    detectable: tuple[float, float] | None  # the same in the score's unit, for the least and the most variable arm
     unit: str  # of the score
 
     @property
     def is_reachable(self) -> bool:
-        """Whether p < 0.05 is within reach of the sign-flip test."""
+        """Whether the sign-flip test can reach p < 0.05."""
         return is_reachable(self.seeds, self.arms)
 
 
-def power(plan: Plan, scores: dict[tuple[str, int], float], unit: str) -> Power | None:
-    """What the seeds of a plan can show; None where no arm has a base. `scores` are those that are measured already, by
-    arm and seed."""
+def plan_power(plan: Plan, scores: Scores, unit: str) -> Power | None:
+    """What the seeds of a plan can show, given the scores measured so far; None if no arm has a base."""
     ids = {(cell.arm, cell.seed): cell.id for cell in plan.cells}
-    pairs = [(cell.arm, cell.base) for cell in plan.cells if cell.base and ids.get((cell.base, cell.seed)) != cell.id]
-    bases = dict(pairs)
+    bases = {cell.arm: cell.base for cell in plan.cells if cell.base and ids.get((cell.base, cell.seed)) != cell.id}
     if not bases:
         return None
+
     seeds, arms = plan.suite.spec.seeds, len(bases)
-    needed = next(n for n in range(1, MANY) if is_reachable(n, arms))
-    in_sd = _least(len(seeds), arms)
-    spreads = [spread for arm, base in bases.items() if (spread := _spread(arm, base, seeds, scores)) is not None]
-    found = (in_sd * min(spreads), in_sd * max(spreads)) if spreads and len(seeds) > 1 else None
-    return Power(len(seeds), arms, min(1.0, arms * smallest_p(len(seeds))), needed, in_sd, found, unit)
+    detectable_sd = _detectable_sd(len(seeds), arms)
+    deviations = [_deviation(arm, base, seeds, scores) for arm, base in bases.items()]
+    measured = [deviation for deviation in deviations if deviation is not None]
+    span = (detectable_sd * min(measured), detectable_sd * max(measured)) if measured and len(seeds) > 1 else None
+    return Power(
+        seeds=len(seeds),
+        arms=arms,
+        smallest_p=min(1.0, arms * smallest_p(len(seeds))),
+        seeds_needed=next(count for count in range(1, MANY) if is_reachable(count, arms)),
+        detectable_sd=detectable_sd,
+        detectable=span,
+        unit=unit,
+    )
 
 
-def _least(seeds: int, arms: int) -> float:
-    """The difference that gets a verdict in a share `POWER` of experiments, in standard deviations over seeds, as
-    `judge` gives verdicts: after correction, and with the sign-flip test where that can speak."""
-    return detectable(1 / math.sqrt(seeds), seeds, LEVEL / arms, flipped=seeds > 1 and is_reachable(seeds, arms))
+def _detectable_sd(seeds: int, arms: int) -> float:
+    """The difference that gets a verdict in a share `POWER` of experiments, in standard deviations over seeds.
+
+    Verdicts are corrected for the number of arms and use the sign-flip test if it can reach p < 0.05.
+    """
+    uses_sign_flip = seeds > 1 and is_reachable(seeds, arms)
+    return detectable(1 / math.sqrt(seeds), seeds, LEVEL / arms, flipped=uses_sign_flip)
 
 
-def _spread(arm: str, base: str, seeds: Sequence[int], scores: dict[tuple[str, int], float]) -> float | None:
-    """The standard deviation of an arm's paired differences over the seeds that are measured; None for fewer than 2."""
-    both = [seed for seed in seeds if {(arm, seed), (base, seed)} <= scores.keys()]
-    return statistics.stdev(scores[arm, seed] - scores[base, seed] for seed in both) if len(both) > 1 else None
+def _deviation(arm: str, base: str, seeds: Sequence[int], scores: Scores) -> float | None:
+    """The standard deviation over seeds of an arm's paired differences; None with fewer than two of them."""
+    paired = [seed for seed in seeds if {(arm, seed), (base, seed)} <= scores.keys()]
+    if len(paired) < 2:
+        return None
+    return statistics.stdev(scores[arm, seed] - scores[base, seed] for seed in paired)
 
 
-def words(found: Power | None) -> list[str]:
-    """The same in two or three sentences."""
-    if found is None:
-        return ["no arm has a base, so that no difference will be tested"]
-    if found.seeds == 1:
+def describe_power(power: Power | None) -> list[str]:
+    """The power in one to three sentences."""
+    if power is None:
+        return ["no arm has a base, so no difference will be tested"]
+    if power.seeds == 1:
         return [
-            "one seed: there is no error over seeds at all; intervals hold for these trainings alone, over documents",
-            f"{say_reach(1)}; {found.seeds_needed} seeds would do for {_arms(found.arms)}",
+            "one seed: errors over seeds are unknown; intervals over documents hold for these training runs alone",
+            f"{say_reach(1)}; {power.seeds_needed} seeds suffice for {_count_arms(power.arms)}",
         ]
-    lines = [_reach(found)]
-    least = f"{found.detectable_sd:.2g} standard deviations of a paired difference over seeds"
-    lines.append(f"a true difference is found in {POWER:.0%} of experiments if it is at least {least}")
-    if found.detectable:
-        low, high = (f"{each:.2g}" for each in found.detectable)
-        lines.append(f"by what is measured so far that is {low if low == high else f'{low} to {high}'} {found.unit}")
+
+    size = f"{power.detectable_sd:.2g} standard deviations of a paired difference over seeds"
+    lines = [
+        _describe_reach(power),
+        f"a true difference is found in {POWER:.0%} of experiments if it is at least {size}",
+    ]
+    if power.detectable:
+        low, high = (f"{difference:.2g}" for difference in power.detectable)
+        lines.append(f"by the results so far that is {low if low == high else f'{low} to {high}'} {power.unit}")
     return lines
 
 
-def _reach(found: Power) -> str:
-    out_of_it = say_reach(found.seeds, found.arms)
-    if out_of_it:
-        return f"{out_of_it}; {found.seeds_needed} seeds would do for {_arms(found.arms)}"
-    after = f" after Holm's correction over {_arms(found.arms)}" * (found.arms > 1)
-    least = f"the smallest possible is {found.smallest_p:.3g}"
-    return f"p < {LEVEL:g} is within reach of the sign-flip test over {found.seeds} seeds{after}: {least}"
+def _describe_reach(power: Power) -> str:
+    obstacle = say_reach(power.seeds, power.arms)
+    if obstacle:
+        return f"{obstacle}; {power.seeds_needed} seeds suffice for {_count_arms(power.arms)}"
+
+    correction = f" after Holm's correction over {_count_arms(power.arms)}" if power.arms > 1 else ""
+    smallest = f"the smallest possible p is {power.smallest_p:.3g}"
+    return f"the sign-flip test over {power.seeds} seeds can reach p < {LEVEL:g}{correction}: {smallest}"
 
 
-def _arms(count: int) -> str:
-    return f"{count} arm{'s' * (count != 1)}"
+def _count_arms(count: int) -> str:
+    return "1 arm" if count == 1 else f"{count} arms"

@@ -1,86 +1,87 @@
-"""What a plan would do: each cell with the state of its stages and their cost, and what the suite excludes."""
+"""The status of a plan: each cell with the state of its stages and their cost, and what the suite excludes."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.engine import storage as record
-from bench.engine.code_hash import code_fingerprint, with_stage, written_in
-from bench.plan.cells import Cell, Plan, Stage, folder_of, merged
-from bench.plan.cost import Work, works
-from bench.plan.fairness import Match, match
-from bench.plan.forecast import Forecast, name_of, speeds
-from bench.plan.power import Power, power
+from bench.engine import storage
+from bench.engine.records import Stage, StageResult, Work
+from bench.plan.cells import Cell, Plan, folder_of, merge_stages
+from bench.plan.cost import stage_work
+from bench.plan.fairness import Match, match_arms
+from bench.plan.forecast import Forecast, network_key, read_speeds
+from bench.plan.power import Power, plan_power
+from bench.results.staleness import is_stale
 from bench.suite.variations import Refused
 
-THERE = ("cached", "stale")  # states of stages that a run leaves as they are
+FINISHED = ("cached", "stale")  # states of stages that a run leaves as they are
 
 
 @dataclass(frozen=True)
-class Step:
-    """A stage of a cell: what is there of it, and what it costs."""
+class StageStatus:
+    """A stage of a cell: its state and its cost."""
 
     name: str
     id: str
     state: str  # "cached", "to run", "running", "failed", or "stale": made by other code
     reason: str  # of a failure
-    works: tuple[Work, ...]  # none where its cost cannot be told
-    score: float | None  # of a bound that is done, in the unit of the score
+    work: tuple[Work, ...]  # empty if the cost is unknown
+    score: float | None  # of a finished bound, in the unit of the score
 
     @property
     def flops(self) -> float:
-        """Of all that it does."""
-        return sum(work.flops for work in self.works)
+        """FLOPs of the stage."""
+        return sum(work.flops for work in self.work)
 
 
 @dataclass(frozen=True)
-class Line:
+class CellStatus:
     """A cell with its stages."""
 
     cell: Cell
-    steps: tuple[Step, ...]
+    stages: tuple[StageStatus, ...]
 
     @property
     def training(self) -> float:
-        """FLOPs of the training with its validations."""
-        return sum(step.flops for step in self.steps if step.name == "train")
+        """FLOPs of training with its validations."""
+        return sum(stage.flops for stage in self.stages if stage.name == "train")
 
     @property
     def evaluation(self) -> float:
-        """FLOPs of all that comes after it."""
-        return sum(step.flops for step in self.steps if step.name != "train")
+        """FLOPs of all other stages."""
+        return sum(stage.flops for stage in self.stages if stage.name != "train")
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """FLOPs of what a run would do."""
-        return sum(step.flops for step in self.steps if step.state not in THERE)
+        return sum(stage.flops for stage in self.stages if stage.state not in FINISHED)
 
     @property
     def reasons(self) -> list[str]:
         """Why stages failed."""
-        return list(dict.fromkeys(step.reason for step in self.steps if step.reason))
+        return list(dict.fromkeys(stage.reason for stage in self.stages if stage.reason))
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """All cells of a plan, in the order in which they are run, and the combinations that are refused."""
+class PlanStatus:
+    """All cells of a plan, in the order in which they run, and the combinations that are refused."""
 
     plan: Plan
-    lines: tuple[Line, ...]
+    cells: tuple[CellStatus, ...]
     runs: Path
 
     @cached_property
-    def distinct(self) -> tuple[Line, ...]:
-        """Each cell once, with all stages that its arms ask of it: equal science runs once."""
+    def distinct(self) -> tuple[CellStatus, ...]:
+        """Each cell once, with all stages that its arms ask for: equal science runs once."""
         cells: dict[str, Cell] = {}
-        steps: dict[str, dict[str, Step]] = {}
-        for line in self.lines:
-            cells.setdefault(line.cell.id, line.cell)
-            steps.setdefault(line.cell.id, {}).update({step.id: step for step in line.steps})
-        return tuple(Line(cells[id], tuple(of_cell.values())) for id, of_cell in steps.items())
+        stages: dict[str, dict[str, StageStatus]] = {}
+        for status in self.cells:
+            cells.setdefault(status.cell.id, status.cell)
+            stages.setdefault(status.cell.id, {}).update({stage.id: stage for stage in status.stages})
+        return tuple(CellStatus(cells[id], tuple(by_id.values())) for id, by_id in stages.items())
 
     @property
     def refused(self) -> tuple[Refused, ...]:
@@ -89,137 +90,149 @@ class Matrix:
 
     @property
     def tokens(self) -> int:
-        """Tokens of all trainings."""
-        return sum(line.cell.tokens for line in self.distinct)
+        """Tokens of all training runs."""
+        return sum(status.cell.tokens for status in self.distinct)
 
     @property
     def flops(self) -> float:
-        """Of everything."""
-        return sum(line.training + line.evaluation for line in self.distinct)
+        """FLOPs of everything."""
+        return sum(status.training + status.evaluation for status in self.distinct)
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """FLOPs of what a run would do."""
-        return sum(line.left for line in self.distinct)
+        return sum(status.remaining for status in self.distinct)
 
     @property
-    def to_run(self) -> list[tuple[Cell, Step]]:
-        """What a run would do."""
-        return [(line.cell, step) for line in self.distinct for step in line.steps if step.state not in THERE]
+    def to_run(self) -> list[tuple[Cell, StageStatus]]:
+        """The stages that a run would perform."""
+        pairs = ((status.cell, stage) for status in self.distinct for stage in status.stages)
+        return [(cell, stage) for cell, stage in pairs if stage.state not in FINISHED]
 
     @property
     def uncounted(self) -> list[str]:
-        """The names of stages that a run would do and whose cost cannot be told."""
-        return list(dict.fromkeys(step.name for _, step in self.to_run if not step.works))
+        """The names of stages that a run would perform at an unknown cost."""
+        return list(dict.fromkeys(stage.name for _, stage in self.to_run if not stage.work))
 
     @cached_property
     def time(self) -> "Time":
-        """How long a run would take, by what was measured on the device that the suite asks for."""
+        """How long a run would take on the device that the suite asks for, by the speeds measured there."""
         try:
-            known = speeds(self.runs, self.plan.suite.spec.execution)
+            speeds = read_speeds(self.runs, self.plan.suite.spec.execution)
         except (RuntimeError, ImportError) as error:
             return Time({}, None, str(error))
-        left = ((work, c.method, name_of(c.science["network"])) for c, step in self.to_run for work in step.works)
-        return Time(known.device, known.forecast(left), "")
+
+        work = [
+            (work, cell.method, network_key(cell.science["network"]))
+            for cell, stage in self.to_run
+            for work in stage.work
+        ]
+        return Time(speeds.device, speeds.forecast(work), "")
 
     @cached_property
     def match(self) -> Match | None:
         """How far the arms are matched."""
-        return match(self.plan)
+        return match_arms(self.plan)
 
     @cached_property
     def power(self) -> Power | None:
         """What the seeds can show."""
-        bounds = [(line.cell, step) for line in self.lines for step in line.steps if step.name == "bound"]
-        scores = {(cell.arm, cell.seed): step.score for cell, step in bounds if step.score is not None}
-        return power(self.plan, scores, _score(self.plan))
+        bounds = [(status.cell, stage) for status in self.cells for stage in status.stages if stage.name == "bound"]
+        scores = {(cell.arm, cell.seed): stage.score for cell, stage in bounds if stage.score is not None}
+        return plan_power(self.plan, scores, score_metric(self.plan))
 
 
 @dataclass(frozen=True)
 class Time:
-    """A forecast with the device that it is for; none where that is not here."""
+    """A forecast with the device that it is for."""
 
     device: dict[str, str]
-    forecast: Forecast | None
-    reason: str  # why there is none
+    forecast: Forecast | None  # None if the device is not available
+    reason: str  # why there is no forecast
 
     @property
     def is_known(self) -> bool:
-        """Whether everything that is left was measured before."""
+        """Whether everything that remains was timed before."""
         return self.forecast is not None and not self.forecast.unknown
 
 
-def matrix(plan: Plan, runs: Path) -> Matrix:
-    """The cells of a plan with what is there of each under `runs`; nothing is written."""
-    found = {step.id: step for cell in merged(plan.all) for step in _steps(plan, cell, folder_of(runs, cell))}
-    lines = (Line(cell, tuple(found[stage.id] for stage in cell.stages)) for cell in plan.all)
-    return Matrix(plan, tuple(lines), runs)
+def plan_status(plan: Plan, runs: Path) -> PlanStatus:
+    """The cells of a plan with the state of each under `runs`; nothing is written."""
+    by_id = {
+        stage.id: stage
+        for cell in merge_stages(plan.all)
+        for stage in _stage_statuses(plan, cell, folder_of(runs, cell))
+    }
+    cells = (CellStatus(cell, tuple(by_id[stage.id] for stage in cell.stages)) for cell in plan.all)
+    return PlanStatus(plan, tuple(cells), runs)
 
 
-def _steps(plan: Plan, cell: Cell, folder: Path) -> Iterator[Step]:
-    done, is_there = works(plan.suite, cell), folder.is_dir()
+def _stage_statuses(plan: Plan, cell: Cell, folder: Path) -> Iterator[StageStatus]:
+    work, exists, metric = stage_work(plan.suite, cell), folder.is_dir(), score_metric(plan)
     for stage in cell.stages:
-        result = record.read_json(folder / stage.folder / "result.json") if is_there else None
-        state, reason = _state(folder, cell, stage, result) if is_there else ("to run", "")
-        score = result.get("measures", {}).get(_score(plan), {}).get("value") if result else None
-        yield Step(stage.name, stage.id, state, reason, done[stage.folder], score)
+        result = storage.read_result(folder, stage.folder) if exists else None
+        state, reason = _state(folder, cell, stage, result) if exists else ("to run", "")
+        score = getattr(result, "measures", {}).get(metric)
+        yield StageStatus(
+            name=stage.name,
+            id=stage.id,
+            state=state,
+            reason=reason,
+            work=work[stage.folder],
+            score=score.value if score else None,
+        )
 
 
-def _state(folder: Path, cell: Cell, stage: Stage, result: Any) -> tuple[str, str]:
+def _state(folder: Path, cell: Cell, stage: Stage, result: StageResult | None) -> tuple[str, str]:
     if result is not None:
-        made_by = result.get("environment", {}).get("code")
-        return ("stale" if made_by not in (None, _code(cell.method, stage.name)) else "cached"), ""
-    state, reason = record.status(folder, stage.folder)
+        return ("stale" if is_stale(result, stage.name, cell.method) else "cached"), ""
+    state, reason = storage.status(folder, stage.folder)
     return ("to run" if state == "missing" else state), reason
 
 
-def _score(plan: Plan) -> str:
+def score_metric(plan: Plan) -> str:
     """The metric that arms are compared by."""
     return "bits_per_byte" if plan.suite.facts.level == "byte" else "bits_per_char"
 
 
-@cache
-def _code(method: str, stage: str) -> str:
-    return code_fingerprint(with_stage(written_in(method) if method else (), stage))
-
-
-def joined(found: Sequence[Matrix]) -> Matrix:
+def join_statuses(statuses: Sequence[PlanStatus]) -> PlanStatus:
     """The cells of several plans of one suite, for what they cost together."""
-    return Matrix(found[0].plan, tuple(line for each in found for line in each.lines), found[0].runs)
+    first = statuses[0]
+    return PlanStatus(first.plan, tuple(cell for status in statuses for cell in status.cells), first.runs)
 
 
-def all_as_json(found: Sequence[Matrix]) -> dict[str, Any]:
-    """All of the plans of a suite with several data sets, and what they cost together."""
-    whole = as_json(joined(found))
-    plans = [{"label": each.plan.suite.label, **as_json(each)} for each in found]
-    return {"question": whole["question"], "data_sets": plans, "total": whole["total"]}
+def all_as_json(statuses: Sequence[PlanStatus]) -> dict[str, Any]:
+    """The plans of a suite with several data sets, and what they cost together, in plain values."""
+    total = as_json(join_statuses(statuses))
+    plans = [{"label": status.plan.suite.label, **as_json(status)} for status in statuses]
+    return {"question": total["question"], "data_sets": plans, "total": total["total"]}
 
 
-def as_json(found: Matrix) -> dict[str, Any]:
-    """All of it in plain values; FLOPs and seconds are estimates."""
-    suite, facts = found.plan.suite, found.plan.suite.facts
+def as_json(status: PlanStatus) -> dict[str, Any]:
+    """The status in plain values; FLOPs and seconds are estimates."""
+    suite, facts = status.plan.suite, status.plan.suite.facts
     return {
         "suite": suite.name,
         "question": suite.spec.question,
         "data": {"source": facts.source, "length": facts.length, "sequences": facts.sequences},
         "seeds": suite.spec.seeds,
-        "cells": [_line(line) for line in found.lines],
-        "refused": [vars(each) for each in found.refused],
+        "cells": [_cell_as_json(cell) for cell in status.cells],
+        "refused": [vars(combination) for combination in status.refused],
         "total": {
-            "cells": len(found.distinct),
-            "tokens": found.tokens,
-            "flops": found.flops,
-            "flops_left": found.left,
-            **_time(found),
+            "cells": len(status.distinct),
+            "tokens": status.tokens,
+            "flops": status.flops,
+            "flops_left": status.remaining,
+            **_time_as_json(status),
         },
-        "matched": asdict(found.match) if found.match else None,
-        "power": _power(found.power),
+        "matched": asdict(status.match) if status.match else None,
+        "power": _power_as_json(status.power),
     }
 
 
-def _time(found: Matrix) -> dict[str, Any]:
-    """Seconds, from the fastest to the slowest that was measured; null where they are unknown."""
-    time, forecast = found.time, found.time.forecast
+def _time_as_json(status: PlanStatus) -> dict[str, Any]:
+    """Seconds, and those of the fastest and the slowest speed measured; null if they are unknown."""
+    time, forecast = status.time, status.time.forecast
     known = forecast if time.is_known else None
     return {
         "seconds_left": math.ceil(known.seconds) if known else None,
@@ -227,21 +240,31 @@ def _time(found: Matrix) -> dict[str, Any]:
         "device": time.device or None,
         "speeds": [asdict(speed) for speed in forecast.speeds] if forecast else [],
         "unknown": list(forecast.unknown) if forecast else [time.reason],
-        "uncounted": found.uncounted,
+        "uncounted": status.uncounted,
     }
 
 
-def _power(found: Power | None) -> dict[str, Any] | None:
-    if found is None:
+def _power_as_json(power: Power | None) -> dict[str, Any] | None:
+    if power is None:
         return None
-    plain = asdict(found) | {"is_reachable": found.is_reachable}
-    return plain | {"detectable_sd": None if math.isnan(found.detectable_sd) else found.detectable_sd}
+    values = asdict(power) | {"is_reachable": power.is_reachable}
+    return values | {"detectable_sd": None if math.isnan(power.detectable_sd) else power.detectable_sd}
 
 
-def _line(line: Line) -> dict[str, Any]:
-    cell = line.cell
-    said = {name: getattr(cell, name) for name in ("arm", "base", "role", "method", "options", "seed")}
-    names = ("name", "id", "state", "reason", "flops")
-    steps = [{name: getattr(step, name) for name in names} for step in line.steps]
-    sizes = {"network": cell.network.label, **cell.amount._asdict()}
-    return {**said, "cell": cell.id, **sizes, "stages": steps}
+def _cell_as_json(status: CellStatus) -> dict[str, Any]:
+    cell = status.cell
+    return {
+        "arm": cell.arm,
+        "base": cell.base,
+        "role": cell.role,
+        "method": cell.method,
+        "options": cell.options,
+        "seed": cell.seed,
+        "cell": cell.id,
+        "network": cell.network.label,
+        **cell.amount._asdict(),
+        "stages": [
+            {"name": stage.name, "id": stage.id, "state": stage.state, "reason": stage.reason, "flops": stage.flops}
+            for stage in status.stages
+        ],
+    }

@@ -6,10 +6,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from bench.engine.data import Dataset
 from bench.engine.likelihood.bound import PARTS, Parts
 from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
 
 LARGEST = 500.0  # nats per token; above, a perplexity overflows
+
+
+def source_nats(data: Dataset, x: Tensor) -> Estimate | None:
+    """The source's own -log p of the sequences x in nats per token; None if its law is unknown."""
+    exact = data.exact_nats(x)
+    return None if exact is None else mean_nats({"exact": exact[:, None]}, x.shape[1])
 
 
 def bound_metrics(

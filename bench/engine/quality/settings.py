@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bench.engine.quality.scorers import AnyScorer
+from bench.engine.sample.settings import SamplesSpec
 from bench.engine.settings import Settings
 
 FEWEST = 100  # texts on either side that MAUVE is taken of: ten clusters of ten
@@ -49,3 +50,25 @@ class QualitySpec(Settings):
             way = f"lower evaluation.quality.copied to at most {length}"
             return f"texts of {length} tokens hold no {self.copied} in a row that could be copied; {way}"
         return None
+
+
+class QualityStage(Settings):
+    """Settings of a stage that measures texts."""
+
+    quality: QualitySpec
+    scorer: str | None = None  # id of the cell that is the suite's own scorer
+    steps: int  # of the arms' training, which a scorer trained by the suite shares
+
+
+class SamplesQualityStage(QualityStage):
+    """Settings of a stage that measures samples."""
+
+    samples: str  # folder of the stage that drew them
+    way: SamplesSpec  # how they were drawn
+
+
+class ControlsStage(QualityStage):
+    """Settings of a stage that measures control texts."""
+
+    count: int
+    length: int  # tokens

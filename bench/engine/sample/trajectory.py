@@ -6,21 +6,13 @@ call saw, each later one what a call left behind, and the last the finished text
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from bench.engine.data import Dataset
 from bench.engine.data.token_names import make_visible
-
-
-class Trajectory(TypedDict):
-    """One text from its first frame to its last; runs and changes are flat lists of pairs."""
-
-    length: int  # tokens
-    start: list[int]  # frame 0 as runs: id, how often it follows, id, how often, ...
-    changes: list[list[int]]  # of each network call: position, new id, position, new id, ...
+from bench.engine.records import Trajectory
 
 
 def encode(frames: Sequence[Tensor]) -> list[Trajectory]:

@@ -1,57 +1,62 @@
-"""The stage `bound`: what a trained model scores on a split, with the protocol that the numbers stand under."""
+"""The stages `bound` and `estimate`: the bound of the EMA weights on a split, with the protocol of the numbers."""
 
 import time
-from collections.abc import Callable
-from typing import Any
 
-from torch import Tensor
+import numpy as np
 
-from bench.engine.data import Dataset
-from bench.engine.likelihood.bound import Parts, bound
+from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import estimator_for
-from bench.engine.likelihood.metrics import bound_metrics, mean_nats
+from bench.engine.likelihood.metrics import bound_metrics, source_nats
 from bench.engine.likelihood.protocol import describe_protocol
 from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.likelihood.standard_error import clusters_of
 from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
-from bench.engine.stages.measure_quality import as_json
-from bench.launch.progress import Bar
+from bench.engine.records import BoundResult, Measurement
+from bench.engine.stages.context import StageContext
 
 
-def evaluate(
-    model: RecordingModel, data: Dataset, spec: BoundSpec, batch_size: int, title: str, check: Callable[[], None]
-) -> tuple[Parts, dict[str, Any]]:
-    """The parts of the bound sequence by sequence, and what is recorded of them; `check` is called after each batch and
-    raises what stops it."""
-    x = data.sequences(spec.split)[: spec.sequences]
-    began = time.monotonic()
-    with Bar(title, len(x), x.shape[1]) as bar:
+def run(context: StageContext, settings: BoundSpec) -> BoundResult:
+    """Evaluate the bound of the split; its parts, sequence by sequence, go to sequences.npz."""
+    start = time.monotonic()
+    data, model = context.data, context.cell.trained_model(RecordingModel)
+    x = data.sequences(settings.split)[: settings.sequences]
+    model.seen = NoiseDraws()
+
+    with context.progress(f"{context.job.title}: bound", len(x), x.shape[1]) as bar:
 
         def reach(done: int) -> None:
             bar.reach(done)
-            check()
+            context.check()
 
-        settings = (spec.draws, spec.replicates, spec.seed, batch_size, reach, spec.estimator)
-        model.seen = NoiseDraws()
-        parts = bound(model, x, *settings, addends=True)
-    sizes, clusters = [data.count_bytes(row) for row in x], clusters_of(data.facts.source, len(x))
-    length, integral = x.shape[1], parts["integral"]
-    found = bound_metrics(parts, length, sizes, data.facts.level, clusters)
-    estimator = estimator_for(model.method, spec.estimator)
-    return parts, {
-        "split": spec.split,
-        "kind": "exact" if model.method.exact else "bound",
-        "estimator": estimator.describe(spec.draws),
-        "network_calls": estimator.network_calls(spec.draws),
-        "measures": {name: as_json(value) for name, value in found.items()},
-        "profile": time_density(model.seen, model.method, integral, length, spec.draws, spec.estimator, clusters),
-        "source_nats": source_nats(data, x),
-        "seconds": time.monotonic() - began,
-        "protocol": describe_protocol(model.method, spec, length, model.precision),
-    }
+        parts = bound(
+            model,
+            x,
+            settings.draws,
+            settings.replicates,
+            settings.seed,
+            context.cell.execution.evaluation_batch,
+            reach,
+            settings.estimator,
+            addends=True,
+        )
+    np.savez(context.folder / "sequences.npz", allow_pickle=False, **{n: nats.numpy() for n, nats in parts.items()})
 
-
-def source_nats(data: Dataset, x: Tensor) -> dict[str, Any] | None:
-    """For a source whose law is known: its own -log p of the very sequences x, nats per token."""
-    exact = data.exact_nats(x)
-    return None if exact is None else as_json(mean_nats({"exact": exact[:, None]}, x.shape[1]))
+    sizes, length = [data.count_bytes(row) for row in x], x.shape[1]
+    clusters = clusters_of(data.facts.source, len(x))
+    metrics = bound_metrics(parts, length, sizes, data.facts.level, clusters)
+    density = time_density(
+        model.seen, model.method, parts["integral"], length, settings.draws, settings.estimator, clusters
+    )
+    estimator = estimator_for(model.method, settings.estimator)
+    nats = source_nats(data, x)
+    return BoundResult(
+        split=settings.split,
+        kind="exact" if model.method.exact else "bound",
+        estimator=estimator.describe(settings.draws),
+        network_calls=estimator.network_calls(settings.draws),
+        measures={name: Measurement.of(estimate) for name, estimate in metrics.items()},
+        profile=density,
+        source_nats=None if nats is None else Measurement.of(nats),
+        seconds=time.monotonic() - start,
+        protocol=describe_protocol(model.method, settings, length, model.precision),
+    )

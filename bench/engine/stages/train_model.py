@@ -1,0 +1,84 @@
+"""The stage `train`: train a model from the last checkpoint, or from the start, to the end of its budget."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.engine.environment import joined, peak_memory
+from bench.engine.likelihood.bound import bound
+from bench.engine.likelihood.metrics import mean_nats
+from bench.engine.likelihood.standard_error import clusters_of
+from bench.engine.model import checkpoint
+from bench.engine.model.model import Model
+from bench.engine.records import Measurement, TrainResult
+from bench.engine.settings import Settings
+from bench.engine.stages.context import StageContext
+from bench.engine.train.learned_parameters import collect
+from bench.engine.train.settings import Budget
+from bench.engine.train.trainer import Progress, Trainer
+
+
+class TrainStage(Settings):
+    """The job itself holds the settings of training."""
+
+
+def run(context: StageContext, settings: TrainStage) -> TrainResult:
+    """Train; the result counts what the training run used. Raises TrainingFailed, Interrupted."""
+    cell, job, data = context.cell, context.job, context.data
+    model, ema_model = cell.build_model(Model), cell.build_model(Model)
+    trainer = Trainer(model, data, cell.training, Budget(steps=job.steps), job.seed, cell.execution.accumulate)
+    trainer.environments.append(cell.environment("train"))
+    resume(trainer, context)
+    if cell.execution.compile:
+        model.compile_network()
+
+    with context.progress(job.title, trainer.steps, cell.training.batch_size * data.facts.length) as bar:
+
+        def report(progress: Progress, loss: float) -> None:
+            bar.reach(progress.step, f"loss {loss:.3f} nats")
+
+        validate, seconds = validation(trainer, ema_model, context), cell.execution.checkpoint_seconds
+        trainer.run(validate, context.folder, seconds, report, context.stopped)
+
+    ema_model.load_state_dict(trainer.ema.weights)
+    return result(trainer, ema_model, context)
+
+
+def resume(trainer: Trainer, context: StageContext) -> None:
+    """Continue from the checkpoint in the stage's folder, if there is one."""
+    state = checkpoint.load(context.folder)
+    if state is not None:
+        trainer.resume(state)
+
+
+def validation(trainer: Trainer, ema_model: Model, context: StageContext) -> Callable[[], dict[str, Any]]:
+    """A function that measures the bound of the EMA weights on the validation split."""
+    training, data = context.cell.training, context.data
+    x = data.sequences("valid")[: training.validation_sequences]
+    batch_size = context.cell.execution.evaluation_batch
+
+    def validate() -> dict[str, Any]:
+        ema_model.load_state_dict(trainer.ema.weights)
+        ema_model.method.progress = trainer.model.method.progress
+        parts = bound(ema_model, x, training.validation_draws, replicates=1, seed=0, batch_size=batch_size)
+        estimate = mean_nats(parts, x.shape[1], clusters_of(data.facts.source, len(x)))
+        return Measurement.of(estimate).model_dump()
+
+    return validate
+
+
+def result(trainer: Trainer, ema_model: Model, context: StageContext) -> TrainResult:
+    """What training used, and what it learned."""
+    cell, data, progress = context.cell, context.data, trainer.progress
+    return TrainResult(
+        steps=progress.step,
+        tokens=progress.tokens,
+        flops=cell.price(data.facts.length).trained(progress.noisings, progress.ends),
+        epochs=progress.tokens / data.facts.tokens["train"],
+        seconds=progress.seconds,
+        tokens_per_second=progress.tokens / progress.seconds,
+        peak_memory_bytes=peak_memory(cell.device),
+        **trainer.model.parameter_counts(),
+        curve=vars(trainer.curve),
+        learned=collect(ema_model.method, data),
+        environment=joined(trainer.environments),
+    )
