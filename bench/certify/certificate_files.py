@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.engine.code_hash import fingerprint, written_in
-from methods import PLUGINS, describe
+from methods import METHODS, PLUGINS, describe
 
 if TYPE_CHECKING:
     from bench.certify.checks import Check
@@ -28,7 +28,6 @@ class Subject:
     options: dict[str, Any]  # the departures from the defaults
     precision: str
     plugin: str | None  # the code of the plug-in that the method comes from
-    files: tuple[str, ...]  # of the project, that the method is written in
 
     def path(self, runs: Path) -> Path:
         """The file of its certificate; `runs` is the folder of results."""
@@ -38,13 +37,17 @@ class Subject:
 
     def code(self) -> str:
         """The code that a verdict on it depends on."""
-        return fingerprint((*CODE, *self.files))
+        return fingerprint((*CODE, *written_in(self.method))) if self.method in METHODS else ""
+
+    def is_current(self, code: str) -> bool:
+        """Whether `code` is the code that a verdict would depend on now."""
+        return code == self.code()
 
 
 def subject(method: str, options: dict[str, Any], precision: str) -> Subject:
     """A registered method with its options; raises OptionError as `methods.describe` does."""
     plugin = PLUGINS.get(method)
-    return Subject(method, describe(method, options), precision, plugin.code if plugin else None, written_in(method))
+    return Subject(method, describe(method, options), precision, plugin.code if plugin else None)
 
 
 def write(of: Subject, checks: list["Check"], runs: Path) -> Path:
@@ -65,4 +68,4 @@ def holds(of: Subject, runs: Path) -> bool:
     """Whether the bound is certified by the code that is here."""
     path = of.path(runs)
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"passed": False}
-    return found["passed"] and found["code"] == of.code()
+    return found["passed"] and of.is_current(found["code"])

@@ -1,58 +1,66 @@
 """What the certificates say of the arms of a suite."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.certify.certificate_files import Subject
-from bench.engine import storage as record
-from bench.engine.code_hash import written_in
-from methods import METHODS
+from bench.engine.records import StoredSuite
+from bench.results.recorded_cell import RecordedCell, recorded_cells
+
+State = Literal["certified", "outdated", "refused", "none"]  # outdated: passed, but by other code
 
 
-def files_of(cell: dict[str, Any]) -> tuple[str, ...]:
-    """The files that the method of a planned cell is written in; as recorded where it comes from a plug-in that is not
-    loaded, or where there is no method."""
-    return written_in(cell["method"]) if cell["method"] in METHODS else tuple(cell.get("written_in", ()))
+@dataclass(frozen=True)
+class Certification:
+    """A method with its options and precision that has a bound in a suite's record, and its certificate."""
+
+    method: str  # with its options
+    precision: str
+    state: State
+    checks: list[dict[str, Any]]  # as the certificate lists them
+    arms: list[str] = field(default_factory=list)
 
 
-def subject_of(cell: dict[str, Any], precision: str) -> Subject:
-    """What a certificate of a planned cell's method is about."""
-    science = cell["science"]
-    return Subject(science["method"], science["options"], precision, science.get("plugin"), files_of(cell))
+def subject_of(cell: RecordedCell, precision: str) -> Subject:
+    """What a certificate of a cell's method is about."""
+    science = cell.stored.science
+    return Subject(science["method"], science["options"], precision, science.get("plugin"))
 
 
-def collect(runs: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each method with its options and precision that has a bound in a suite's record: its arms, what it was
-    asked, and the state of its certificate: "certified", "outdated" (passed, by other code than that which is here),
-    "refused" or "none". Exact likelihoods need none."""
-    found: dict[Path, dict[str, Any]] = {}
-    for cell in plan["cells"]:
-        if cell.get("role", "arm") == "arm" and (precision := _precision(runs, cell)):
-            of = subject_of(cell, precision)
-            row = found.setdefault(of.path(runs), {"arms": [], **_named(of), **_state(of, runs)})
-            row["arms"] += [cell["arm"]] * (cell["arm"] not in row["arms"])
-    return list(found.values())
+def certifications(runs: Path, suite: StoredSuite) -> list[Certification]:
+    """The certification of each method, options and precision with a bound. Exact likelihoods need none."""
+    by_path: dict[Path, Certification] = {}
+    for cell in recorded_cells(runs, suite):
+        precision = _bound_precision(cell) if cell.role == "arm" else ""
+        if not precision:
+            continue
+
+        subject = subject_of(cell, precision)
+        certification = by_path.setdefault(subject.path(runs), _certification(subject, runs))
+        if cell.arm not in certification.arms:
+            certification.arms.append(cell.arm)
+    return list(by_path.values())
 
 
-def _precision(runs: Path, cell: dict[str, Any]) -> str:
-    """In which a cell's bound was measured; "" where there is none, or it is exact."""
-    for stage in cell["stages"]:
-        result = record.read_json(runs / "cells" / cell["id"] / stage["folder"] / "result.json")
-        if stage["name"] == "bound" and result and result["kind"] == "bound":
-            return str(result["environment"].get("precision", ""))
-    return ""
+def _bound_precision(cell: RecordedCell) -> str:
+    """The precision of a cell's bound; "" if there is none, or it is exact."""
+    precisions = (result.environment.get("precision", "") for result in cell.results("bound") if result.kind == "bound")
+    return next(precisions, "")
 
 
-def _named(of: Subject) -> dict[str, str]:
-    departures = ", ".join(f"{key}={value}" for key, value in of.options.items())
-    return {"method": f"{of.method}({departures})" if departures else of.method, "precision": of.precision}
-
-
-def _state(of: Subject, runs: Path) -> dict[str, Any]:
-    path = of.path(runs)
+def _certification(subject: Subject, runs: Path) -> Certification:
+    options = ", ".join(f"{name}={value}" for name, value in subject.options.items())
+    method = f"{subject.method}({options})" if options else subject.method
+    path = subject.path(runs)
     if not path.is_file():
-        return {"state": "none", "checks": []}
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    state = "refused" if not kept["passed"] else "certified" if kept["code"] == of.code() else "outdated"
-    return {"state": state, "checks": kept["checks"]}
+        return Certification(method, subject.precision, "none", [])
+
+    certificate = json.loads(path.read_text(encoding="utf-8"))
+    state: State = "outdated"
+    if not certificate["passed"]:
+        state = "refused"
+    elif subject.is_current(certificate["code"]):
+        state = "certified"
+    return Certification(method, subject.precision, state, certificate["checks"])

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from bench.engine import storage as record
+from bench.engine import storage
+from bench.engine.records import StoredSuite
 from bench.results.record_names import resolve
 from bench.results.suite_record import NoRecord
 
@@ -38,9 +39,15 @@ def _of_data_sets(run: str, names: Iterable[str]) -> list[str]:
     return [name for name in sorted(names) if arm and name.startswith(f"{suite}-") and name.partition("/")[2] == arm]
 
 
+def read_suites(runs: Path) -> list[StoredSuite]:
+    """The records of all suites under `runs`, in the order of their names. Raises BrokenRecord."""
+    names = sorted(path.stem for path in (runs / "suites").glob("*.json"))
+    suites = (storage.read_suite(runs, name) for name in names)
+    return [suite for suite in suites if suite is not None]
+
+
 def _named(runs: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The ids of the cells that suites ask for by SUITE/ARM/SEED, and by SUITE/ARM, the first, as well."""
-    plans = [record.read_json(path) for path in sorted((runs / "suites").glob("*.json"))]
-    cells = [(f"{plan['suite']}/{cell['arm']}", cell) for plan in plans for cell in plan["cells"] if cell["method"]]
-    named = {f"{name}/{cell['seed']}": cell["id"] for name, cell in cells}
-    return named, named | {name: cell["id"] for name, cell in reversed(cells)}
+    pairs = [(f"{suite.suite}/{cell.arm}", cell) for suite in read_suites(runs) for cell in suite.cells if cell.method]
+    by_seed = {f"{name}/{cell.seed}": cell.id for name, cell in pairs}
+    return by_seed, by_seed | {name: cell.id for name, cell in reversed(pairs)}

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.engine.storage import read_json
+from bench.engine.records import StoredCell
+from bench.engine.storage import cell_folder, read_suite, suite_file
 
 if TYPE_CHECKING:
     from bench.results.suite_record import Record
@@ -33,14 +34,14 @@ class NotMirrored(ValueError):
 
 def files_of_suite(runs: Path, suite: str) -> dict[str, Path]:
     """What a record consists of beside its cells, by the path under `runs`."""
-    there = [runs / "suites" / f"{suite}.json", *sorted((runs / "certificates").glob("*.json"))]
+    there = [suite_file(runs, suite), *sorted((runs / "certificates").glob("*.json"))]
     return {path.relative_to(runs).as_posix(): path for path in there}
 
 
-def files_of_cell(runs: Path, cell: dict[str, Any]) -> dict[str, Path]:
+def files_of_cell(runs: Path, cell: StoredCell) -> dict[str, Path]:
     """What is there of the stages of a planned cell, by the path under its folder."""
-    folder = runs / "cells" / cell["id"]
-    there = [folder / stage["folder"] / name for stage in cell["stages"] for name in KEPT]
+    folder = cell_folder(runs, cell.id)
+    there = [folder / stage.folder / name for stage in cell.stages for name in KEPT]
     return {path.relative_to(folder).as_posix(): path for path in there if path.is_file()}
 
 
@@ -78,10 +79,12 @@ def fetch(uri: str, suite: str, runs: Path) -> None:
         raise NoRecord(f'{uri} holds no record of suite "{suite}"; write it there with: bench sync')
     _download(client, records[0], runs)
     by_arm = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in kept}
-    for cell in read_json(runs / "suites" / f"{suite}.json")["cells"]:
-        run = by_arm.get((cell["id"], cell["arm"]))
+    stored = read_suite(runs, suite)
+    assert stored is not None, f"the record of suite {suite} was not fetched"
+    for cell in stored.cells:
+        run = by_arm.get((cell.id, cell.arm))
         if run is not None:  # a cell that was never at work has none, and is missing from the record too
-            _download(client, run, runs / "cells" / cell["id"])
+            _download(client, run, cell_folder(runs, cell.id))
 
 
 def read(uri: str, suite: str) -> "Record":

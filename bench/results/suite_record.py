@@ -1,14 +1,26 @@
-"""From the folders of cells to one tidy table, a row for each cell, metric and point, failed ones included, and to all
-else that reports are made from."""
+"""The record of a suite as reports need it: one tidy table with a row for each cell, metric and point, failures included,
+and everything beside it."""
 
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.engine import storage as record
-from bench.results.certification import collect
+from bench.engine import storage
+from bench.engine.records import (
+    BoundResult,
+    ControlsResult,
+    SamplesResult,
+    StoredSuite,
+    TrainResult,
+    TrajectoriesResult,
+)
+from bench.results.certification import Certification, certifications
+from bench.results.recorded_cell import RecordedCell, recorded_cells
 from bench.results.statistics.paired import COLUMNS as PAIRED
 from bench.results.statistics.paired import pair
 from bench.results.tidy_table import COLUMNS, make_rows
@@ -43,9 +55,7 @@ class Record:
     trajectories: list[dict[str, Any]] = field(default_factory=list)  # texts with all that each call was shown
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
-    certificates: list[dict[str, Any]] = field(
-        default_factory=list
-    )  # of the arms' bounds: see bench.results.certification
+    certificates: list[Certification] = field(default_factory=list)  # of the arms' bounds
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm -> those of its method that the suite gives
     asked: str = ""  # the words that name the suite on the command line
     tuning: dict[str, Any] = field(
@@ -59,7 +69,7 @@ class NoRecord(ValueError):
 
 
 def load(runs: Path | str) -> pd.DataFrame:
-    """The tidy table of every suite under `runs`; raises NoRecord where there is none."""
+    """The tidy table of every suite under `runs`. Raises NoRecord if there is none."""
     names = sorted(path.stem for path in (Path(runs) / "suites").glob("*.json"))
     if not names:
         raise NoRecord(f'no suite was run under "{runs}"; run one with: bench run suites/quickstart.yaml')
@@ -67,78 +77,107 @@ def load(runs: Path | str) -> pd.DataFrame:
 
 
 def read(runs: Path, suite: str, only: str | None = None) -> Record:
-    """What is recorded of one suite, or of one cell of it; raises NoRecord when it was never run."""
-    plan = record.read_json(runs / "suites" / f"{suite}.json")
-    if plan is None:
+    """The record of a suite, or of one cell of it. Raises NoRecord if it was never run."""
+    stored = storage.read_suite(runs, suite)
+    if stored is None:
         raise NoRecord(f'suite "{suite}" was never run under "{runs}"; run it first, with bench run')
-    rows: list[dict[str, Any]] = []
-    samples: dict[str, list[str]] = {}
-    learned: list[dict[str, Any]] = []
-    profiles: list[dict[str, Any]] = []
-    environments: list[dict[str, str]] = []
-    trajectories: list[dict[str, Any]] = []
-    compared: dict[str, list[str]] = {}
-    for cell in (cell for cell in plan["cells"] if only in (None, cell["id"])):
-        for stage in cell["stages"]:
-            result = record.read_json(runs / "cells" / cell["id"] / stage["folder"] / "result.json")
-            rows += make_rows(runs, plan, cell, stage, result)
-            ran = {name: value for name, value in result["environment"].items() if name != "code"} if result else None
-            if ran and ran not in environments:  # the code differs from method to method; what it changes is stale
-                environments.append(ran)
-            if result and stage["name"] == "samples":
-                samples.setdefault(cell["arm"], result["texts"])
-            if result and stage["name"] == "controls":
-                compared |= {name: found["texts"] for name, found in result["controls"].items()} | compared
-            if result and stage["name"] == "trajectories":
-                _keep(trajectories, _trajectory(cell, result))
-            if result and stage["name"] == "train":
-                learned += _of_tokens(cell, result)
-            if result and stage["name"] == "bound":
-                profiles += _of_bins(cell, result)
+
+    cells = [cell for cell in recorded_cells(runs, stored) if only in (None, cell.id)]
+    rows = [row for cell in cells for stage in cell.stages for row in make_rows(runs, stored, cell, stage)]
     table = pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
-    state = "complete" if table["status"].isin(["done", "stale"]).all() else "incomplete"
-    found = pd.DataFrame(learned, columns=LEARNED)
-    samples = samples | {name: texts for name, texts in compared.items() if name not in samples}
-    said = (suite, plan["question"], plan["source"], table, samples, plan["facts"], environments, state)
-    options = {cell["arm"]: cell.get("options", {}) for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
-    asked, tuning, spent = plan.get("asked", ""), plan.get("tuning") or {}, pd.DataFrame(profiles, columns=PROFILE)
-    whole = Record(*said, trajectories, found, options=options, asked=asked, tuning=tuning, profiles=spent)
-    return whole if only else replace(whole, pairs=pair(runs, plan), certificates=collect(runs, plan))
+    learned = [row for cell in cells for row in _learned(cell)]
+    profiles = [row for cell in cells for row in _densities(cell)]
+    return Record(
+        suite=suite,
+        question=stored.question,
+        source=stored.source,
+        table=table,
+        samples=_texts(cells),
+        data=stored.facts.model_dump(),
+        environment=_environments(cells),
+        state="complete" if table["status"].isin(["done", "stale"]).all() else "incomplete",
+        trajectories=_trajectories(cells),
+        learned=pd.DataFrame(learned, columns=LEARNED),
+        pairs=pd.DataFrame(columns=list(PAIRED)) if only else pair(_arms(runs, stored), stored.facts.level),
+        certificates=[] if only else certifications(runs, stored),
+        options={cell.arm: cell.options for cell in stored.cells if cell.role == "arm"},
+        asked=stored.asked,
+        tuning=stored.tuning or {},
+        profiles=pd.DataFrame(profiles, columns=PROFILE),
+    )
 
 
-def _keep(trajectories: list[dict[str, Any]], new: dict[str, Any]) -> None:
-    """Of each arm and way those of the first seed."""
-    if all((each["arm"], each["way"]) != (new["arm"], new["way"]) for each in trajectories):
-        trajectories.append(new)
+def _arms(runs: Path, suite: StoredSuite) -> list[RecordedCell]:
+    return [cell for cell in recorded_cells(runs, suite) if cell.role == "arm"]
 
 
-def _trajectory(cell: Any, result: Any) -> dict[str, Any]:
-    """What a report needs to show how texts of an arm came about."""
-    told = {"way": result["how"], "policy": result["family"]}
-    kept = {name: result[name] for name in ("grid", "network_calls", "symbols", "texts", "finals")}
-    return {"arm": cell["arm"], "method": cell["method"], "seed": cell["seed"], **told, **kept}
+def _texts(cells: Sequence[RecordedCell]) -> dict[str, list[str]]:
+    """Of each arm, the samples of its first seed and way of drawing; then the control texts."""
+    samples: dict[str, list[str]] = {}
+    controls: dict[str, list[str]] = {}
+    for cell in cells:
+        for result in cell.results("samples"):
+            assert isinstance(result, SamplesResult)
+            samples.setdefault(cell.arm, result.texts)
+        for result in cell.results("controls"):
+            assert isinstance(result, ControlsResult)
+            for name, control in result.controls.items():
+                controls.setdefault(name, control.texts)
+    return samples | {name: texts for name, texts in controls.items() if name not in samples}
 
 
-def _of_tokens(cell: Any, result: Any) -> list[dict[str, Any]]:
+def _environments(cells: Sequence[RecordedCell]) -> list[dict[str, str]]:
+    """The distinct environments without the code, which differs between methods; a change of code is staleness."""
+    environments: list[dict[str, str]] = []
+    for cell in cells:
+        for stage in cell.stages:
+            result = cell.result(stage)
+            if result is None:
+                continue
+            environment = {name: value for name, value in result.environment.items() if name != "code"}
+            if environment not in environments:
+                environments.append(environment)
+    return environments
+
+
+def _trajectories(cells: Sequence[RecordedCell]) -> list[dict[str, Any]]:
+    """Of each arm and way of drawing, the trajectories of the first seed."""
+    trajectories: dict[tuple[str, str], dict[str, Any]] = {}
+    for cell in cells:
+        for result in cell.results("trajectories"):
+            assert isinstance(result, TrajectoriesResult)
+            shown = result.model_dump(include={"grid", "network_calls", "symbols", "texts", "finals"})
+            origin = {"arm": cell.arm, "method": cell.method, "seed": cell.seed}
+            words = {"way": result.how, "policy": result.family}
+            trajectories.setdefault((cell.arm, result.how), {**origin, **words, **shown})
+    return list(trajectories.values())
+
+
+def _learned(cell: RecordedCell) -> list[dict[str, Any]]:
     """What the method of a cell has learned for each token, in the order of the ids."""
-    common = {name: cell[name] for name in ("arm", "method", "seed")}
-    return [
-        {**common, "metric": name, "token": token, "value": value}
-        for name, values in result.get("learned", {}).items()
-        if isinstance(values, dict)
-        for token, value in values.items()
-    ]
+    origin = {"arm": cell.arm, "method": cell.method, "seed": cell.seed}
+    rows = []
+    for result in cell.results("train"):
+        assert isinstance(result, TrainResult)
+        for name, values in result.learned.items():
+            if isinstance(values, dict):
+                rows += [{**origin, "metric": name, "token": token, "value": value} for token, value in values.items()]
+    return rows
 
 
-def _of_bins(cell: Any, result: Any) -> list[dict[str, Any]]:
-    """The density of the integral of a bound, a row a bin; none where it was not recorded."""
-    found = result.get("profile")
-    if not found:
-        return []
-    common = {name: cell[name] for name in ("arm", "method", "seed")}
-    common |= {name: found[name] for name in ("along", "n", "clusters")}
-    bins = zip(found["edges"], found["edges"][1:], found["value"], found["standard_error"], strict=False)
-    return [
-        {**common, "low": low, "high": high, "value": value, "standard_error": float("nan") if error is None else error}
-        for low, high, value, error in bins
-    ]
+def _densities(cell: RecordedCell) -> list[dict[str, Any]]:
+    """The density of the integral of a bound, a row for each bin."""
+    rows = []
+    for result in cell.results("bound"):
+        assert isinstance(result, BoundResult)
+        density = result.profile
+        if density is None:
+            continue
+
+        origin = {"arm": cell.arm, "method": cell.method, "seed": cell.seed}
+        origin |= {"along": density.along, "n": density.n, "clusters": density.clusters}
+        edges = pairwise(density.edges)
+        for (low, high), value, error in zip(edges, density.value, density.standard_error, strict=True):
+            deviation = math.nan if error is None else error
+            rows.append({**origin, "low": low, "high": high, "value": value, "standard_error": deviation})
+    return rows

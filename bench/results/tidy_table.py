@@ -1,25 +1,27 @@
-"""The rows of the tidy table: one for each measurement of a stage, or one that says why there are none.
+"""The rows of the tidy table: one for each measurement of a stage, or one that says why there is none.
 
 Numbers that a method has learned are metrics of training. Where it learned one for each token, these are `power[a]` and
 so on in vocabularies of at most 256 tokens, and `power_min`, `power_mean` and `power_max` in larger ones, whose single
-numbers are in train/result.json and in `Record.learned`. Stage `bound` is the bound that counts; where a suite asks for
-other estimates of it, each is a stage `estimate`, told apart by its way. `integral[...]` are addends of the integral.
+numbers are in train/result.json and in `Record.learned`. Stage `bound` is the headline bound; other estimates of it are
+stages `estimate`, told apart by their way. `integral[...]` are named terms of the integral.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.certify.certificate_files import holds
-from bench.engine import storage as record
-from bench.engine.code_hash import code_fingerprint, with_stage
 from bench.engine.likelihood.estimators import estimator_for
 from bench.engine.model.method_instances import method_instance
 from bench.engine.quality.settings import ORDERS
+from bench.engine.records import ControlsResult, DataFacts, Measurement, Stage, StageResult, StoredSuite, TrainResult
 from bench.engine.sample.settings import SamplesSpec
-from bench.results.certification import files_of, subject_of
-from bench.results.statistics.paired import beside_headline, tell_apart
+from bench.results.certification import subject_of
+from bench.results.recorded_cell import RecordedCell
+from bench.results.staleness import is_stale
+from bench.results.statistics.paired import describe_difference, minus_headline
 from methods import METHODS
 
 UNITS = {
@@ -78,150 +80,189 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "unit": "",
     "split": "",
     "tokens": 0,  # seen in training when the value was measured
-    "value": float("nan"),
-    "standard_error": float("nan"),
-    "monte_carlo_error": float("nan"),
+    "value": math.nan,
+    "standard_error": math.nan,
+    "monte_carlo_error": math.nan,
     "n": 0,  # documents
-    "clusters": 0,  # of documents that may vary together; 0 where each varies by itself
+    "clusters": 0,  # groups of documents that may vary together; 0 if documents are independent
     "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
     "protocol": "",
-    "role": "arm",  # or "scorer", which judges texts, or "control": texts that no arm has written
-    "way": "",  # how texts were drawn, or how the bound was estimated, in words
+    "role": "arm",  # or "scorer", which judges samples, or "control": texts that no arm has written
+    "way": "",  # how samples were drawn, or how the bound was estimated, in words
     "policy": "",  # the same without the number of calls and the temperature
-    "temperature": float("nan"),
-    "texts": "",  # how many and of how many tokens they were asked for: "100 x 128"
-    "seconds": float("nan"),  # of training when the value was measured, where that was along a curve
+    "temperature": math.nan,
+    "texts": "",  # number and length in tokens of the samples that were asked for: "100 x 128"
+    "seconds": math.nan,  # of training when the value was measured, for points of a learning curve
 }
 
 LISTED = 256  # the largest vocabulary whose tokens have rows of their own in the tidy table
 
+Row = dict[str, Any]  # by column
 
-def make_rows(runs: Path, plan: Any, cell: Any, stage: Any, result: Any) -> list[dict[str, Any]]:
+
+def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) -> list[Row]:
     """The rows of one stage: its measurements, or one row that says why there are none."""
-    common = {
-        "suite": plan["suite"],
-        "arm": cell["arm"],
-        "method": cell["method"],
-        "cell": cell["id"],
-        "seed": cell["seed"],
-        "data": plan["facts"]["source"],
-        "network": cell.get("network", plan["network"]),
-        "stage": "quality" if stage["name"] == "controls" else stage["name"],
-        "tokens": cell["tokens"],
-        "role": cell.get("role", "arm"),
-        **_how(cell, stage, plan["facts"]),
-    }
+    result = cell.result(stage)
+    row = _context(suite, cell, stage)
     if result is None:
-        status, reason = _why_missing(runs / "cells" / cell["id"], cell["stages"], stage)
-        return [{**common, "status": status, "reason": reason}]
-    stale = result["environment"]["code"] != code_fingerprint(with_stage(files_of(cell), stage["name"]))
-    reason = f"made by other code; remove cells/{cell['id']}/{stage['folder']} of the results to make it again"
-    common |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
-    if stage["name"] == "controls":
-        return [row for name, each in result["controls"].items() for row in _control(common | {"arm": name}, each)]
-    there = [name for name in SCALARS[stage["name"]] if result.get(name) is not None]
-    found = [{"metric": name, "value": float(result[name])} for name in there]
-    common |= {"way": f"{result['estimator']}{tell_apart(cell, stage)}"} if "estimator" in result else {}
-    found += _learned(result) + _measured(result, _kind(runs, cell, result, stale)) + _curve(result)
-    apart = beside_headline(runs, cell, stage) if stage["name"] == "estimate" else None
-    if apart is not None:
-        found.append({"metric": "minus_headline", "protocol": result["protocol"], **_errors(vars(apart))})
-    return [{**common, "unit": UNITS.get(str(row["metric"]).partition("[")[0], ""), **row} for row in found]
+        status, reason = _why_missing(cell, stage)
+        return [{**row, "status": status, "reason": reason}]
+
+    stale = is_stale(result, stage.name, cell.method)
+    reason = f"made by other code; remove cells/{cell.id}/{stage.folder} of the results to make it again"
+    row |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
+    if isinstance(result, ControlsResult):
+        return [
+            _with_unit({**row, "arm": name, **measured})
+            for name, control in result.controls.items()
+            for measured in _measured(control, "exact")
+        ]
+
+    if hasattr(result, "estimator"):
+        row["way"] = f"{result.estimator}{describe_difference(cell, stage)}"
+    measurements = [
+        *_scalars(result, stage.name),
+        *_learned(result),
+        *_measured(result, _kind(runs, cell, result, stale)),
+        *_curve(result),
+        *_minus_headline(cell, stage, result),
+    ]
+    return [_with_unit({**row, **measured}) for measured in measurements]
 
 
-def _control(common: dict[str, Any], found: Any) -> list[dict[str, Any]]:
-    """The rows of one kind of control texts."""
-    rows = _measured(found, "exact")
-    return [{**common, "unit": UNITS.get(row["metric"], ""), **row} for row in rows]
+def _with_unit(row: Row) -> Row:
+    return {**row, "unit": UNITS.get(row["metric"].partition("[")[0], "")}
 
 
-def _how(cell: Any, stage: Any, facts: Any) -> dict[str, Any]:
-    """How texts or a bound were drawn, or are to be drawn, in words, where a stage is about these."""
-    block = {"samples": stage["block"], "trajectories": stage["block"], "quality": stage["block"].get("way")}
-    if stage["name"] in ("bound", "estimate"):
-        return {"way": _say_bound(cell, stage["block"], facts) + tell_apart(cell, stage)}
-    if stage["name"] == "controls":
-        return {"texts": f"{stage['block']['count']} x {stage['block']['length']}"}
-    asked = block.get(stage["name"])
-    if asked is None:
+def _context(suite: StoredSuite, cell: RecordedCell, stage: Stage) -> Row:
+    """What the rows of a stage have in common."""
+    return {
+        "suite": suite.suite,
+        "arm": cell.arm,
+        "method": cell.method,
+        "cell": cell.id,
+        "seed": cell.seed,
+        "data": suite.facts.source,
+        "network": cell.stored.network,
+        "stage": "quality" if stage.name == "controls" else stage.name,
+        "tokens": cell.stored.tokens,
+        "role": cell.role,
+        **_way(cell, stage, suite.facts),
+    }
+
+
+def _way(cell: RecordedCell, stage: Stage, facts: DataFacts) -> Row:
+    """How samples or a bound were drawn, or are to be drawn, in words; nothing for other stages."""
+    if stage.name in ("bound", "estimate"):
+        return {"way": _describe_bound(cell, stage, facts) + describe_difference(cell, stage)}
+    if stage.name == "controls":
+        return {"texts": f"{stage.settings['count']} x {stage.settings['length']}"}
+    if stage.name not in ("samples", "trajectories", "quality"):
         return {}
-    spec = SamplesSpec.model_validate(asked)
-    told = spec.describe(cell["method"] in METHODS and METHODS[cell["method"]].needs.causal)
-    words = {"way": told["how"], "policy": told["family"], "temperature": told["temperature"]}
-    words["texts"] = f"{spec.count} x {spec.length or facts['length']}"
-    return words | ({"protocol": told["how"]} if stage["name"] == "samples" else {})
+
+    samples = SamplesSpec.model_validate(stage.settings["way"] if stage.name == "quality" else stage.settings)
+    words = samples.describe(cell.method in METHODS and METHODS[cell.method].needs.causal)
+    row = {
+        "way": words["how"],
+        "policy": words["family"],
+        "temperature": words["temperature"],
+        "texts": f"{samples.count} x {samples.length or facts.length}",
+    }
+    return row | ({"protocol": words["how"]} if stage.name == "samples" else {})
 
 
-def _say_bound(cell: Any, asked: Any, facts: Any) -> str:
-    """How a bound is to be estimated, in the words of its result, so that lost seeds stand in the row of the others;
-    in those of the suite where the method is of a plug-in that is not loaded."""
-    if "estimator" not in asked:
+def _describe_bound(cell: RecordedCell, stage: Stage, facts: DataFacts) -> str:
+    """How a bound is to be estimated, in the words of its result, so that lost seeds stand in the row of the others.
+
+    For a plug-in that is not loaded, the words are the suite's.
+    """
+    settings = stage.settings
+    if "estimator" not in settings:
         return ""
-    if cell["method"] not in METHODS:
-        return f"{asked['estimator']}, {asked['draws']} draws"
-    method = method_instance(cell["method"], facts["vocab_size"], cell.get("options", {}))
-    return estimator_for(method, asked["estimator"]).describe(asked["draws"])
+    if cell.method not in METHODS:
+        return f"{settings['estimator']}, {settings['draws']} draws"
+    method = method_instance(cell.method, facts.vocab_size, cell.stored.options)
+    return estimator_for(method, settings["estimator"]).describe(settings["draws"])
 
 
-def _learned(result: Any) -> list[dict[str, Any]]:
-    """What the method has learned; of a large vocabulary the least, the mean and the largest number."""
-    rows: list[dict[str, Any]] = []
-    for name, value in result.get("learned", {}).items():
+def _scalars(result: StageResult, stage: str) -> list[Row]:
+    values = {name: getattr(result, name) for name in SCALARS[stage]}
+    return [{"metric": name, "value": float(value)} for name, value in values.items() if value is not None]
+
+
+def _learned(result: StageResult) -> list[Row]:
+    """What the method has learned; for a large vocabulary the smallest, the mean and the largest number."""
+    rows: list[Row] = []
+    for name, value in result.learned.items() if isinstance(result, TrainResult) else ():
         if not isinstance(value, dict):
             rows.append({"metric": name, "value": value})
         elif len(value) <= LISTED:
             rows += [{"metric": f"{name}[{token}]", "value": number} for token, number in value.items()]
         else:
-            of_all = pd.Series(value).agg(["min", "mean", "max"])
-            rows += [{"metric": f"{name}_{which}", "value": number} for which, number in of_all.items()]
+            summary = pd.Series(value).agg(["min", "mean", "max"])
+            rows += [{"metric": f"{name}_{which}", "value": number} for which, number in summary.items()]
     return rows
 
 
-def _why_missing(folder: Path, stages: list[Any], stage: Any) -> tuple[str, str]:
-    """Its own state, or that of the first stage before it that failed."""
-    for earlier in stages[: stages.index(stage)]:
-        status, reason = record.status(folder, earlier["folder"])
+def _why_missing(cell: RecordedCell, stage: Stage) -> tuple[str, str]:
+    """The stage's own state, or that of the first stage before it that failed."""
+    for earlier in cell.stages[: cell.stages.index(stage)]:
+        status, reason = cell.status(earlier)
         if status == "failed":
-            return "failed", f"{earlier['name']} failed: {reason}"
-    return record.status(folder, stage["folder"])
+            return "failed", f"{earlier.name} failed: {reason}"
+    return cell.status(stage)
 
 
-def _kind(runs: Path, cell: Any, result: Any, stale: bool) -> str:
-    """What a number claims to be: a bound is certified if it was made by the code that its certificate was made by."""
-    kind, precision = result.get("kind", ""), result["environment"].get("precision", "")
-    certified = kind == "bound" and not stale and holds(subject_of(cell, precision), runs)
-    return "certified" if certified else str(kind)
+def _kind(runs: Path, cell: RecordedCell, result: Any, stale: bool) -> str:
+    """What a number claims to be: a bound is certified if the code that made it is the code that was certified."""
+    kind = getattr(result, "kind", "")
+    if kind != "bound" or stale:
+        return kind
+    precision = result.environment.get("precision", "")
+    return "certified" if holds(subject_of(cell, precision), runs) else kind
 
 
-def _measured(result: Any, kind: str) -> list[dict[str, Any]]:
-    """The bound in every unit, and the source's own cost of the same sequences where its law is known."""
-    measured = dict(result.get("measures", {}))
-    common = {"split": result.get("split", ""), "kind": kind, "protocol": result.get("protocol", "")}
-    rows = [{"metric": name, **_errors(found), **common} for name, found in measured.items()]
-    if result.get("source_nats"):
-        rows.append({**common, "metric": "source_nats_per_token", **_errors(result["source_nats"]), "kind": "exact"})
-    if result.get("sample_nats"):
-        rows.append({"metric": "sample_nats_per_token", **_errors(result["sample_nats"]), "kind": "exact"})
+def _measured(result: Any, kind: str) -> list[Row]:
+    """The metrics of a result in every unit, and the source's own cost of the same sequences if its law is known."""
+    split, protocol = getattr(result, "split", ""), getattr(result, "protocol", "")
+    context = {"split": split, "kind": kind, "protocol": protocol}
+    rows = [
+        {"metric": name, **_numbers(measurement), **context}
+        for name, measurement in getattr(result, "measures", {}).items()
+    ]
+    source_nats, sample_nats = (getattr(result, name, None) for name in ("source_nats", "sample_nats"))
+    if source_nats:
+        rows.append({**context, "metric": "source_nats_per_token", **_numbers(source_nats), "kind": "exact"})
+    if sample_nats:
+        rows.append({"metric": "sample_nats_per_token", **_numbers(sample_nats), "kind": "exact"})
     return rows
 
 
-def _curve(result: Any) -> list[dict[str, Any]]:
-    """Training and validation along the tokens seen, and the seconds that these took."""
+def _curve(result: StageResult) -> list[Row]:
+    """Training and validation loss along the tokens seen, with the seconds that they took."""
     return [
         {
             "metric": "nats_per_token",
             "split": split,
-            "tokens": point["tokens"],
-            "seconds": point.get("seconds", float("nan")),
-            **_errors(point),
+            "tokens": point.tokens,
+            "seconds": math.nan if point.seconds is None else point.seconds,
+            **_numbers(point),
         }
-        for split, points in result.get("curve", {}).items()
+        for split, points in (result.curve.items() if isinstance(result, TrainResult) else ())
         for point in points
     ]
 
 
-def _errors(found: Any) -> dict[str, Any]:
-    errors = {name: found.get(name) for name in ("value", "standard_error", "monte_carlo_error")}
-    return {name: float("nan") if value is None else value for name, value in errors.items()} | {
-        name: found.get(name, 0) for name in ("n", "clusters")
-    }
+def _minus_headline(cell: RecordedCell, stage: Stage, result: Any) -> list[Row]:
+    """How another estimate of the bound differs from the headline."""
+    difference = minus_headline(cell, stage) if stage.name == "estimate" else None
+    if difference is None:
+        return []
+    return [{"metric": "minus_headline", "protocol": result.protocol, **_numbers(Measurement.of(difference))}]
+
+
+def _numbers(measurement: Measurement) -> Row:
+    errors = ("value", "standard_error", "monte_carlo_error")
+    numbers = {name: getattr(measurement, name) for name in errors}
+    row = {name: math.nan if number is None else number for name, number in numbers.items()}
+    return row | {"n": measurement.n, "clusters": measurement.clusters}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.engine.storage import read_json
+from bench.engine.storage import cell_folder, read_suite
 from bench.results.mlflow_archive import NEWEST, RECORD, files_of_cell, files_of_suite, upload
 
 Folders = dict[tuple[str, str], list[Path]]  # of a cell and a stage
@@ -45,15 +45,16 @@ def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
     experiment = _experiment(client, runs, suite)
     runs_held = client.search_runs([experiment], max_results=NEWEST)
     held = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in runs_held}
-    plan = read_json(runs / "suites" / f"{suite}.json")
+    stored = read_suite(runs, suite)
+    assert stored is not None, f"suite {suite} has no record under {runs}"
     folders: Folders = {}
-    for cell in plan["cells"]:
-        for stage in cell["stages"]:
-            name = "quality" if stage["name"] == "controls" else stage["name"]
-            folders.setdefault((cell["id"], name), []).append(runs / "cells" / cell["id"] / stage["folder"])
+    for cell in stored.cells:
+        for stage in cell.stages:
+            name = "quality" if stage.name == "controls" else stage.name
+            folders.setdefault((cell.id, name), []).append(cell_folder(runs, cell.id) / stage.folder)
     record = next((run for run in runs_held if RECORD.items() <= run.data.tags.items()), None)
     upload(client, record or _record(client, experiment), files_of_suite(runs, suite))
-    planned = {(cell["arm"], cell["id"]): cell for cell in plan["cells"]}
+    planned = {(cell.arm, cell.id): cell for cell in stored.cells}
     for (arm, id), rows in _gather(table).groupby(["arm", "cell"], sort=False):
         run = held.get((str(id), str(arm))) or _create(client, experiment, rows)
         _update(client, folders, run, rows)

@@ -12,7 +12,7 @@ from bench.engine import storage as record
 from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.storage import digest
 from bench.plan.cells import Cell, Plan, folder_of
-from bench.plan.cost import costs
+from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.suite.settings import ArmSpec, Evaluation, SuiteSpec
 from bench.suite.suite import Suite, SuiteError
@@ -115,7 +115,7 @@ def judge(runs: Path, planned: Plan, values: dict[str, Any], metric: str) -> Tri
     spent: dict[str, Any] = {
         "cells": [cell.id for cell in cells],
         "tokens": sum(cell.tokens for cell in cells),
-        "flops": math.fsum(flops for cell in cells for flops in costs(planned.suite, cell).values()),
+        "flops": math.fsum(flops for cell in cells for flops in stage_flops(planned.suite, cell).values()),
         "seconds": round(math.fsum(_seconds(runs, cell) for cell in cells), 3),
     }
     if reasons:
@@ -143,14 +143,14 @@ def _measured(runs: Path, cell: Cell, metric: str) -> tuple[float, float | None]
             return reason
         if state != "done":
             raise record.Busy(f"stage {stage.name} of cell {cell.id} has no result yet; run bench tune again")
-    found = record.read_json(folder / cell.stages[-1].folder / "result.json")["measures"][metric]
-    value = found["value"]
+    measurement = record.read_result(folder, cell.stages[-1].folder).measures[metric]
+    value = measurement.value
     if value is None or not math.isfinite(value):
         return f"its score is {'nan' if value is None else value}"
-    return float(value), found["standard_error"]
+    return float(value), measurement.standard_error
 
 
 def _seconds(runs: Path, cell: Cell) -> float:
     """Of what of a cell is done."""
-    results = [record.read_json(folder_of(runs, cell) / stage.folder / "result.json") for stage in cell.stages]
-    return math.fsum(result["seconds"] for result in results if result)
+    results = [record.read_result(folder_of(runs, cell), stage.folder) for stage in cell.stages]
+    return math.fsum(result.seconds for result in results if result)

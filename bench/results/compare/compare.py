@@ -10,12 +10,11 @@ A difference is B minus A; of a bound, below zero B is better. Numbers of differ
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.results.compare.operands import CompareError, Side
+from bench.results.compare.operands import ComparedCell, CompareError, Side
 from bench.results.compare.settings import (
     Changes,
     find_changes,
@@ -190,25 +189,29 @@ def find_metric(one: Side, other: Side) -> str:
     """The unit of the score: bits per byte where tokens are bytes or there is nothing else, else bits per character."""
     metrics = [set(side.table["metric"]) for side in (one, other)]
     both = set.intersection(*metrics)
-    is_byte = "byte" in (one.facts.get("level"), other.facts.get("level")) or "bits_per_char" not in both
+    levels = [side.facts.level for side in (one, other) if side.facts is not None]
+    is_byte = "byte" in levels or "bits_per_char" not in both
     return "bits_per_byte" if is_byte else "bits_per_char"
 
 
 def _paired(one: Side, other: Side, matched: Matched, metric: str) -> list[Difference]:
     """Document by document and seed by seed, as the arms of a suite against their base."""
-    cells: list[dict[str, Any]] = []
+    cells: list[ComparedCell] = []
     for a, b in matched.values():
         old, new = one.of_arm(a), other.of_arm(b)
-        if len(old) == len(new) == 1:
-            old = [
-                old[0] | {"seed": new[0]["seed"]}
-            ]  # noise and documents are those of the evaluation, not of training
-        cells += [cell | {"arm": f"A: {a}", "base": None} for cell in old]
-        cells += [cell | {"arm": f"B: {b}", "base": f"A: {a}"} for cell in new]
-    level = "byte" if metric == "bits_per_byte" else "char"
-    pairs = pair(Path(), {"cells": cells, "facts": {"level": level}})
+        if len(old) == len(new) == 1:  # noise and documents are those of the evaluation, not of training
+            old = [_relabel(old[0], seed=new[0].seed)]
+        cells += [_relabel(cell, arm=f"A: {a}", base=None) for cell in old]
+        cells += [_relabel(cell, arm=f"B: {b}", base=f"A: {a}") for cell in new]
+
+    pairs = pair(cells, "byte" if metric == "bits_per_byte" else "char")
     deltas = {delta.arm: delta for delta in summarise(pairs, metric).itertuples()}
     return [_of_delta(label, deltas[f"B: {b}"], _base(one, a, metric)) for label, (a, b) in matched.items()]
+
+
+def _relabel(cell: ComparedCell, **update: Any) -> ComparedCell:
+    """The same cell under another label."""
+    return replace(cell, stored=cell.stored.model_copy(update=update))
 
 
 def _base(side: Side, arm: str, metric: str) -> float:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.engine import storage as record
+from bench.engine import storage
 from bench.engine.environment import joined
 from bench.engine.model.network import Shape
+from bench.results.compare.operands import ComparedCell
 
 Values = dict[str, Any]
 Changes = dict[str, tuple[str, str]]  # what differs, of A and of B
@@ -29,16 +29,20 @@ def find_changes(old: Values, new: Values) -> Changes:
     return {name: (str(old.get(name, "none")), str(new.get(name, "none"))) for name in names}
 
 
-def read_settings(cells: Sequence[Values]) -> Values:
-    """All that the training of an arm is: its method, options, network, training, budget, tuning, seeds and data."""
-    job = record.read_json(Path(cells[0]["id"]) / "job.json")
-    science = job["science"]
-    told = {name: science[name] for name in ("method", "options", "plugin") if name in science}
-    told["network"] = asdict(Shape(**job["network"])) if job["network"] else {}
-    told |= {"training": job["training"], "budget": {"steps": job["steps"], "tokens": cells[0]["tokens"]}}
-    told["tuning"] = cells[0]["tuned"]
-    told["data"] = job["data"] | {"fingerprint": job["fingerprint"], "part": job["part"]}
-    return _flatten(told) | {"seeds": ", ".join(str(cell["seed"]) for cell in cells)}
+def read_settings(cells: Sequence[ComparedCell]) -> Values:
+    """Everything that the training of an arm is: method, options, network, training, budget, tuning, seeds and data."""
+    first = cells[0]
+    job = storage.read_job(first.folder)
+    assert job is not None, first.folder
+    settings: Values = {name: job.science[name] for name in ("method", "options", "plugin") if name in job.science}
+    settings |= {
+        "network": asdict(Shape(**job.network)) if job.network else {},
+        "training": job.training,
+        "budget": {"steps": job.steps, "tokens": first.stored.tokens},
+        "tuning": first.tuning,
+        "data": job.data | {"fingerprint": job.fingerprint, "part": job.part},
+    }
+    return _flatten(settings) | {"seeds": ", ".join(str(cell.seed) for cell in cells)}
 
 
 def read_told(rows: pd.DataFrame) -> Values:
@@ -46,24 +50,25 @@ def read_told(rows: pd.DataFrame) -> Values:
     return {name: rows[name].iloc[-1] for name in ("method", "network", "data", "tokens") if name in rows}
 
 
-def read_surroundings(cells: Sequence[Values]) -> Values:
+def read_surroundings(cells: Sequence[ComparedCell]) -> Values:
     """Software, hardware and code of the training and of the bound of an arm, over its seeds."""
-    found: Values = {}
+    surroundings: Values = {}
     for name in ("train", "bound"):
-        made = [result["environment"] for result in _results(cells, name)]
-        found |= {f"{name}.{key}": value for key, value in (joined(made).items() if made else ())}
-    return found
+        environments = [result.environment for result in _results(cells, name)]
+        if environments:
+            surroundings |= {f"{name}.{key}": value for key, value in joined(environments).items()}
+    return surroundings
 
 
-def read_protocol(cells: Sequence[Values]) -> Values:
+def read_protocol(cells: Sequence[ComparedCell]) -> Values:
     """How the bound of an arm was estimated."""
-    made = _results(cells, "bound")
-    told = joined([{"protocol": result["protocol"]} for result in made]) if made else {}
-    asked = {name: value for name, value in made[0]["block"].items() if name != "arms"} if made else {}
-    return _flatten(asked, "bound") | told if made else told
+    results = _results(cells, "bound")
+    if not results:
+        return {}
+    settings = {name: value for name, value in results[0].settings.items() if name != "arms"}
+    return _flatten(settings, "bound") | joined([{"protocol": result.protocol} for result in results])
 
 
-def _results(cells: Sequence[Values], name: str) -> list[Any]:
-    """What the stages of a name left behind, of every cell."""
-    places = [Path(cell["id"]) / stage["folder"] for cell in cells for stage in cell["stages"] if stage["name"] == name]
-    return [result for place in places if (result := record.read_json(place / "result.json")) is not None]
+def _results(cells: Sequence[ComparedCell], name: str) -> list[Any]:
+    """The results of all stages of that name."""
+    return [result for cell in cells for result in cell.results(name)]

@@ -1,12 +1,12 @@
-"""Arms against their base, document by document: both met the same documents and the same noise, so that what these
-have in common drops out of the difference (paired comparison of the estimates of single sequences).
+"""Paired differences of arms from their base, document by document: both met the same documents and the same noise, so
+that what these have in common drops out of the difference.
 
 A difference is the arm's bound minus the base's; below zero the arm is better.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -15,12 +15,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench.engine import storage as record
+from bench.engine import storage
 from bench.engine.likelihood.bound import PARTS
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.standard_error import Estimate, clusters_of
+from bench.engine.records import BoundResult, Stage
+from bench.results.recorded_cell import RecordedCell
 
-NAN = float("nan")
+NAN = math.nan
 COLUMNS = {  # of the pairs, a row for each arm, seed and metric, with the value of a row that says nothing about it
     "arm": "",
     "method": "",
@@ -31,161 +33,200 @@ COLUMNS = {  # of the pairs, a row for each arm, seed and metric, with the value
     "standard_error": NAN,  # over documents, Monte Carlo noise included
     "monte_carlo_error": NAN,
     "n": 0,  # documents
-    "clusters": 0,  # runs of neighbouring documents that the errors are clustered in; 0 where documents are independent
+    "clusters": 0,  # runs of neighbouring documents that the errors are clustered in; 0 if documents are independent
     "clustered_error": NAN,  # over documents, of the mean over all paired seeds of the arm, which share them
     "clustered_noise": NAN,  # the Monte Carlo error of that mean
-    "unlike": "",  # how the two were estimated, where not alike: the noise is not shared then
+    "unlike": "",  # the two estimators if they differ: the noise is not shared then
     "is_same": False,  # arm and base are one cell under two labels
     "reason": "",  # why there is no difference
 }
 
+Row = dict[str, Any]  # by column
+
 
 @dataclass(frozen=True)
 class Measured:
-    """The bound of one cell, document by document, and all that has to agree before another is taken from it."""
+    """The bound of one cell, document by document, and everything that two cells must agree on to be subtracted."""
 
     cell: str  # its id
     nats: Tensor  # of each document [n, replicates], the sum of the parts
     length: int  # tokens of a document
     setting: dict[str, Any]
     estimator: str
-    clusters: Tensor | None  # which of them may vary together
+    clusters: Tensor | None  # which documents may vary together
 
 
-def pair(runs: Path, plan: Any) -> pd.DataFrame:
-    """The paired differences of every arm that has a base, per seed that the suite planned for it, in the unit of the
-    score and in nats per token; where two cannot be paired, a row with the reason. Raises BrokenRecord."""
-    cells = {(cell["arm"], cell["seed"]): cell for cell in plan["cells"] if cell.get("role", "arm") == "arm"}
-    arms: dict[str, list[Any]] = {}
-    for cell in cells.values():
-        if cell.get("base") not in (None, "", cell["arm"]):
-            arms.setdefault(cell["arm"], []).append(cell)
-    score = "bits_per_byte" if plan["facts"].get("level") == "byte" else "bits_per_char"
-    rows = [row for own in arms.values() for row in _of_arm(runs, own, cells, score)]
+def pair(cells: Sequence[RecordedCell], level: str) -> pd.DataFrame:
+    """The paired differences of every arm that has a base, in the unit of the score and in nats per token.
+
+    There is a row for each seed that was planned; if two cells cannot be paired it gives the reason. `level` is that of
+    the tokens. Raises BrokenRecord.
+    """
+    by_arm: dict[str, list[RecordedCell]] = {}
+    for cell in cells:
+        if cell.stored.base not in (None, "", cell.arm):
+            by_arm.setdefault(cell.arm, []).append(cell)
+
+    score = "bits_per_byte" if level == "byte" else "bits_per_char"
+    by_seed = {(cell.arm, cell.seed): cell for cell in cells}
+    rows = [row for seeds in by_arm.values() for row in _pair_arm(seeds, by_seed, score)]
     return pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
 
 
-def _of_arm(runs: Path, own: list[Any], cells: dict[tuple[str, int], Any], score: str) -> list[dict[str, Any]]:
-    """The rows of one arm: a token is a character, or a byte where the score is in bytes, so one factor converts."""
-    rows: list[dict[str, Any]] = []
-    found: list[Tensor] = []
+def _pair_arm(seeds: Sequence[RecordedCell], cells: dict[tuple[str, int], RecordedCell], score: str) -> list[Row]:
+    """The rows of one arm. A token is a character, or a byte if the score is in bytes, so one factor converts."""
+    rows: list[Row] = []
+    differences: list[Tensor] = []
     length, clusters = 0, None
-    for cell in own:
-        said = {"arm": cell["arm"], "method": cell["method"], "base": cell["base"], "seed": cell["seed"]}
-        base = cells.get((cell["base"], cell["seed"]))
-        known = any(arm == cell["base"] for arm, _ in cells)
-        one, other = _measured(runs, cell), _measured(runs, base) if base else _absent(cell, known)
-        reason = _why_not(one, other, cell["base"])
-        if isinstance(one, Measured) and isinstance(other, Measured) and not reason:
-            differences, length = one.nats - other.nats, one.length
-            found.append(differences)
-            clusters = one.clusters
-            unlike = f"{one.estimator}; of the base: {other.estimator}" * (one.estimator != other.estimator)
-            same = {"unlike": unlike, "is_same": one.cell == other.cell}
-            rows.append({**said, **average(differences, length, clusters), **same})
-        else:
-            rows.append({**said, "reason": f"not paired: {reason}"})
-    if found:
-        whole = average(torch.stack(found).mean(0), length, clusters)
-        errors = {"clustered_error": whole["standard_error"], "clustered_noise": whole["monte_carlo_error"]}
+    for cell in seeds:
+        row, difference, measured = _pair_seed(cell, cells)
+        rows.append(row)
+        if difference is not None and measured is not None:
+            differences.append(difference)
+            length, clusters = measured.length, measured.clusters
+
+    if differences:
+        pooled = average(torch.stack(differences).mean(0), length, clusters)
+        errors = {"clustered_error": pooled["standard_error"], "clustered_noise": pooled["monte_carlo_error"]}
         rows = [row if row.get("reason") else row | errors for row in rows]
-    return [_scaled(row, *unit) for unit in ((score, 1 / math.log(2)), ("nats_per_token", 1.0)) for row in rows]
+    units = {score: 1 / math.log(2), "nats_per_token": 1.0}
+    return [_scale(row, metric, factor) for metric, factor in units.items() for row in rows]
 
 
-def average(differences: Tensor, length: int, clusters: Tensor | None) -> dict[str, Any]:
+def _pair_seed(
+    cell: RecordedCell, cells: dict[tuple[str, int], RecordedCell]
+) -> tuple[Row, Tensor | None, Measured | None]:
+    """The row of one seed, with the differences of its documents [n, replicates] if it is paired."""
+    label = cell.stored.base or ""
+    row = {"arm": cell.arm, "method": cell.method, "base": label, "seed": cell.seed}
+    base = cells.get((label, cell.seed))
+    arm_bound = measure(cell)
+    base_bound = measure(base) if base else _absent(label, cell.seed, cells)
+    reason = refusal(arm_bound, base_bound, label)
+    if reason or not (isinstance(arm_bound, Measured) and isinstance(base_bound, Measured)):
+        return {**row, "reason": f"not paired: {reason}"}, None, None
+
+    difference = arm_bound.nats - base_bound.nats
+    unlike = f"{arm_bound.estimator}; of the base: {base_bound.estimator}"
+    row |= {
+        **average(difference, arm_bound.length, arm_bound.clusters),
+        "unlike": unlike if arm_bound.estimator != base_bound.estimator else "",
+        "is_same": arm_bound.cell == base_bound.cell,
+    }
+    return row, difference, arm_bound
+
+
+def average(differences: Tensor, length: int, clusters: Tensor | None) -> Row:
     """Mean and errors of differences [n, replicates] in nats per token; documents of a cluster may vary together."""
     return asdict(mean_nats({"difference": differences}, length, clusters))
 
 
-def _scaled(row: dict[str, Any], metric: str, factor: float) -> dict[str, Any]:
+def _scale(row: Row, metric: str, factor: float) -> Row:
     """A row of nats per token in another unit."""
     numbers = ("value", "standard_error", "monte_carlo_error", "clustered_error", "clustered_noise")
     return row | {name: row[name] * factor for name in numbers if name in row} | {"metric": metric}
 
 
-def _absent(cell: Any, known: bool) -> str:
-    return f'base "{cell["base"]}" has no seed {cell["seed"]}' if known else f'no arm is called "{cell["base"]}"'
+def _absent(base: str, seed: int, cells: dict[tuple[str, int], RecordedCell]) -> str:
+    is_known = any(arm == base for arm, _ in cells)
+    return f'base "{base}" has no seed {seed}' if is_known else f'no arm is called "{base}"'
 
 
-def _measured(runs: Path, cell: Any) -> Measured | str:
-    """The bound of a cell document by document; where it has none, why."""
-    folder, title = runs / "cells" / cell["id"], f"{cell['arm']}, seed {cell['seed']}"
-    states = [(stage, *record.status(folder, stage["folder"])) for stage in cell["stages"]]
-    bounds = [place for place, (stage, *_) in enumerate(states) if stage["name"] == "bound"]
-    if not bounds:
+def measure(cell: RecordedCell) -> Measured | str:
+    """The bound of a cell document by document, or why it has none."""
+    title = f"{cell.arm}, seed {cell.seed}"
+    headline = next((stage for stage in cell.stages if stage.name == "bound"), None)
+    if headline is None:
         return f"no bound is measured of {title}"
-    stage, state, reason = states[bounds[0]]
+
+    state, _ = cell.status(headline)
     if state == "done":
-        return _read(folder / stage["folder"], cell)
-    for stage, state, reason in states[: bounds[0] + 1]:
-        if state == "failed":
-            return f"{stage['name']} of {title} failed: {reason}"
+        return read_bound(cell, headline)
+    for stage in cell.stages[: cell.stages.index(headline) + 1]:
+        stage_state, reason = cell.status(stage)
+        if stage_state == "failed":
+            return f"{stage.name} of {title} failed: {reason}"
     return f"bound of {title} is {state}"
 
 
-def _read(folder: Path, cell: Any) -> Measured:
-    """What a stage `bound` left behind."""
-    path, result = folder / "sequences.npz", record.read_json(folder / "result.json")
+def read_bound(cell: RecordedCell, stage: Stage) -> Measured:
+    """The bound that a stage left behind. Raises BrokenRecord."""
+    folder = cell.folder / stage.folder
+    path, result = folder / "sequences.npz", cell.result(stage)
+    assert isinstance(result, BoundResult)
     try:
         with np.load(path, allow_pickle=False) as parts:
             nats = torch.from_numpy(sum(parts[name].astype(np.float64) for name in parts.files if name in PARTS))
     except (OSError, ValueError, TypeError, BadZipFile) as error:
-        raise record.BrokenRecord(f"{path} cannot be read ({error}); remove {folder} and run the suite again") from None
-    block, data = result["block"], cell["science"]["data"]
+        problem = f"{path} cannot be read ({error})"
+        raise storage.BrokenRecord(f"{problem}; remove {folder} and run the suite again") from None
+
+    settings, data = result.settings, cell.stored.science["data"]
     setting = {
         "data": data["fingerprint"],
         "tokens a document": data["length"],
-        "split": block["split"],
+        "split": settings["split"],
         "documents": len(nats),
-        "draws": block["draws"],
-        "replicates": block["replicates"],
-        "noise": block["seed"],
-        "precision": result["environment"]["precision"],
+        "draws": settings["draws"],
+        "replicates": settings["replicates"],
+        "noise": settings["seed"],
+        "precision": result.environment["precision"],
     }
-    estimator, clusters = result["protocol"].split(";")[0], clusters_of(data["source"], len(nats))
-    return Measured(cell["id"], nats, data["length"], setting, estimator, clusters)
+    return Measured(
+        cell=cell.id,
+        nats=nats,
+        length=data["length"],
+        setting=setting,
+        estimator=result.protocol.split(";")[0],
+        clusters=clusters_of(data["source"], len(nats)),
+    )
 
 
-def beside_headline(runs: Path, cell: Any, stage: Any) -> Estimate | None:
-    """A stage `estimate` minus the stage `bound` of the same cell, in nats per token, on the documents of both; None
-    where the latter is not there or has another split. Raises BrokenRecord.
+def minus_headline(cell: RecordedCell, stage: Stage) -> Estimate | None:
+    """A stage `estimate` minus the stage `bound` of the same cell, in nats per token, on the documents of both.
 
-    Draws that share nothing but the documents leave the noise of both in the difference.
+    None if the headline has no result or is of another split. Draws that share nothing but the documents leave the
+    noise of both in the difference. Raises BrokenRecord.
     """
-    headline = next(each for each in cell["stages"] if each["name"] == "bound")
-    folder = runs / "cells" / cell["id"]
-    if record.status(folder, headline["folder"])[0] != "done":
+    headline = next(other for other in cell.stages if other.name == "bound")
+    if cell.status(headline)[0] != "done":
         return None
-    one, other = (_read(folder / each["folder"], cell) for each in (stage, headline))
-    if one.setting["split"] != other.setting["split"]:
+    estimate, bound = read_bound(cell, stage), read_bound(cell, headline)
+    if estimate.setting["split"] != bound.setting["split"]:
         return None
-    documents = min(len(one.nats), len(other.nats))
-    own, its = one.nats[:documents], other.nats[:documents]
-    clusters = clusters_of(cell["science"]["data"]["source"], documents)
-    if own.shape == its.shape:
-        return mean_nats({"difference": own - its}, one.length, clusters)
-    found = mean_nats({"difference": (own.mean(1) - its.mean(1))[:, None]}, one.length, clusters)
-    noise = [mean_nats({"nats": nats}, one.length).monte_carlo_error for nats in (own, its)]
-    return replace(found, monte_carlo_error=math.hypot(*noise))
+
+    documents = min(len(estimate.nats), len(bound.nats))
+    minuend, subtrahend = estimate.nats[:documents], bound.nats[:documents]
+    clusters = clusters_of(cell.stored.science["data"]["source"], documents)
+    if minuend.shape == subtrahend.shape:
+        return mean_nats({"difference": minuend - subtrahend}, estimate.length, clusters)
+
+    difference = (minuend.mean(1) - subtrahend.mean(1))[:, None]
+    mean = mean_nats({"difference": difference}, estimate.length, clusters)
+    noise = [mean_nats({"nats": nats}, estimate.length).monte_carlo_error for nats in (minuend, subtrahend)]
+    return replace(mean, monte_carlo_error=math.hypot(*noise))
 
 
-def tell_apart(cell: Any, stage: Any) -> str:
+def describe_difference(cell: RecordedCell, stage: Stage) -> str:
     """What else sets an estimate of the bound apart from others of its cell, in words."""
-    blocks = [each["block"] for each in cell["stages"] if each["name"] in ("bound", "estimate")]
+    settings = [other.settings for other in cell.stages if other.name in ("bound", "estimate")]
     words = {
         "replicates": " x {} replicates",
         "seed": ", noise seed {}",
         "split": ", {} split",
         "sequences": ", {} sequences",
     }
-    told = [(said, name) for name, said in words.items() if len({block.get(name) for block in blocks}) > 1]
-    values = [(said, stage["block"][name]) for said, name in told]
-    return "".join(said.format("all" if value is None else value) for said, value in values)
+    parts = []
+    for name, template in words.items():
+        if len({other.get(name) for other in settings}) > 1:
+            value = stage.settings[name]
+            parts.append(template.format("all" if value is None else value))
+    return "".join(parts)
 
 
-def _why_not(one: Measured | str, other: Measured | str, base: str) -> str:
-    """Why two cannot be paired; "" where they can."""
-    if isinstance(one, str) or isinstance(other, str):
-        return "; ".join(each for each in (one, other) if isinstance(each, str))
-    pairs = [(name, value, other.setting[name]) for name, value in one.setting.items()]
-    return "; ".join(f"{name} {own}, but {its} of base {base}" for name, own, its in pairs if own != its)
+def refusal(arm: Measured | str, base: Measured | str, label: str) -> str:
+    """Why two bounds cannot be paired; "" if they can. `label` is that of the base."""
+    if isinstance(arm, str) or isinstance(base, str):
+        return "; ".join(reason for reason in (arm, base) if isinstance(reason, str))
+    pairs = [(name, value, base.setting[name]) for name, value in arm.setting.items()]
+    return "; ".join(f"{name} {mine}, but {theirs} of base {label}" for name, mine, theirs in pairs if mine != theirs)
