@@ -67,5 +67,7 @@ def write(of: Subject, checks: list["Check"], runs: Path) -> Path:
 def holds(of: Subject, runs: Path) -> bool:
     """Whether the bound is certified by the code that is here."""
     path = of.path(runs)
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"passed": False}
-    return found["passed"] and of.is_current(found["code"])
+    if not path.is_file():
+        return False
+    certificate = json.loads(path.read_text(encoding="utf-8"))
+    return bool(certificate["passed"]) and of.is_current(str(certificate["code"]))

@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
-from bench.engine import storage as record
+from bench.engine import storage
 from bench.engine.data import Dataset
 from bench.engine.data.token_names import make_visible
 from bench.engine.data.tokenizers.tokenizer import Characters
-from bench.engine.environment import Execution, settle
+from bench.engine.environment import Execution
 from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
 from bench.engine.rng import seed_for
@@ -32,7 +32,8 @@ from bench.engine.sample.policies import POLICIES, is_masked
 from bench.engine.sample.sampler import Samples, refusal, sample
 from bench.engine.sample.settings import SamplesSpec
 from bench.engine.sample.state import NO_TRUNCATION, Prompt
-from bench.launch.worker import Worker
+from bench.engine.stages.context import CellContext
+from bench.results.staleness import is_stale
 from methods import known as known_name
 from methods.method import Method, Tokens
 
@@ -70,37 +71,39 @@ class Drawn:
         return self.samples.ids
 
 
-class Reader(Worker):
-    """A worker that draws from its cell and writes nothing there, on a device of one's own choice."""
+def open_cell(folder: Path, device: Device) -> CellContext:
+    """The cell in a folder, on the device of the person who asks.
 
-    def __init__(self, cell: Path, device: Device):
-        """Raises PromptError when there is no training to draw from, or the device is not there."""
-        self.cell, self.job = cell, record.read_json(cell / "job.json")
-        if self.job is None or not (cell / "train" / checkpoint.NAME).exists():
-            state, reason = record.status(cell, "train")
-            why = f"its training failed: {reason}" if state == "failed" else "train it with: bench run SUITE"
-            raise PromptError(f"cell {cell.name} has no trained weights; {why}")
-        asked = {"device": device, "attention": "sdpa"}  # a cell of a GPU can be looked at on a CPU
-        self.execution = Execution(**self.job["execution"]).model_copy(update=asked)
-        try:
-            self.device, self.precision = settle(self.execution)
-        except RuntimeError as error:
-            raise PromptError(str(error)) from None
+    Raises PromptError if the cell is not trained or the device is not available.
+    """
+    job = storage.read_job(folder)
+    if job is None or not (folder / "train" / checkpoint.NAME).exists():
+        state, reason = storage.status(folder, "train")
+        advice = f"its training failed: {reason}" if state == "failed" else "train it with: bench run SUITE"
+        raise PromptError(f"cell {folder.name} has no trained weights; {advice}")
 
-    def open(self) -> tuple[Model, Dataset]:
-        """The averaged weights and the data; raises PromptError when these or the plug-in are not what they were."""
-        try:
-            self._plug()
-            return self._trained(), self.data
-        except (ValueError, RuntimeError) as error:  # torch's are of weights of another shape
-            raise PromptError(f"cell {self.cell.name}: {error}") from error
+    overrides = {"device": device, "attention": "sdpa"}  # a cell of a GPU can be looked at on a CPU
+    try:
+        return CellContext(folder, job, Execution(**job.execution).model_copy(update=overrides))
+    except RuntimeError as error:
+        raise PromptError(str(error)) from None
 
-    def warnings(self) -> list[str]:
-        """What one should know before one believes the texts."""
-        trained = record.read_json(self.cell / "train" / "result.json")
-        if trained is None:
-            return [ADDED_LATER]
-        return [OTHER_CODE] if trained["environment"]["code"] != self._environment("train")["code"] else []
+
+def load(cell: CellContext) -> tuple[Model, Dataset]:
+    """The EMA weights and the data. Raises PromptError if these or the plug-in changed since training."""
+    try:
+        cell.load_plugin()
+        return cell.trained_model(Model), cell.data
+    except (ValueError, RuntimeError) as error:  # torch raises RuntimeError for weights of another shape
+        raise PromptError(f"cell {cell.folder.name}: {error}") from error
+
+
+def warnings(cell: CellContext) -> list[str]:
+    """What to know before believing the samples."""
+    result = storage.read_result(cell.folder, "train")
+    if result is None:
+        return [ADDED_LATER]
+    return [OTHER_CODE] if is_stale(result, "train", cell.job.method) else []
 
 
 def settings(policy: str, options: Sequence[str], **others: Any) -> SamplesSpec:
@@ -173,20 +176,20 @@ def draw(
 
     Texts are as long as in training, or `spec.length`, and begin with the prompt or the template. Raises PromptError.
     """
-    reader = Reader(cell, device)
-    model, data = reader.open()
+    context = open_cell(cell, device)
+    model, data = load(context)
     ids, fixed = encode(data, gaps(template) if template else [(prompt, True)])
     window = data.facts.length
     length = spec.length or window
     spec = spec.model_copy(update={"stride": _stride(spec.stride, length, window)})
-    _check(model.method, reader.job["method"], spec, fixed, length, window)
+    _check(model.method, context.job.method, spec, fixed, length, window)
     given = Prompt(*(F.pad(each, (0, length - len(ids))).repeat(spec.count, 1) for each in (ids, fixed)))
-    seed, began = seed_for(reader.job["seed"] if seed is None else seed, "samples"), time.monotonic()
+    seed, began = seed_for(context.job.seed if seed is None else seed, "samples"), time.monotonic()
     drawn = draw_known(model, spec, given, window, seed)
     seconds = time.monotonic() - began
-    told = _told(reader.job["title"], model.method, spec, drawn, seconds, bool(fixed.any()))
+    told = _told(context.job.title, model.method, spec, drawn, seconds, bool(fixed.any()))
     pieces = [_pieces(data, row, known) for row, known in zip(drawn.ids, given.fixed, strict=True)]
-    return Drawn([data.decode(row) for row in drawn.ids], pieces, drawn, seconds, told, reader.warnings())
+    return Drawn([data.decode(row) for row in drawn.ids], pieces, drawn, seconds, told, warnings(context))
 
 
 def _stride(stride: int | None, length: int, window: int) -> int | None:

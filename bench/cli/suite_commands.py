@@ -45,7 +45,7 @@ def plan(chosen: argparse.Namespace) -> int:
     """`bench plan SUITE`"""
     from bench.cli.views.plans import show_plans
     from bench.plan.plan import plan as make
-    from bench.plan.status import all_as_json, as_json, matrix
+    from bench.plan.status import all_as_json, as_json, plan_status
     from bench.suite.suite import read_all
     from bench.tune.trials import plan_ahead
     from bench.tune.tuned_suite import NotTuned, read_tuned
@@ -56,7 +56,7 @@ def plan(chosen: argparse.Namespace) -> int:
     except NotTuned as error:
         plans = [plan_ahead(suite) for suite in read_all(*asked)]
         print(f"this is what tuning costs, for {error}", file=sys.stderr)
-    found = [matrix(each, chosen.runs) for each in plans]
+    found = [plan_status(each, chosen.runs) for each in plans]
     if chosen.json:
         told = as_json(found[0]) if len(found) == 1 else all_as_json(found)
         print(json.dumps(told, indent=1, ensure_ascii=False))

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from bench.cli.views.plans import show_plan
 from bench.plan.plan import plan
-from bench.plan.status import matrix
+from bench.plan.status import plan_status
 from bench.suite.suite import read
 
 SUITE = """\
@@ -47,5 +47,5 @@ def _seconds(text: str) -> float:
         path = Path(folder) / "suite.yaml"
         path.write_text(text, encoding="utf-8")
         began = time.process_time()
-        show_plan(matrix(plan(read(path)), Path(folder) / "runs"))
+        show_plan(plan_status(plan(read(path)), Path(folder) / "runs"))
         return time.process_time() - began

@@ -52,8 +52,8 @@ def plan_stages(suite: Suite, arm: ArmSpec, id: str, quality: QualityIdentity | 
     if quality is not None:
         for stage in stages.values():
             if stage.name == "samples":
-                settings = {"samples": stage.folder, "way": stage.settings, **quality.settings}
-                measured.append(stage_after(stage.id, "quality", quality.science, settings))
+                samples = {"samples": stage.folder, "way": stage.settings}
+                measured.append(stage_after(stage.id, "quality", quality.science, samples | quality.settings))
     return (Stage(name="train", id=id), *stages.values(), *measured)
 
 

@@ -1,5 +1,5 @@
-"""The record of a suite as reports need it: one tidy table with a row for each cell, metric and point, failures included,
-and everything beside it."""
+"""The record of a suite as reports need it: one tidy table, with a row for each cell, metric and point and for each
+failure, and everything beside it."""
 
 import math
 from collections.abc import Sequence

@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.plan.cells import Plan
-from bench.plan.fairness import words as matched
-from bench.plan.power import words
-from bench.plan.status import Line, Matrix, joined
+from bench.plan.fairness import describe_match
+from bench.plan.power import describe_power
+from bench.plan.status import CellStatus, PlanStatus, join_statuses
 
 if TYPE_CHECKING:
     from bench.results.suite_record import Record
 
 
-def show_plans(found: Sequence[Matrix]) -> None:
+def show_plans(found: Sequence[PlanStatus]) -> None:
     """Prints the plans of all data sets of a suite, and where there are several what they cost together."""
     console = Console(highlight=False)
     for each in found:
@@ -29,26 +29,26 @@ def show_plans(found: Sequence[Matrix]) -> None:
             console.print()
     if len(found) > 1:
         console.print(Text(f"all {len(found)} data sets:"))
-        _show_total(joined(found), console)
+        _show_total(join_statuses(found), console)
 
 
-def show_plan(found: Matrix) -> None:
+def show_plan(found: PlanStatus) -> None:
     """Prints every cell with what is there of it already and what it costs, then how long the rest takes."""
     console = Console(highlight=False)
-    for line in (*_words(found.plan), *([matched(found.match)] if len(found.plan.suite.spec.arms) > 1 else [])):
+    for line in (*_words(found.plan), *([describe_match(found.match)] if len(found.plan.suite.spec.arms) > 1 else [])):
         console.print(Text(line))
     for row in _table(found):
         console.print(row, soft_wrap=True)
-    for reason in dict.fromkeys(reason for line in found.lines for reason in line.reasons):
+    for reason in dict.fromkeys(reason for line in found.cells for reason in line.reasons):
         console.print(Text(f"failed: {reason}"))
     for each in found.refused:
         console.print(Text(f"refused: {each.label} ({each.method}): {each.reason}"))
     _show_total(found, console)
-    for line in words(found.power):
+    for line in describe_power(found.power):
         console.print(Text(line))
 
 
-def _show_total(found: Matrix, console: Console) -> None:
+def _show_total(found: PlanStatus, console: Console) -> None:
     """Prints how many cells there are, what they cost, and how long the rest takes."""
     console.print(f"{len(found.distinct)} cells, {found.tokens:,} training tokens, {_short(found.flops)} FLOPs")
     for line in _time(found) if found.to_run else ["nothing is left to run"]:
@@ -91,15 +91,15 @@ def _budget(plan: Plan) -> str:
     return f"{steps:,} {batch}: {steps * tokens:,} tokens"
 
 
-def _table(found: Matrix) -> list[Text]:
+def _table(found: PlanStatus) -> list[Text]:
     """A line for each arm and seed: its cell, what is there of it, and its FLOPs; and for what is refused.
 
     In plain columns, since the tables of rich take longer for a thousand cells than everything else.
     """
-    uneven = len({line.cell.tokens for line in found.lines if line.cell.role == "arm"}) > 1
+    uneven = len({line.cell.tokens for line in found.cells if line.cell.role == "arm"}) > 1
     names = ["arm", "method", "seed", "cell", "stages", *(["steps", "tokens"] if uneven else [])]
     rows = [["", "", "", "", "", *(["", ""] if uneven else []), "training", "evaluation"], [*names, "FLOPs", "FLOPs"]]
-    for line in found.lines:
+    for line in found.cells:
         cell, sizes = line.cell, [f"{line.cell.steps:,}", f"{line.cell.tokens:,}"] if uneven else []
         flops = (_short(line.training), _short(line.evaluation))
         rows.append([cell.arm, cell.method, str(cell.seed), cell.id, _states(line), *sizes, *flops])
@@ -118,11 +118,11 @@ def _aligned(row: list[str], widths: list[int], left: int) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _states(line: Line) -> str:
+def _states(status: CellStatus) -> str:
     """The states of a cell's stages; one word where all are the same."""
     states: dict[str, list[str]] = {}
-    for step in line.steps:
-        states.setdefault(step.name, []).append(step.state)
+    for stage in status.stages:
+        states.setdefault(stage.name, []).append(stage.state)
     every = {state for of_name in states.values() for state in of_name}
     return every.pop() if len(every) == 1 else ", ".join(f"{name} {_joined(each)}" for name, each in states.items())
 
@@ -138,9 +138,9 @@ def _short(flops: float) -> str:
     return f"{flops:.2e}".replace("e+", "e")
 
 
-def _time(found: Matrix) -> list[str]:
+def _time(found: PlanStatus) -> list[str]:
     """How long that takes, by what was measured on the device that the suite asks for, in plain words."""
-    time, left = found.time, f"left to run: {_short(found.left)} FLOPs"
+    time, left = found.time, f"left to run: {_short(found.remaining)} FLOPs"
     if time.forecast is None:
         return [f"{left}; how long that takes is unknown here: {time.reason}"]
     device = _device(time.device)

@@ -130,7 +130,7 @@ def _in_plans(runs: Path, name: str, rest: str, plans: Sequence[StoredSuite]) ->
 def _choose(plan: StoredSuite, rest: str) -> list[StoredCell]:
     """The cells of a suite that ARM or ARM/SEED stands for."""
     arms = [cell for cell in plan.cells if cell.role == "arm"]
-    return [cell for cell in arms if rest in (cell.arm, f"{cell['arm']}/{cell.seed}")]
+    return [cell for cell in arms if rest in (cell.arm, f"{cell.arm}/{cell.seed}")]
 
 
 def _of_cell(folder: Path, name: str) -> Side:

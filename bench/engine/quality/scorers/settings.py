@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from bench.engine import storage as record
+from bench.engine import storage
 from bench.engine.errors import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.settings import Settings
@@ -94,8 +94,13 @@ class TrainedCell(ScorerSpec):
     def identity(self, base: Path) -> dict[str, Any]:
         folder = self.folder(base)
         check_trained(folder)
-        science = record.read_json(folder / "job.json")["science"]
-        return {"kind": self.kind, "cell": digest(science), "weights": hashed((folder / "train" / checkpoint.NAME,))}
+        job = storage.read_job(folder)
+        assert job is not None, folder
+        return {
+            "kind": self.kind,
+            "cell": digest(job.science),
+            "weights": hashed((folder / "train" / checkpoint.NAME,)),
+        }
 
 
 AnyScorer = Annotated[Trained | HuggingFace | TrainedCell, Field(discriminator="kind")]
@@ -141,8 +146,8 @@ def check_trained(folder: Path) -> None:
     if not (folder / "job.json").is_file():
         raise ScorerError("path", f"{folder} is no cell (it holds no job.json); name a folder RUNS/cells/<id>")
     try:
-        state, reason = record.status(folder, "train")
-    except record.BrokenRecord as error:
+        state, reason = storage.status(folder, "train")
+    except storage.BrokenRecord as error:
         raise ScorerError("path", f"cell {folder.name}: {error}") from None
     if state != "done":
         why = f"its training failed: {reason}" if state == "failed" else f"its training is {state}"

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from bench.engine import storage as record
+from bench.engine import storage
 from bench.engine.data import Dataset, DataSpec
 from bench.engine.data.summary import describe
 from bench.engine.data.tokenizers.tokenizer import Characters, Vocabulary
@@ -18,6 +17,7 @@ from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.quality.scorers.scorer import Scored, windows
 from bench.engine.quality.scorers.settings import check_trained
+from bench.engine.records import Job
 from methods import PLUGINS, build, plug
 from methods.method import Tokens
 
@@ -30,7 +30,8 @@ class CellScorer:
     def __init__(self, folder: Path, data: Dataset, device: torch.device, name: str, batch: int = 64):
         """Raises ScorerError unless the cell is trained, exact, and of the vocabulary of `data`, the suite's."""
         check_trained(folder)
-        job = record.read_json(folder / "job.json")
+        job = storage.read_job(folder)
+        assert job is not None, folder
         self.name, self.device, self.batch = name, device, batch
         try:
             check_vocabulary(folder, job, data)
@@ -39,7 +40,7 @@ class CellScorer:
             raise
         except (ValueError, RuntimeError) as error:  # torch's are of weights of another shape
             raise ScorerError("path", f"cell {folder.name} cannot score: {error}") from error
-        self.context = int(job["data"]["length"])
+        self.context = int(job.data["length"])
         self.protocol = (
             f"exact nats under {name} in float32, all tokens scored; at most {self.context:,} tokens at once, beyond "
             "that in windows that overlap by half; features: its last layer where it predicts the last token"
@@ -69,13 +70,13 @@ class CellScorer:
         return nats, self.model.hidden(part, t)[:, -1].float()
 
 
-def check_vocabulary(folder: Path, job: dict[str, Any], data: Dataset) -> None:
+def check_vocabulary(folder: Path, job: Job, data: Dataset) -> None:
     """Raise ScorerError unless the cell's ids mean what those of `data` mean; where that is open its text is read."""
-    if job["fingerprint"] == data.facts.fingerprint:  # of which the vocabulary is a part
+    if job.fingerprint == data.facts.fingerprint:  # of which the vocabulary is a part
         return
-    spec = TypeAdapter(DataSpec).validate_python(job["data"])
-    corpus = spec.corpus(Path(job["base"]))
-    if describe(spec, corpus).fingerprint != job["fingerprint"]:
+    spec = TypeAdapter(DataSpec).validate_python(job.data)
+    corpus = spec.corpus(Path(job.base))
+    if describe(spec, corpus).fingerprint != job.fingerprint:
         problem = f"the data of source {spec.source} changed since cell {folder.name} was trained on them"
         raise ScorerError("path", f"{problem}; train it again")
     if corpus.vocabulary.name != data.vocabulary.name:
@@ -92,21 +93,21 @@ def spell(vocabulary: Vocabulary) -> str:
     return f"{vocabulary.size} symbols{listed}"
 
 
-def load(folder: Path, job: dict[str, Any]) -> Model:
+def load(folder: Path, job: Job) -> Model:
     """The model with its averaged weights; raises ScorerError, or ValueError or RuntimeError where it is broken."""
-    if job["plugin"]:
-        plug(Path(job["plugin"]))
-    plugin = PLUGINS.get(job["method"])
-    if (plugin.code if plugin else None) != job["science"].get("plugin"):
+    if job.plugin:
+        plug(Path(job.plugin))
+    plugin = PLUGINS.get(job.method)
+    if (plugin.code if plugin else None) != job.science.get("plugin"):
         raise ScorerError("path", f"cell {folder.name}: its plug-in changed since it was trained; train it again")
-    method = build(job["method"], job["vocab_size"], **job["options"])
+    method = build(job.method, job.vocab_size, **job.options)
     if not (method.exact and method.needs.causal):
-        problem = f'cell {folder.name} is of method "{job["method"]}", whose likelihood is a bound'
+        problem = f'cell {folder.name} is of method "{job.method}", whose likelihood is a bound'
         raise ScorerError("path", f"{problem}; name a cell of method ar")
     state = checkpoint.load(folder / "train")
     if state is None:
         problem = f"{folder / 'train' / checkpoint.NAME} is missing"
         raise ScorerError("path", f"cell {folder.name} cannot score: {problem}; remove train/ to train it again")
-    model = Model(method, Shape(**job["network"]), job["vocab_size"], "sdpa")
+    model = Model(method, Shape(**job.network), job.vocab_size, "sdpa")
     model.load_state_dict(state["ema"])
     return model
