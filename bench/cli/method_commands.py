@@ -11,9 +11,9 @@ from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 def perf(chosen: argparse.Namespace) -> int:
     """`bench perf loss`"""
     from bench.perf.loss import Sizes, loss
-    from methods import METHODS, known
+    from methods import METHODS, check_name
 
-    names = [known(name, METHODS, "method") for name in chosen.methods] or list(METHODS)
+    names = [check_name(name, METHODS, "method") for name in chosen.methods] or list(METHODS)
     sizes = Sizes(chosen.vocabulary, chosen.length, chosen.batch, chosen.width, chosen.device)
     return DONE if loss(names, sizes) else FAILED
 
@@ -52,11 +52,11 @@ def certify(chosen: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
     from bench.cli.certify import show
     from bench.tune.tuned_suite import read_tuned
-    from methods import METHODS, known
+    from methods import METHODS, check_name
 
     suites = read_tuned(chosen.suite, chosen.scale, chosen.data) if chosen.suite else ()
     arms = [(arm.method, arm.options) for suite in suites[:1] for arm in suite.spec.arms]  # the same on all data
-    arms += [(known(name, METHODS, "method"), {}) for name in chosen.methods]
+    arms += [(check_name(name, METHODS, "method"), {}) for name in chosen.methods]
     fine = show(arms or [(name, {}) for name in METHODS], chosen.precision, chosen.runs if chosen.write else None)
     return DONE if fine else FAILED
 

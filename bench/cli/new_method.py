@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.cli.templates.masked import Masked
 from bench.engine.code_hash import ROOT
-from methods import METHODS, PLUGINS, OptionError, known, parameters
+from methods import METHODS, PLUGINS, OptionError, check_name, parameters
 from methods.method import Method
 from methods.plugins import NAME
 
@@ -88,7 +88,7 @@ def renamed(text: str, old: str, new: str) -> str:
 
 def _check_like(like: str | None) -> None:
     """Raises OptionError when there is no such method, or none that a copy of its file would give."""
-    if like is None or known(like, METHODS, "method") in copyable():
+    if like is None or check_name(like, METHODS, "method") in copyable():
         return
     why = "it is a plug-in" if like in PLUGINS else f"{_home(METHODS[like]).name} holds {', '.join(_beside(like))}"
     some = ", ".join(copyable())

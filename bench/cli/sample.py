@@ -34,7 +34,7 @@ from bench.engine.sample.settings import SamplesSpec
 from bench.engine.sample.state import NO_TRUNCATION, Prompt
 from bench.engine.stages.context import CellContext
 from bench.results.staleness import is_stale
-from methods import known as known_name
+from methods import check_name
 from methods.method import Method, Tokens
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -111,13 +111,13 @@ def settings(policy: str, options: Sequence[str], **others: Any) -> SamplesSpec:
 
     Raises OptionError on unknown names, PromptError on values that will not do.
     """
-    fields = POLICIES[known_name(policy, POLICIES, "policy")].model_fields
+    fields = POLICIES[check_name(policy, POLICIES, "policy")].model_fields
     own = {}
     for option in options:
         key, given, value = option.partition("=")
         if not given:
             raise PromptError(f"option {option}: write it as key=value, such as grid=cosine")
-        known_name(key, {name: None for name in fields if name != "name"}, "option", f' for policy "{policy}"')
+        check_name(key, [name for name in fields if name != "name"], "option", f'policy "{policy}"')
         own[key] = _value(value)
     try:
         return SamplesSpec.model_validate({**others, "policy": {"name": policy, **own}})

@@ -90,7 +90,11 @@ PROOFS = (  # what catches soonest first
 FAULTS = [  # file, what stands there, what is planted in its place
     ("methods/masked/absorbing.py", "-steps * reveal * pick", "steps * reveal * pick"),
     ("methods/masked/absorbing.py", "weight * cross_entropy", "weight * cross_entropy * 1.001"),
-    ("methods/masked/absorbing.py", "- mask_ratio / (1 + alpha * mask_ratio)", "+ mask_ratio / (1 + alpha * mask_ratio)"),
+    (
+        "methods/masked/absorbing.py",
+        "- mask_ratio / (1 + alpha * mask_ratio)",
+        "+ mask_ratio / (1 + alpha * mask_ratio)",
+    ),
     ("methods/masked/absorbing.py", "stay_cost = stay * (excess_t", "stay_cost = (excess_t"),
     ("methods/masked/absorbing.py", "signal_at_end(x) * math.log", "signal_at_end(x) * 0 * math.log"),
     ("methods/masked/absorbing.py", "stay = stay + alpha_s * mass", "stay = stay + alpha_t * mass"),

@@ -1,6 +1,8 @@
 """A user's own method works from its own file, and its code is part of what its numbers are."""
 
 import json
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from bench.engine.code_hash import fingerprint, written_in
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from methods import METHODS, PLUGINS, PluginError, build, plug
 from methods.plugins import plug_installed
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 PLUGIN = """\
 from methods.absorbing import Absorbing
@@ -134,36 +136,92 @@ def test_a_plug_in_is_read_anew(plugin):
 
 
 FAULTS = {
-    "not there": (None, "there is no such file"),
-    "no syntax": ("class Mine(\n", r"mine.py:1:11: "),
+    "no file": (None, "there is no such file"),
+    "a syntax error": ("class Mine(\n", r"mine.py:1:11: "),
+    "a null byte": ("x = 1\0\n", r"mine.py:1"),
     "an error": ("x = 1\ny = 1 / 0\n", r"mine.py:2: ZeroDivisionError"),
-    "no METHODS": ("x = 1\n", r'names no methods; end it with METHODS = {"my-method": MyMethod}'),
+    "a missing module": (
+        "import math\nimport not_a_module\n",
+        "mine.py:2: ModuleNotFoundError: No module named 'not_a",
+    ),
+    "a missing name": ("from methods.method import Nothing\n", "mine.py:1: ImportError: cannot import name 'Nothing'"),
+    "an exit": ("import sys\n\nsys.exit(0)\n", "mine.py:3: the plug-in exits when it is imported (SystemExit: 0)"),
+    "an exit without a code": ("raise SystemExit\n", "mine.py:1: the plug-in exits when it is imported"),
+    "another kind of exception": ("raise GeneratorExit('no')\n", "mine.py:1: GeneratorExit: no"),
+    "no METHODS": ("x = 1\n", r'no methods are named; end the file with METHODS = {"my-method": MyMethod}'),
     "a bad name": (PLUGIN.replace('"mine"', '"My Method"'), "cannot be the name of a method"),
-    "a name taken": (PLUGIN.replace('"mine"', '"mdlm"'), 'method "mdlm" is registered by the project already'),
+    "a taken name": (PLUGIN.replace('"mine"', '"mdlm"'), 'method "mdlm" is registered by the project already'),
     "no method": (PLUGIN.replace("Mine}", "int}"), "has to be a subclass of methods.method.Method"),
-    "no paper": (PLUGIN.replace("    paper =", "    source ="), "does not say where it comes from"),
-    "unfinished": (
+    "no paper": (
+        PLUGIN.replace("    paper =", "    source ="),
+        "mine.py:5: Mine does not name its source; add paper =",
+    ),
+    "an abstract class": (
         "from methods.method import Method\nclass Mine(Method):\n    paper = ''\nMETHODS = {'mine': Mine}\n",
-        "Mine lacks bound, corrupt",
+        "mine.py:2: Mine lacks bound, corrupt",
     ),
     "no vocab_size": (
         PLUGIN.replace("vocab_size: int", "size: int").replace("(vocab_size", "(size"),
-        "vocab_size first",
+        "mine.py:5: Mine has to take vocab_size first",
     ),
     "an untyped option": (PLUGIN.replace("schedule: Schedule = ", "schedule="), "needs a type and a default"),
     "no default": (PLUGIN.replace("schedule: Schedule = Linear()", "schedule: Schedule"), "needs a type and a default"),
+    "an unknown type": (
+        PLUGIN.replace("schedule: Schedule =", "schedule: 'Nothing' ="),
+        "the type of an option of Mine",
+    ),
+}
+COMMANDS = {
+    "methods": ["methods"],
+    "certify": ["certify", "mine"],
+    "run": ["run", "tiny.yaml"],
 }
 
 
-@pytest.mark.parametrize(("text", "told"), FAULTS.values(), ids=FAULTS)
-def test_what_is_wrong_with_a_plug_in_is_told_before_anything_runs(text, told, plugin, capsys):
+@pytest.mark.parametrize(("text", "reason"), FAULTS.values(), ids=FAULTS)
+def test_a_plug_in_that_cannot_be_used_is_wrong_usage(text, reason, plugin, capsys):
     plugin.unlink() if text is None else plugin.write_text(text)
     before = dict(METHODS)
     assert main(["methods", "--plugin", str(plugin)]) == USAGE_ERROR
-    found = capsys.readouterr().err
-    assert told in found
-    assert "mine.py" in found
+    message = capsys.readouterr().err
+    assert reason in message
+    assert "mine.py" in message
     assert before == METHODS
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("fault", ["no file", "a syntax error", "a missing module", "an exit", "no METHODS"])
+def test_no_command_takes_a_plug_in_that_fails_to_load_for_a_failed_check(
+    command, fault, plugin, suite, capsys, monkeypatch
+):
+    """Exit code 3 would be a rejection by the certificate, and 0 a success."""
+    text, reason = FAULTS[fault]
+    plugin.unlink() if text is None else plugin.write_text(text)
+    monkeypatch.chdir(suite.parent)
+    assert main([*command, "--plugin", str(plugin)]) == USAGE_ERROR
+    assert reason in capsys.readouterr().err
+    assert not (suite.parent / "runs").exists()
+
+
+def test_an_exiting_plug_in_ends_the_process_with_the_code_of_wrong_usage(plugin):
+    plugin.write_text(FAULTS["an exit"][0])
+    command = [sys.executable, "-m", "bench", "certify", "mine", "--plugin", str(plugin)]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert process.returncode == USAGE_ERROR
+    assert f"{plugin}:3: the plug-in exits" in process.stderr
+
+
+def test_all_methods_of_a_plug_in_are_registered_or_none(plugin):
+    plugin.write_text(PLUGIN.replace("METHODS = {", 'METHODS = {"fine": Mine, ').replace('"mine"', '"mdlm"'))
+    with pytest.raises(PluginError, match="registered by the project already"):
+        plug(plugin)
+    assert "fine" not in METHODS
+
+
+def test_an_interrupted_import_stays_an_interruption(plugin):
+    plugin.write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        plug(plugin)
 
 
 def test_installed_packages_offer_methods(tmp_path, monkeypatch):
@@ -181,3 +239,6 @@ def test_installed_packages_offer_methods(tmp_path, monkeypatch):
     assert PLUGINS["theirs"].code != code
     with pytest.raises(PluginError, match=r"somebodys_methods\.nothing:Mine.*No module named"):
         plug_installed([EntryPoint("x", "somebodys_methods.nothing:Mine", "bench.methods")], METHODS)
+    (package / "exits.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(PluginError, match=r"somebodys_methods\.exits:Mine.*the plug-in exits"):
+        plug_installed([EntryPoint("x", "somebodys_methods.exits:Mine", "bench.methods")], METHODS)

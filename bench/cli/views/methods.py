@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from ruamel.yaml import YAML
 
-from methods import METHODS, SCHEDULES, build, known, parameters
+from methods import METHODS, SCHEDULES, build, check_name, parameters
 from methods.method import Needs
 from methods.schedules import Schedule
 
@@ -48,7 +48,7 @@ def show_methods() -> None:
 
 def show_method(name: str) -> None:
     """Prints all there is to know before using the method; raises OptionError when none has this name."""
-    factory = METHODS[known(name, METHODS, "method")]
+    factory = METHODS[check_name(name, METHODS, "method")]
     options = parameters(factory)
     parts = [Text(f"{name}\n{_prose(factory)}"), _facts(name), _options(options) if options else "It takes no options."]
     if any(parameter.annotation is Schedule for parameter in options.values()):
