@@ -14,8 +14,8 @@ import pandas as pd
 
 from bench.certify.certificate_files import holds
 from bench.engine.likelihood.estimators import estimator_for
+from bench.engine.metric import scalars_of, unit_of
 from bench.engine.model.method_instances import method_instance
-from bench.engine.quality.settings import ORDERS
 from bench.engine.records import ControlsResult, DataFacts, Measurement, Stage, StageResult, StoredSuite, TrainResult
 from bench.engine.sample.settings import SamplesSpec
 from bench.results.certification import subject_of
@@ -24,47 +24,6 @@ from bench.results.staleness import is_stale
 from bench.results.statistics.paired import describe_difference, minus_headline
 from methods import METHODS
 
-UNITS = {
-    "nats_per_token": "nats/token",
-    "bits_per_char": "bits/char",
-    "bits_per_byte": "bits/byte",
-    "perplexity": "per token",
-    "flops": "FLOPs",
-    "prior_gap": "nats/token",
-    "integral": "nats/token",
-    "last_guess": "nats/token",
-    "estimator_sd": "nats/token",
-    "minus_headline": "nats/token",
-    "source_nats_per_token": "nats/token",
-    "sample_nats_per_token": "nats/token",
-    "seconds": "s",
-    "seconds_per_sequence": "s",
-    "tokens_per_second": "tokens/s",
-    "peak_memory_bytes": "bytes",
-    "gen_ppl": "per token of the scorer",
-    "gen_ppl_mean": "per token of the scorer",
-    "unigram_entropy": "nats",
-    "longest_repeat": "tokens",
-    **{f"js_{order}": "bits" for order in ORDERS},
-}
-SCALARS = {
-    "train": (
-        "seconds",
-        "tokens_per_second",
-        "peak_memory_bytes",
-        "epochs",
-        "steps",
-        "flops",
-        "parameters",
-        "parameters_non_embedding",
-        "parameters_method",
-    ),
-    "bound": ("seconds", "network_calls"),
-    "estimate": ("seconds", "network_calls"),
-    "samples": ("network_calls", "seconds_per_sequence", "tokens_per_second", "cut_off_share"),
-    "trajectories": ("network_calls",),
-    "quality": (),
-}
 COLUMNS = {  # of the tidy table, with the value of a row that says nothing about it
     "suite": "",
     "arm": "",
@@ -131,7 +90,7 @@ def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) 
 
 
 def _with_unit(row: Row) -> Row:
-    return {**row, "unit": UNITS.get(row["metric"].partition("[")[0], "")}
+    return {**row, "unit": unit_of(row["metric"])}
 
 
 def _context(suite: StoredSuite, cell: RecordedCell, stage: Stage) -> Row:
@@ -186,7 +145,7 @@ def _describe_bound(cell: RecordedCell, stage: Stage, facts: DataFacts) -> str:
 
 
 def _scalars(result: StageResult, stage: str) -> list[Row]:
-    values = {name: getattr(result, name) for name in SCALARS[stage]}
+    values = {name: getattr(result, name) for name in scalars_of(stage)}
     return [{"metric": name, "value": float(value)} for name, value in values.items() if value is not None]
 
 

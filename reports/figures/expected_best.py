@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bench.engine.metric import METRICS
 from bench.results.statistics.expected_best import expect_best, spread_best
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, choose_dashes, draw_labels, look, save
 from reports.tables.arms import split_arms
-from reports.tables.tuning import SCORE_UNITS
 
 
 def list_scores(tuned: Any) -> list[float]:
@@ -67,5 +67,5 @@ def plot_tuning(record: Record, folder: Path) -> list[Path]:
     best = trace_best(record)
     if best.empty:
         return []
-    unit = f"{SCORE_UNITS.get(record.tuning['metric'], record.tuning['metric'])} on {record.tuning['split']}"
+    unit = f"{METRICS[record.tuning['metric']].subtitle} on {record.tuning['split']}"
     return save("tuning", folder, lambda: draw(best, unit), best)

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from bench.engine.metric import METRICS
 from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import PRESETS
 from bench.engine.settings import Settings
-from bench.results.tidy_table import UNITS
 from bench.suite.document import nearest
 from methods import OptionError
 
@@ -99,8 +99,8 @@ class Counterpart(Settings):
     def is_known(self) -> "Counterpart":
         if self.network is not None and self.network not in PRESETS:
             raise ValueError(nearest(f'there is no network "{self.network}"', self.network, PRESETS))
-        if self.metric is not None and self.metric not in UNITS:
-            raise ValueError(nearest(f'there is no metric "{self.metric}"', self.metric, UNITS))
+        if self.metric is not None and self.metric not in METRICS:
+            raise ValueError(nearest(f'there is no metric "{self.metric}"', self.metric, METRICS))
         if self.options is not None and self.method is None:
             raise ValueError("options belong to a method; name it beside them")
         if self.method is not None:

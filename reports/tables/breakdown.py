@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import Record
 from reports.tables.arms import choose_score, split_arms
-from reports.tables.numbers import format_plain, format_with_error
-from reports.tables.table import Column, Table, build_table, pool_arm
+from reports.tables.numbers import format_with_error
+from reports.tables.table import Column, Table, build_table, metric_column, pool_arm
 
 LN2 = math.log(2)
 TERM = re.compile(r"integral\[(.+)\]")
-INTEGRAL = Column("bound", "integral", "Diffusion loss", "nats per token", format_with_error)
+INTEGRAL = metric_column("bound", "integral")
 BREAKDOWN = (
-    Column("bound", "prior_gap", "Prior loss", "nats per token", format_with_error),
+    metric_column("bound", "prior_gap"),
     INTEGRAL,
-    Column("bound", "last_guess", "Reconstruction loss", "nats per token", format_with_error),
-    Column("bound", "nats_per_token", "Sum", "nats per token", format_with_error),
-    Column("bound", "seconds", "Evaluation", "seconds", format_plain),
+    metric_column("bound", "last_guess"),
+    metric_column("bound", "nats_per_token", "Sum"),
+    metric_column("bound", "seconds", "Evaluation"),
 )
 
 

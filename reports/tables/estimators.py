@@ -13,35 +13,31 @@ from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from bench.results.suite_record import Record
 from reports.tables.arms import differ_in_schedule, select_arms
 from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import MEANINGS, Column, Row, Table, build_table
+from reports.tables.table import MEANINGS, Column, Row, Table, build_table, metric_column
 
 STAGES = ("bound", "estimate")
 OF_DRAWS = ("estimator_sd", "variance_ratio")  # their chance is that of documents and draws, which the seeds share
 
 
-def write_noise(number: PooledEstimate) -> tuple[str, str]:
+def format_noise(number: PooledEstimate) -> tuple[str, str]:
     """The Monte-Carlo error to two significant digits."""
     return (f"{number.monte_carlo_error:.2g}", "")
 
 
-def write_calls(number: PooledEstimate) -> tuple[str, str]:
-    return f"{number.value:g}", ""
-
-
-def write_signed(number: PooledEstimate) -> tuple[str, str]:
+def format_signed(number: PooledEstimate) -> tuple[str, str]:
     """A difference with its sign and its error."""
     value, error = format_with_error(number)
     return ("" if value.startswith("-") else "+") + value, error
 
 
 COLUMNS = (
-    Column("bound", "nats_per_token", "Bound", "nats per token", format_with_error),
-    Column("bound", "nats_per_token", "Monte Carlo", "error", write_noise, is_marked=False),
+    metric_column("bound", "nats_per_token"),
+    Column("bound", "nats_per_token", "Monte Carlo", "error", format_noise, is_marked=False),
     Column("bound", "nats_per_token", "Sequences", "n × seeds", format_sample_size, is_marked=False),
-    Column("bound", "minus_headline", "Difference", "from the first", write_signed, is_marked=False),
-    Column("bound", "estimator_sd", "Deviation", "of a sequence", format_with_error, is_marked=False),
-    Column("bound", "network_calls", "Calls", "a sequence", write_calls, is_marked=False),
-    Column("bound", "variance_ratio", "Variance", "at equal calls", format_with_error, is_marked=False),
+    metric_column("bound", "minus_headline", format=format_signed, is_marked=False),
+    metric_column("bound", "estimator_sd", is_marked=False),
+    metric_column("bound", "network_calls", "Calls", "per sequence", is_marked=False),
+    metric_column("bound", "variance_ratio", is_marked=False),
 )
 NOTES = {
     "estimator_sd": "Deviation: the standard deviation, in nats per token, of the estimate of one sequence from the"

@@ -9,24 +9,22 @@ from reports.tables.arms import split_arms
 from reports.tables.numbers import (
     format_compact,
     format_count,
-    format_mebibytes,
     format_plain,
-    format_scientific,
     format_seeds,
 )
-from reports.tables.table import Column, Entry, Table, build_table, number_entry
+from reports.tables.table import Column, Entry, Table, build_table, metric_column, number_entry
 
-MEMORY = Column("train", "peak_memory_bytes", "Training", "peak MiB", format_mebibytes)
+MEMORY = metric_column("train", "peak_memory_bytes")
 FAIRNESS = (
     Column("train", "tokens", "Training", "tokens", format_compact),
-    Column("train", "epochs", "Training", "epochs", format_plain),
-    Column("train", "flops", "Training", "FLOPs", format_scientific),
-    Column("train", "seconds", "Training", "seconds", format_plain),
-    Column("train", "tokens_per_second", "Training", "tokens per second", format_compact),
+    metric_column("train", "epochs"),
+    metric_column("train", "flops"),
+    metric_column("train", "seconds"),
+    metric_column("train", "tokens_per_second", "Training", "tokens per second"),
     MEMORY,
-    Column("train", "parameters", "Parameters", "total", format_compact),
-    Column("train", "parameters_non_embedding", "Parameters", "non-embedding", format_compact),
-    Column("train", "parameters_method", "Parameters", "method's own", format_compact),
+    metric_column("train", "parameters"),
+    metric_column("train", "parameters_non_embedding"),
+    metric_column("train", "parameters_method"),
     Column("train", "tokens", "Seeds", "trained", format_seeds),
 )
 FAILED = Column("train", "failed", "Seeds", "failed", format_plain)

@@ -13,32 +13,32 @@ from reports.tables.numbers import (
     format_compact,
     format_plain,
     format_sample_size,
-    format_scientific,
     format_with_error,
 )
 from reports.tables.samplers import has_samplers
-from reports.tables.table import MEANINGS, MISSING, Column, Entry, Row, Table, build_table
+from reports.tables.table import MEANINGS, MISSING, Column, Entry, Row, Table, build_table, metric_column
 
 Note = tuple[str, str]  # mark and text of a footnote
 
+TRAINED = Column("train", "tokens", "Training", "tokens", format_compact)
 RANK = Column("bound", "rank_best", "Rank", "", format_plain)
 
 
 def list_main_columns(record: Record) -> list[Column]:
     """The score, the sample it was measured on, and what it cost."""
-    score, unit = choose_score(record)
+    score, _ = choose_score(record)
     columns = [
-        Column("bound", score, "Score ↓", unit, format_with_error, is_score=True),
-        Column("bound", "perplexity", "Perplexity ↓", "per token", format_with_error, is_score=True),
+        metric_column("bound", score, is_score=True),
+        metric_column("bound", "perplexity", is_score=True),
         Column("bound", score, "Sequences", "n × seeds", format_sample_size, is_marked=False),
-        Column("train", "parameters", "Parameters", "total", format_compact),
-        Column("train", "parameters_non_embedding", "Parameters", "non-embedding", format_compact),
-        Column("train", "tokens", "Training", "tokens", format_compact),
-        Column("train", "flops", "Training", "FLOPs", format_scientific),
-        Column("train", "seconds", "Training", "seconds", format_plain),
+        metric_column("train", "parameters"),
+        metric_column("train", "parameters_non_embedding"),
+        TRAINED,
+        metric_column("train", "flops"),
+        metric_column("train", "seconds"),
     ]
     if not has_samplers(record):  # which have a table of their own
-        columns.append(Column("samples", "network_calls", "Sampling", "network calls", format_plain))
+        columns.append(metric_column("samples", "network_calls", "Sampling", "network calls", format=format_plain))
     return columns
 
 

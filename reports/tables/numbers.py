@@ -1,8 +1,12 @@
 """Numbers as text: each formatter returns the value and its error, which is "" if it shows none."""
 
 import math
+from collections.abc import Callable
 
+from bench.engine.metric import Digits
 from bench.results.statistics.pooled import PooledEstimate
+
+Formatter = Callable[[PooledEstimate], tuple[str, str]]
 
 
 def format_with_error(number: PooledEstimate) -> tuple[str, str]:
@@ -64,3 +68,13 @@ def format_seeds(number: PooledEstimate) -> tuple[str, str]:
 def format_mebibytes(number: PooledEstimate) -> tuple[str, str]:
     """Bytes in MiB, without decimals."""
     return f"{number.value / 2**20:.0f}", ""
+
+
+FORMATS: dict[Digits, Formatter] = {
+    "error": format_with_error,
+    "count": format_count,
+    "compact": format_compact,
+    "plain": format_plain,
+    "scientific": format_scientific,
+    "mebibytes": format_mebibytes,
+}

@@ -12,33 +12,34 @@ from statistics import NormalDist
 
 import pandas as pd
 
+from bench.engine.metric import QUALITY
 from bench.engine.quality.controls import DATA
 from bench.engine.quality.metrics import JUDGED
 from bench.results.statistics.pooled import ArmResults, PooledEstimate, combined_error, is_tied
 from bench.results.suite_record import Record
 from reports.tables.arms import join_names, select_arms, warn_incomplete
-from reports.tables.numbers import format_compact, format_count, format_with_error
-from reports.tables.table import MEANINGS, MISSING, Column, Entry, Footnotes, Table, format_column, make_row
+from reports.tables.numbers import format_count
+from reports.tables.table import (
+    ARROWS,
+    MEANINGS,
+    MISSING,
+    Column,
+    Entry,
+    Footnotes,
+    Table,
+    format_column,
+    make_row,
+    metric_column,
+)
 
 STAGES = ("quality", "samples")
 SIGN = "‡"
 FALSE_ALARMS = 0.05  # of rows of real text that are called unlike it in some column
-ARROWS = {"lower": "↓", "higher": "↑", "nearer": "≈"}
-GRAMS = {n: f"n = {n}" for n in range(1, 5)}
-METRICS = (
-    Column("quality", "gen_ppl", "Generative perplexity", "corpus", format_with_error),
-    Column("quality", "gen_ppl_mean", "Generative perplexity", "mean of texts", format_with_error),
-    Column("quality", "sample_nats_per_token", "-log p by the source", "nats per token", format_with_error),
-    Column("quality", "unigram_entropy", "Unigram entropy", "nats", format_with_error),
-    *(Column("quality", f"distinct_{n}", "Distinct n-grams", GRAMS[n], format_with_error) for n in GRAMS),
-    *(Column("quality", f"rep_{n}", "Repeated n-grams", GRAMS[n], format_with_error) for n in GRAMS),
-    Column("quality", "longest_repeat", "Longest repeat", "tokens", format_with_error),
-    *(Column("quality", f"js_{n}", "JS divergence, bits", GRAMS[n], format_with_error) for n in GRAMS),
-    Column("quality", "mauve", "MAUVE", "", format_with_error),
-    Column("quality", "copied", "Copied", "share", format_with_error),
-    Column("samples", "network_calls", "Network", "calls", format_count, is_marked=False),
-    Column("samples", "seconds_per_sequence", "Seconds", "a text", format_with_error, is_marked=False),
-    Column("samples", "tokens_per_second", "Tokens", "a second", format_compact, is_marked=False),
+COLUMNS = (
+    *(metric_column("quality", metric.name) for metric in QUALITY),
+    metric_column("samples", "network_calls", is_marked=False),
+    metric_column("samples", "seconds_per_sequence", is_marked=False),
+    metric_column("samples", "tokens_per_second", is_marked=False),
 )
 SCREEN_METRICS = {
     *("gen_ppl", "sample_nats_per_token", "unigram_entropy", "rep_4", "js_2", "js_4"),
@@ -106,7 +107,7 @@ def collect_quality(record: Record) -> QualityResults:
     arms, controls = split_ways(record), split_controls(record)
     readings = {label: ArmResults(rows) for label, rows in (arms | controls).items()}
     numbers: dict[str, dict[str, PooledEstimate]] = {}
-    for column in METRICS:
+    for column in COLUMNS:
         for label, there in readings.items():
             if number := find_estimate(there, column.metric):
                 numbers.setdefault(column.metric, {})[label] = number
@@ -239,7 +240,7 @@ def build_quality(record: Record, whole: bool = False) -> Table | None:
     measured = collect_quality(record)
     if not measured.groups:
         return None
-    there = [column for column in METRICS if column.metric in measured.numbers]
+    there = [column for column in COLUMNS if column.metric in measured.numbers]
     columns = there if whole else [column for column in there if column.metric in SCREEN_METRICS]
     footnotes = Footnotes()
     written = [{label: count_differences(label, measured) for label in measured.groups}]

@@ -4,17 +4,15 @@ from dataclasses import replace
 
 from bench.results.suite_record import Record
 from reports.tables.arms import select_arms
-from reports.tables.numbers import format_count, format_seeds, format_with_error
-from reports.tables.table import Column, Table, build_table
+from reports.tables.numbers import format_seeds
+from reports.tables.table import Column, Table, build_table, metric_column
 
 COLUMNS = (
-    Column("samples", "network_calls", "Network", "calls", format_count, is_marked=False),
-    Column("samples", "seconds_per_sequence", "Seconds", "per text", format_with_error, is_marked=False),
+    metric_column("samples", "network_calls", is_marked=False),
+    metric_column("samples", "seconds_per_sequence", is_marked=False),
     Column("samples", "seconds_per_sequence", "Seeds", "sampled", format_seeds, is_marked=False),
-    Column(
-        "samples", "sample_nats_per_token", "-log p by the source", "nats per token", format_with_error, is_marked=False
-    ),
-    Column("samples", "cut_off_share", "Laws cut off", "share", format_with_error, is_marked=False),
+    metric_column("samples", "sample_nats_per_token", is_marked=False),
+    metric_column("samples", "cut_off_share", is_marked=False),
 )
 NATS = "-log p by the source: the law of the source scores the samples; its own texts cost {:.4f} nats per token"
 

@@ -1,16 +1,19 @@
 """The model of a table: columns, rows, entries and footnotes; `reports.formats` prints it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from bench.engine.metric import METRICS, Better
 from bench.results.statistics.pooled import SIGNS, ArmResults, PooledEstimate, is_tied
 from bench.results.suite_record import Record
 from reports.tables.arms import describe_problem, find_problems, split_arms, warn_incomplete
+from reports.tables.numbers import FORMATS, Formatter
 
 LETTERS = "abcdefghijklmnoprstuvwxyz"  # of footnotes; there is no raised q in Unicode
 MISSING = "—"
+ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑", "nearer": "≈"}
 MEANINGS = {
     "=": "the likelihood itself",
     "<=": "a bound with a certificate",
@@ -33,9 +36,27 @@ class Column:
     metric: str
     title: str
     unit: str
-    format: Callable[[PooledEstimate], tuple[str, str]]
+    format: Formatter
     is_score: bool = False  # lower is better: shows signs, ties and the best
     is_marked: bool = True  # a letter tells protocols, lost seeds and other code apart
+
+
+def metric_column(
+    stage: str,
+    name: str,
+    title: str = "",
+    subtitle: str = "",
+    *,
+    format: Formatter | None = None,
+    is_score: bool = False,
+    is_marked: bool = True,
+) -> Column:
+    """The column of a metric of a stage; header and rounding are those of `bench.engine.metric` unless given here."""
+    metric = METRICS[name]
+    title, subtitle = title or metric.title, subtitle or metric.subtitle
+    if is_score and metric.better:
+        title = f"{title} {ARROWS[metric.better]}"
+    return Column(stage, name, title, subtitle, format or FORMATS[metric.digits], is_score, is_marked)
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,7 @@ def pool_arm(rows: pd.DataFrame, column: Column) -> PooledEstimate | None:
     return ArmResults(rows).find(column.stage, column.metric)
 
 
-def number_entry(value: float, format_number: Callable[[PooledEstimate], tuple[str, str]]) -> Entry:
+def number_entry(value: float, format_number: Formatter) -> Entry:
     """An entry with a number that has no error."""
     estimate = PooledEstimate(float(value))
     return Entry(*format_number(estimate), estimate=estimate)

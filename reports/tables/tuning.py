@@ -5,14 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from bench.engine.metric import METRICS
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import Record
 from bench.suite.tuning.lock_file import say
 from reports.tables.arms import split_arms, warn_incomplete
 from reports.tables.numbers import format_compact, format_flops, format_plain, format_with_error
 from reports.tables.table import MISSING, Column, Entry, Table, make_row, number_entry, pool_arm
-
-SCORE_UNITS = {"bits_per_char": "bits per character", "bits_per_byte": "bits per byte"}
 
 NOTES = {
     "how": "Every arm had {trials} trials of {budget}, drawn by {sampler} and scored on the {split} split with seed"
@@ -45,7 +44,7 @@ def spread_entry(tuned: Any) -> Entry:
 
 def list_columns(record: Record) -> tuple[Column, ...]:
     """The columns of the table."""
-    unit = SCORE_UNITS.get(record.tuning["metric"], record.tuning["metric"])
+    unit = METRICS[record.tuning["metric"]].subtitle
     return (
         Column("tuning", "trials", "Trials", "made", format_plain),
         Column("tuning", "failed", "Trials", "failed", format_plain),

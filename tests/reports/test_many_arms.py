@@ -21,8 +21,8 @@ from tests.support.browser import run_page
 PROBE = """
 const part = (name) => document.getElementById("filter-" + name), table = document.querySelector("#results table");
 const shown = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).length;
-table.tHead.rows[1].entries[0].querySelector("button").click();
-const first = table.tBodies[0].rows[0].entries[0].textContent;
+table.tHead.rows[1].cells[0].querySelector("button").click();
+const first = table.tBodies[0].rows[0].cells[0].textContent;
 part("words").value = "Arm 1"; part("words").dispatchEvent(new Event("input"));
 document.body.textContent = "SEEN" + JSON.stringify([first, shown(), part("count").textContent]) + "SEEN";
 """

@@ -16,13 +16,13 @@ const seen = [], part = (name) => document.getElementById("filter-" + name);
 const table = document.querySelector("#results table"), fairness = document.querySelector("#fairness table");
 const rows = (of) => [...of.tBodies[0].rows].filter((row) => !row.hidden);
 const names = (of) => rows(of).map((row) => row.classList.contains("reason") ? "reason" : row.dataset.method + " " +
-  row.entries[0].textContent.replace(/^\\S+ /, ""));
-const score = [...table.tHead.rows[1].entries][0];
+  row.cells[0].textContent.replace(/^\\S+ /, ""));
+const score = [...table.tHead.rows[1].cells][0];
 const note = () => seen.push([names(table), score.ariaSort || "none"]);
 const ask = (name, value, event) => { part(name).value = value; part(name).dispatchEvent(new Event(event)); };
 const press = () => score.querySelector("button").click();
 note(); press(); note(); press(); note(); press(); note();
-table.tHead.rows[0].entries[0].querySelector("button").click(); note();
+table.tHead.rows[0].cells[0].querySelector("button").click(); note();
 ask("words", "arm 1", "input"); seen.push([names(table), names(fairness), part("count").textContent]);
 ask("words", "", "input"); ask("method", "ar", "change");
 seen.push([names(table), [...table.tBodies[1].rows].length, part("count").textContent]);

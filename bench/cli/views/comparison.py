@@ -10,12 +10,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from bench.engine.metric import METRICS
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.results.compare.compare import REGRESSION, Comparison, Difference, Margin, decide
 from bench.results.compare.settings import Changes
 from bench.results.statistics.verdicts import SAME, TIED
 
-UNITS = {"bits_per_char": "bits per character", "bits_per_byte": "bits per byte"}
 PAIRED = "paired: the same sequences, seed by seed, and the same noise where nothing else is said"
 UNPAIRED = "unpaired: a results file has no values of single sequences"
 WIDEST = 10_000  # signs in a line
@@ -28,7 +28,7 @@ def show(found: Comparison, margin: Margin | None) -> None:
     one, other = found.names
     how = PAIRED if any(each.is_paired for each in found.bounds) else UNPAIRED
     console.print(Text(f"A: {one}\nB: {other}"), soft_wrap=True)
-    _section(console, f"Bound, {UNITS[found.metric]}, B minus A; below zero B is better ({how})")
+    _section(console, f"Bound, {METRICS[found.metric].subtitle}, B minus A; below zero B is better ({how})")
     _print_whole(console, _bounds(found, margin))
     for note in dict.fromkeys(note for each in found.bounds for note in _notes(each)):
         console.print(Text(note, "dim"), soft_wrap=True)
