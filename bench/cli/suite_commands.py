@@ -47,14 +47,14 @@ def plan(chosen: argparse.Namespace) -> int:
     from bench.plan.plan import plan as make
     from bench.plan.status import all_as_json, as_json, plan_status
     from bench.suite.suite import read_all
-    from bench.tune.trials import plan_ahead
+    from bench.tune.trials import plan_all_trials
     from bench.tune.tuned_suite import NotTuned, read_tuned
 
     asked = (chosen.suite, chosen.scale, chosen.data)
     try:
         plans = [make(suite) for suite in read_tuned(*asked)]
     except NotTuned as error:
-        plans = [plan_ahead(suite) for suite in read_all(*asked)]
+        plans = [plan_all_trials(suite) for suite in read_all(*asked)]
         print(f"this is what tuning costs, for {error}", file=sys.stderr)
     found = [plan_status(each, chosen.runs) for each in plans]
     if chosen.json:
@@ -116,7 +116,7 @@ def tune(chosen: argparse.Namespace) -> int:
     from bench.results.record_names import record_name
     from bench.suite.suite import Suite, SuiteError, read_all, with_all_data
     from bench.suite.tuning.lock_file import write
-    from bench.tune.tuned_suite import lock_file
+    from bench.tune.tuned_suite import lock_path
     from bench.tune.tuner import Tuner
 
     suites, runs = read_all(chosen.suite, chosen.scale, chosen.data), chosen.runs
@@ -136,8 +136,8 @@ def tune(chosen: argparse.Namespace) -> int:
                 untracked.extend(_track(runs, record_name(runs, suite.file, f"{suite.name}-trials"), cell.id))
 
         lock = Tuner(runs, suite, chosen.retry_failed, finished).tune()
-        write(lock_file(suite), lock)
-        show(lock, lock_file(suite))
+        write(lock_path(suite), lock)
+        show(lock, lock_path(suite))
         is_whole &= all(arm.winner is not None for arm in lock.arms.values())
     print("; ".join(untracked), end="\n" if untracked else "", file=sys.stderr)
     return DONE if is_whole else FAILED
@@ -216,9 +216,9 @@ def record_names(chosen: argparse.Namespace) -> dict[str, str]:
     Raises SuiteError if the scale or data set does not exist, AmbiguousName if a bare name stands for several files.
     """
     from bench.results.record_names import record_name
-    from bench.suite.datasets import names
+    from bench.suite.datasets import suite_names
 
-    labelled = names(chosen.suite, chosen.scale, chosen.data)
+    labelled = suite_names(chosen.suite, chosen.scale, chosen.data)
     return {label: record_name(chosen.runs, chosen.suite, name) for label, name in labelled.items()}
 
 

@@ -63,7 +63,7 @@ def store(plan: Plan, name: str, file: str) -> StoredSuite:
         facts=DataFacts(**asdict(suite.facts)),
         network=suite.spec.network.label,
         cells=tuple(store_cell(cell) for cell in plan.all),
-        tuning=None if suite.winners is None else suite.winners.told(suite.spec.arms),
+        tuning=None if suite.winners is None else suite.winners.as_record(suite.spec.arms),
     )
 
 

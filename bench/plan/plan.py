@@ -61,10 +61,10 @@ def evaluations(suite: Suite, arm: ArmSpec) -> list[tuple[str, Settings]]:
     """What is evaluated on a trained cell: its bounds, the headline first, then samples and trajectories."""
     evaluation = suite.spec.evaluation
     method = method_instance(arm.method, suite.facts.vocab_size, arm.options)
-    headline, *others = evaluation.bounds(arm.label, method)
+    headline, *others = evaluation.bounds_of(arm.label, method)
     stages: list[tuple[str, Settings]] = [("bound", headline), *(("estimate", bound) for bound in others)]
 
-    drawn = {"samples": evaluation.samplers(arm.label), "trajectories": evaluation.watched(arm.label)}
+    drawn = {"samples": evaluation.samples_of(arm.label), "trajectories": evaluation.trajectories_of(arm.label)}
     for name, ways in drawn.items():
         stages += [(name, way.for_causal() if method.needs.causal else way) for way in ways]
     return stages

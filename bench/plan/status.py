@@ -15,7 +15,7 @@ from bench.plan.fairness import Match, match_arms
 from bench.plan.forecast import Forecast, network_key, read_speeds
 from bench.plan.power import Power, plan_power
 from bench.results.staleness import is_stale
-from bench.suite.variations import Refused
+from bench.suite.variations import RefusedArm
 
 FINISHED = ("cached", "stale")  # states of stages that a run leaves as they are
 
@@ -84,7 +84,7 @@ class PlanStatus:
         return tuple(CellStatus(cells[id], tuple(by_id.values())) for id, by_id in stages.items())
 
     @property
-    def refused(self) -> tuple[Refused, ...]:
+    def refused(self) -> tuple[RefusedArm, ...]:
         """What the suite excludes."""
         return self.plan.suite.refused
 

@@ -1,93 +1,98 @@
-"""Ablations: arms that are written as a base and what is varied of it.
+"""Ablations: arms written as a base and what varies.
 
     ablate:
       base: MDLM
       grid: {options.steps: [10, 100, 1000], options.schedule: [linear, cosine]}
       exclude: [{where: {options.steps: 10, options.schedule: cosine}, reason: too coarse for its ends}]
 
-`grid` makes every combination, `zip` takes the first values together, then the second ones, and `one_at_a_time` changes
-one thing of the base at a time. What may be varied is the method, its options, and the training, the budget and the
-network. A combination that says what the base says is the base itself, and no arm of its own. Blocks are carried out in
-their order, so that the base of one may be an arm of another before it.
+`grid` makes all combinations, `zip` combines the first values, the second values, and so on, and `one_at_a_time`
+changes one setting of the base at a time. The method, its options, and the training, budget and network may vary. A
+combination that is equivalent to the base adds no arm. Blocks are expanded in order, so the base of a block may be an
+arm of an earlier one.
 """
 
 from dataclasses import replace
 from typing import Any
 
-from bench.suite.document import Document, Fault, Map, Place, Seq, Spot, nearest
+from bench.suite.document import Document, Fault, KeyPath, Location, Map, Seq, with_suggestion
 from bench.suite.suite_file import Ablation
 from bench.suite.validation import unknown_keys, validate
-from bench.suite.variations import Refused, Variations
+from bench.suite.variations import RefusedArm, Variations
 
-Arms = list[tuple[Map, Spot]]
+Arms = list[tuple[Map, Location]]
 
 
-def expand(document: Document) -> tuple[Document, tuple[Refused, ...], list[Fault]]:
-    """The suite with the arms of its ablations written out, what is excluded, and what is wrong with the ablations.
+def expand(document: Document) -> tuple[Document, tuple[RefusedArm, ...], list[Fault]]:
+    """Write out the arms of a suite's ablations, each behind its base; also returns excluded arms and faults.
 
-    An arm that is made stands behind its base. The faults have places in `document`; a block with one makes no arms.
+    A block with faults adds no arms. The places of the faults are those of `document`.
     """
     content = document.content.copy()
     blocks, written = content.pop("ablate", None), content.get("arms")
     if blocks is None or not isinstance(written, Seq) or not all(isinstance(arm, Map) for arm in written):
-        return replace(document, content=content), (), []  # what is wrong is told by the validation of the whole
-    arms: Arms = list(zip(written, written.spots, strict=True))
-    refused: list[Refused] = []
+        return replace(document, content=content), (), []  # invalid arms are reported by the validation of the suite
+
+    arms: Arms = list(zip(written, written.locations, strict=True))
+    refused: list[RefusedArm] = []
     faults: list[Fault] = []
-    for place, block in _listed(blocks):
-        spec = _valid(document, place, block, faults)
-        index = _find(spec.base, arms, (*place, "base"), faults) if spec else None
+    for place, block in _enumerate_blocks(blocks):
+        spec = _validate(document, place, block, faults)
+        index = _find_arm(spec.base, arms, (*place, "base"), faults) if spec else None
         if spec and index is not None:
-            varied = Variations(spec, document, place, arms[index][0], content)
-            refused += _vary(varied, arms, index, faults)
-    content.put("arms", Seq([arm for arm, _ in arms], [spot for _, spot in arms]), content.spots.get("arms"))
+            variations = Variations(spec, document, place, arms[index][0], content)
+            refused += _insert_arms(variations, arms, index, faults)
+
+    expanded = Seq([arm for arm, _ in arms], [location for _, location in arms])
+    content.put("arms", expanded, content.locations.get("arms"))
     return replace(document, content=content), tuple(refused), faults
 
 
-def _listed(blocks: Any) -> list[tuple[Place, Any]]:
+def _enumerate_blocks(blocks: Any) -> list[tuple[KeyPath, Any]]:
     """One block, or those of a list, with their places."""
     if isinstance(blocks, Seq):
         return [(("ablate", index), block) for index, block in enumerate(blocks)]
     return [(("ablate",), blocks)]
 
 
-def _valid(document: Document, place: Place, block: Any, faults: list[Fault]) -> Ablation | None:
+def _validate(document: Document, place: KeyPath, block: Any, faults: list[Fault]) -> Ablation | None:
     if not isinstance(block, Map):
         faults.append((place, "ablate: give one block, or a list of blocks"))
         return None
-    meant: set[Place] = set()
-    misspelt = unknown_keys(block, Ablation, place, meant)  # told by the look at all keys of the file
-    spec = validate(Ablation, document.content, place, faults, meant)
-    return None if misspelt else spec
+    intended: set[KeyPath] = set()
+    has_unknown_keys = bool(unknown_keys(block, Ablation, place, intended))  # reported with all keys of the file
+    spec = validate(Ablation, document.content, place, faults, intended)
+    return None if has_unknown_keys else spec
 
 
-def _find(label: str, arms: Arms, place: Place, faults: list[Fault]) -> int | None:
-    """Where the arm with a label stands."""
+def _find_arm(label: str, arms: Arms, place: KeyPath, faults: list[Fault]) -> int | None:
+    """The index of the arm with a label."""
     labels = [str(arm.get("label")) for arm, _ in arms]
     if label in labels:
         return labels.index(label)
-    faults.append((place, nearest(f'there is no arm "{label}"', label, labels)))
+    faults.append((place, with_suggestion(f'there is no arm "{label}"', label, labels)))
     return None
 
 
-def _vary(varied: Variations, arms: Arms, index: int, faults: list[Fault]) -> list[Refused]:
-    """Puts the arms of one block behind their base; returns what it excludes."""
-    found = varied.faults()
-    faults += found
-    if found:
+def _insert_arms(variations: Variations, arms: Arms, index: int, faults: list[Fault]) -> list[RefusedArm]:
+    """Insert the arms of a block behind their base; returns the excluded arms."""
+    own_faults = variations.faults()
+    faults += own_faults
+    if own_faults:
         return []
-    taken = {str(arm.get("label")): spot for arm, spot in arms}
-    end, family = index + 1, {varied.spec.base}  # behind the base stand its arms, and those of these
+
+    end, family = index + 1, {variations.spec.base}  # skip the arms that are derived from the base already
     while end < len(arms) and arms[end][0].get("base") in family:
         family.add(str(arms[end][0].get("label")))
         end += 1
-    for arm, last in varied.arms():
+
+    taken = {str(arm.get("label")): location for arm, location in arms}
+    for arm, choice in variations.arms():
         label = arm["label"]
         if label in taken:
-            way = "give a value words of its own: {value: ..., label: ...}"
-            faults.append((last.place, f'two arms come out as "{label}", the other one at {taken[label]}; {way}'))
+            advice = "give a value its own label: {value: ..., label: ...}"
+            faults.append((choice.place, f'two arms are called "{label}", the other one at {taken[label]}; {advice}'))
             continue
-        taken[label] = last.spot
-        arms.insert(end, (arm, last.spot))
+        taken[label] = choice.location
+        arms.insert(end, (arm, choice.location))
         end += 1
-    return varied.excluded()
+    return variations.excluded()

@@ -1,16 +1,16 @@
-"""Suite files as they are written: YAML that remembers where every key stands, and files laid over each other.
+"""Suite files as written: YAML that keeps the location of each key, inheritance between files, and scales.
 
-    extends: ../families.yaml    # one parent, relative to this file; it may have one of its own
-    scales: {quick: {...}}       # named blocks that are laid over the suite by --scale
+    extends: ../families.yaml    # one parent, relative to this file; the parent may extend another file
+    scales: {quick: {...}}       # named overrides, applied by --scale
 
-What lies on top wins: mappings are merged key by key, everything else replaces, lists too. Blocks of alternatives are
-replaced whole where the alternative is another one: a budget, data of another source, a scorer of another kind. A path
-that stands in a parent starts at the parent's folder, as it does where the parent is run by itself.
+The child wins: mappings merge key by key; all other values, lists included, are replaced. A budget, data of another
+source, and a policy or scorer of another kind are replaced as a whole. A relative path in a parent is resolved against
+the parent's folder.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,19 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bench.suite.suite_file import TAGGED, SuiteFile
+from methods.suggestions import suggest
 
-Place = tuple[str | int, ...]  # keys and indices that lead to a node
-Fault = tuple[Place, str]
+KeyPath = tuple[str | int, ...]  # keys and indices from the root to a node
+Fault = tuple[KeyPath, str]  # a message, and the node that it is about
 
 
 class SuiteError(ValueError):
-    """A suite that cannot be run; the message has one line for each fault."""
+    """A suite that cannot be run; the message has a line per fault."""
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A place in a file, line and column from 1."""
+class Location:
+    """A position in a file; lines and columns count from 1."""
 
     path: Path
     line: int = 1
@@ -41,83 +42,89 @@ class Spot:
 
 
 class Map(dict[Any, Any]):
-    """A mapping that knows where its keys stand; a key that came by a merge (<<) has no spot of its own."""
+    """A mapping that knows the locations of its keys; a key from a YAML merge (<<) has none."""
 
-    spots: dict[Any, Spot]
+    locations: dict[Any, Location]
 
-    def __init__(self, content: dict[Any, Any] | None = None, spots: dict[Any, Spot] | None = None):
+    def __init__(self, content: dict[Any, Any] | None = None, locations: dict[Any, Location] | None = None):
         super().__init__(content or {})
-        self.spots = dict(spots or {})
+        self.locations = dict(locations or {})
 
-    def put(self, key: Any, value: Any, spot: Spot | None) -> None:
-        """Sets a key that stands at `spot`; None leaves it without one."""
+    def put(self, key: Any, value: Any, location: Location | None) -> None:
+        """Set a key and its location; None removes the location."""
         self[key] = value
-        self.spots.pop(key, None)
-        if spot:
-            self.spots[key] = spot
+        self.locations.pop(key, None)
+        if location:
+            self.locations[key] = location
 
     def copy(self) -> "Map":
-        return Map(self, self.spots)
+        return Map(self, self.locations)
 
 
 class Seq(list[Any]):
-    """A list that knows where its items stand."""
+    """A list that knows the locations of its items."""
 
-    spots: list[Spot]
+    locations: list[Location]
 
-    def __init__(self, content: list[Any] | None = None, spots: list[Spot] | None = None):
+    def __init__(self, content: list[Any] | None = None, locations: list[Location] | None = None):
         super().__init__(content or [])
-        self.spots = list(spots or [])
+        self.locations = list(locations or [])
 
 
 @dataclass(frozen=True)
 class Document:
-    """A suite as it is written, its parents laid under it."""
+    """A suite as written, merged with the files that it extends."""
 
     path: Path
     content: Map
-    files: tuple[Path, ...]  # the file itself, its parent, and so on
-    source: str  # their texts
-    scale: str | None = None  # the one that was laid over it
-    label: str = ""  # of its data, where the suite has several data sets
+    files: tuple[Path, ...]  # the file, its parent, ...
+    source: str  # the text of all files
+    scale: str | None = None  # the scale that was applied
+    label: str = ""  # of its data set, if the suite has several
 
-    def spot(self, place: Place) -> Spot:
-        """Where the deepest node on the way to `place` stands: its key where it is one of a mapping."""
-        spot, node = Spot(self.path), self.content
+    def location(self, place: KeyPath) -> Location:
+        """The location of the deepest node on the path; of its key, if it is a value of a mapping."""
+        location, node = Location(self.path), self.content
         for step in place:
-            if not has(node, step):
-                continue  # a step that only the validator knows, such as the tag of a union
-            spot, node = spot_in(node, step, spot), node[step]
-        return spot
+            if not has_key(node, step):
+                continue  # the validator adds steps of its own, such as the tag of a union
+            location, node = location_in(node, step, location), node[step]
+        return location
 
-    def tell(self, faults: list[Fault]) -> list[tuple[Spot, str]]:
-        """Faults with their spots."""
-        return [(self.spot(place), message) for place, message in faults]
+    def locate(self, faults: list[Fault]) -> list[tuple[Location, str]]:
+        """Replace the key path of each fault by its location."""
+        return [(self.location(place), message) for place, message in faults]
 
-    def raise_for(self, told: list[tuple[Spot, str]]) -> None:
-        """Raises SuiteError with all faults in the order of the files, where there are any."""
-        if told:
-            lines = sorted({(self.files.index(s.path), s.line, s.column, f"{s}: {words}") for s, words in told})
-            raise SuiteError("\n".join(line[-1] for line in lines))
+    def raise_for(self, faults: list[tuple[Location, str]]) -> None:
+        """Raise SuiteError with all faults, in the order of the files, if there are any."""
+        if not faults:
+            return
+        lines = sorted(
+            {(self.files.index(spot.path), spot.line, spot.column, f"{spot}: {text}") for spot, text in faults}
+        )
+        raise SuiteError("\n".join(line[-1] for line in lines))
 
     @property
     def name(self) -> str:
-        """What its record is called."""
+        """The file's name, scale and label: see `suite_name`."""
         return suite_name(self.path, self.scale, self.label)
 
     @property
     def scales(self) -> dict[str, Map]:
-        """The named blocks that may be laid over it."""
+        """The overrides of each scale."""
         blocks = self.content.get("scales")
-        named = blocks.items() if isinstance(blocks, Map) else ()
-        return {name: block or Map() for name, block in named if isinstance(name, str)}
+        items = blocks.items() if isinstance(blocks, Map) else ()
+        return {name: block or Map() for name, block in items if isinstance(name, str)}
 
     def at(self, scale: str | None) -> "Document":
-        """The suite at one of its scales, or as it is written; raises SuiteError where there is no such scale."""
-        content, scales = Map(self.content, self.content.spots), self.scales
+        """The suite at a scale, or as written if `scale` is None. Raises SuiteError if the scale does not exist."""
+        content, scales = Map(self.content, self.content.locations), self.scales
         if scale is not None and scale not in scales:
-            message = nearest(f'there is no scale "{scale}"', scale, scales) + "; without --scale it is run as written"
-            raise SuiteError(f"{self.spot(('scales',))}: {message}")
+            message = (
+                with_suggestion(f'there is no scale "{scale}"', scale, scales)
+                + "; without --scale, the suite runs as written"
+            )
+            raise SuiteError(f"{self.location(('scales',))}: {message}")
         for key in ("extends", "scales"):
             content.pop(key, None)
         if scale is not None and isinstance(scales[scale], Map):
@@ -126,68 +133,71 @@ class Document:
 
 
 def suite_name(path: Path, scale: str | None, label: str | None = None) -> str:
-    """The file's name without its ending, the scale, and the label of the data where there are several data sets."""
+    """NAME, NAME-SCALE, NAME-LABEL or NAME-SCALE-LABEL; LABEL is that of one of several data sets."""
     return "-".join(filter(None, (path.stem, scale, label)))
 
 
-def load(path: Path, below: tuple[Path, ...] = ()) -> Document:
-    """The file with its parents under it; `below` are the files that led to it. Raises SuiteError."""
-    text = _text(path)
+def load(path: Path, children: tuple[Path, ...] = ()) -> Document:
+    """Read a suite file and the files that it extends; `children` are the files that extend it. Raises SuiteError."""
+    text = _read_text(path)
     content = _parse(path, text)
     document = Document(path, content, (path,), text)
-    named = content.get("extends")
-    if named is None:
+    extended = content.get("extends")
+    if extended is None:
         return document
-    spot = document.spot(("extends",))
-    if not isinstance(named, str):
-        raise SuiteError(f"{spot}: extends is {plain(named)!r}: it names one suite file, relative to this one")
-    parent = Path(os.path.normpath(path.parent / named))
-    line = (*below, path)
-    if parent.resolve() in [each.resolve() for each in line]:
-        raise SuiteError(
-            f"{spot}: a suite cannot extend itself: {' extends '.join(str(each) for each in (*line, parent))}"
-        )
-    if not parent.is_file():
-        raise SuiteError(f'{spot}: there is no file "{parent}" to extend; the path starts at {path.parent}/')
-    under = load(parent, line)
-    moved = _moved(under.content, parent.parent, path.parent)
-    source = f"{text.rstrip()}\n\n# {named}, which it extends\n{under.source}"
-    return Document(path, merge(moved, content), (path, *under.files), source)
+
+    location = document.location(("extends",))
+    if not isinstance(extended, str):
+        raise SuiteError(f"{location}: extends is {plain(extended)!r}: it names one suite file, relative to this one")
+    parent_path = Path(os.path.normpath(path.parent / extended))
+    lineage = (*children, path)
+    if parent_path.resolve() in [file.resolve() for file in lineage]:
+        cycle = " extends ".join(str(file) for file in (*lineage, parent_path))
+        raise SuiteError(f"{location}: a suite cannot extend itself: {cycle}")
+    if not parent_path.is_file():
+        raise SuiteError(f'{location}: there is no file "{parent_path}" to extend; the path starts at {path.parent}/')
+
+    parent = load(parent_path, lineage)
+    inherited = _rebase_paths(parent.content, parent_path.parent, path.parent)
+    source = f"{text.rstrip()}\n\n# {extended}, which it extends\n{parent.source}"
+    return Document(path, merge(inherited, content), (path, *parent.files), source)
 
 
-def merge(under: Map, over: Map) -> Map:
-    """`over` laid on `under`: see the head of this file."""
-    merged = under.copy()
-    for key, value in over.items():
-        before = merged.get(key)
-        if isinstance(before, Map) and isinstance(value, Map) and not _alternative(key, before, value):
-            value = merge(before, value)
-        merged.put(key, value, over.spots.get(key))
+def merge(base: Map, overrides: Map) -> Map:
+    """Override `base` by `overrides`: see the top of this file."""
+    merged = base.copy()
+    for key, value in overrides.items():
+        inherited = merged.get(key)
+        if isinstance(inherited, Map) and isinstance(value, Map) and not _is_alternative(key, inherited, value):
+            value = merge(inherited, value)
+        merged.put(key, value, overrides.locations.get(key))
     return merged
 
 
-def _alternative(key: Any, before: Map, value: Map) -> bool:
-    """Whether a block excludes what stood there, instead of adding to it."""
+def _is_alternative(key: Any, inherited: Map, value: Map) -> bool:
+    """Whether a block replaces the inherited one instead of adding to it."""
     tag = TAGGED[key][0] if key in TAGGED else None
-    return key == "budget" or (tag is not None and value.get(tag, before.get(tag)) != before.get(tag))
+    return key == "budget" or (tag is not None and value.get(tag, inherited.get(tag)) != inherited.get(tag))
 
 
-def _moved(node: Any, old: Path, new: Path, key: Any = None) -> Any:
-    """The same with its paths, which start at folder `old`, told from folder `new`."""
+def _rebase_paths(node: Any, old: Path, new: Path, key: Any = None) -> Any:
+    """Rewrite paths that are relative to folder `old` to be relative to folder `new`."""
     if isinstance(node, Seq):
-        return Seq([_moved(item, old, new, key) for item in node], node.spots)
+        return Seq([_rebase_paths(item, old, new, key) for item in node], node.locations)
     if not isinstance(node, Map):
         return node
-    moved = Map({name: _moved(value, old, new, name) for name, value in node.items()}, node.spots)
-    local = key == "scorer" and node.get("revision") is None
-    for name in {"data": ("path",), "scorer": ("path", "model") if local else ("path",)}.get(key, ()):
-        value = moved.get(name)
+
+    rebased = Map({name: _rebase_paths(value, old, new, name) for name, value in node.items()}, node.locations)
+    is_local = key == "scorer" and node.get("revision") is None  # a model with a revision is one of the hub
+    path_keys = {"data": ("path",), "scorer": ("path", "model") if is_local else ("path",)}
+    for name in path_keys.get(key, ()):
+        value = rebased.get(name)
         if isinstance(value, str) and not value.startswith("~") and not Path(value).is_absolute():
-            moved[name] = os.path.relpath(old / value, new)
-    return moved
+            rebased[name] = os.path.relpath(old / value, new)
+    return rebased
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -201,31 +211,32 @@ def _parse(path: Path, text: str) -> Map:
         document = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        position = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = " ".join(str(error.problem or error.context or error).split())
-        raise SuiteError(f"{path}{where}: not valid YAML: {problem}") from None
+        raise SuiteError(f"{path}{position}: not valid YAML: {problem}") from None
     except YAMLError as error:
         raise SuiteError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, CommentedMap):
         raise SuiteError(f"{path}:1:1: a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
-    content: Map = _own(path, document)
+    content: Map = _convert(path, document)
     return content
 
 
-def _own(path: Path, node: Any) -> Any:
-    """The loader's nodes as Map, Seq and Python's own scalars."""
+def _convert(path: Path, node: Any) -> Any:
+    """Convert the loader's nodes to Map, Seq and built-in scalars."""
     if isinstance(node, CommentedMap):
-        places = node.lc.data or {}
-        spots = {key: Spot(path, at[0] + 1, at[1] + 1) for key, at in places.items() if key in node}
-        return Map({_scalar(key): _own(path, value) for key, value in node.items()}, spots)
+        marks = node.lc.data or {}  # by key: line and column, from 0
+        locations = {key: Location(path, mark[0] + 1, mark[1] + 1) for key, mark in marks.items() if key in node}
+        return Map({_scalar(key): _convert(path, value) for key, value in node.items()}, locations)
     if isinstance(node, CommentedSeq):
-        at = [node.lc.item(index) for index in range(len(node))]
-        return Seq([_own(path, item) for item in node], [Spot(path, line + 1, column + 1) for line, column in at])
+        positions = [node.lc.item(index) for index in range(len(node))]
+        item_locations = [Location(path, line + 1, column + 1) for line, column in positions]
+        return Seq([_convert(path, item) for item in node], item_locations)
     return _scalar(node)
 
 
 def _scalar(node: Any) -> Any:
-    """Scalars of the round-trip loader are subclasses of Python's own."""
+    """Strip the round-trip loader's subclasses of the built-in scalars."""
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)
@@ -233,28 +244,28 @@ def _scalar(node: Any) -> Any:
 
 
 def plain(node: Any) -> Any:
-    """Python's own lists and mappings instead of those that remember their places."""
+    """Convert Map and Seq to built-in dictionaries and lists."""
     if isinstance(node, dict):
         return {key: plain(value) for key, value in node.items()}
     return [plain(value) for value in node] if isinstance(node, list) else node
 
 
-def has(node: Any, step: str | int) -> bool:
-    """Whether a step leads on from a node."""
+def has_key(node: Any, step: str | int) -> bool:
+    """Whether the node has this key or index."""
     if isinstance(node, Seq):
         return isinstance(step, int) and step < len(node)
     return isinstance(node, Map) and step in node
 
 
-def spot_in(node: Any, step: str | int, otherwise: Spot) -> Spot:
-    """Where a step of a node stands."""
+def location_in(node: Any, step: str | int, default: Location) -> Location:
+    """The location of a key or item of the node."""
     if isinstance(node, Map):
-        return node.spots.get(step, otherwise)
-    return node.spots[step] if isinstance(step, int) and step < len(node.spots) else otherwise
+        return node.locations.get(step, default)
+    return node.locations[step] if isinstance(step, int) and step < len(node.locations) else default
 
 
-def nearest(message: str, said: Any, known: Any) -> str:
-    """The message with the nearest of the known names, and all of them."""
-    near = get_close_matches(str(said), known, n=1)
-    hint = f'; did you mean "{near[0]}"?' if near else ";"
-    return f"{message}{hint} known: {', '.join(known) or 'none'}"
+def with_suggestion(message: str, name: Any, known: Iterable[str]) -> str:
+    """The message about an unknown name, with the most similar known name and the list of all."""
+    names = list(known)
+    suggestion = suggest(str(name), names)
+    return f"{message}; {suggestion + ' ' if suggestion else ''}known: {', '.join(names) or 'none'}"

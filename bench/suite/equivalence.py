@@ -1,4 +1,4 @@
-"""What an arm means, however it is written: equal senses are the same training."""
+"""Equivalence of arms: however they are written, arms of equal canonical form are the same training run."""
 
 import json
 from contextlib import suppress
@@ -16,28 +16,29 @@ OVERRIDES: dict[str, type[BaseModel]] = {"training": Training, "budget": Budget,
 
 
 def with_inherited(arm: Map, suite: Map) -> Map:
-    """The arm with those of its own blocks made whole by the suite's, on which they are laid."""
-    whole = arm.copy()
+    """The arm with its own training, budget and network completed by those of the suite."""
+    completed = arm.copy()
     for name in OVERRIDES:
         if isinstance(arm.get(name), Map) and isinstance(suite.get(name), Map):
-            both = merge(Map({name: suite[name]}), Map({name: arm[name]}))
-            whole.put(name, both[name], arm.spots.get(name))
-    return whole
+            merged = merge(Map({name: suite[name]}), Map({name: arm[name]}))
+            completed.put(name, merged[name], arm.locations.get(name))
+    return completed
 
 
-def sense(arm: Map, suite: Map) -> str:
-    """The same words for arms of the same meaning; what cannot be understood stands as it is written."""
-    whole, name = with_inherited(arm, suite), arm.get("method")
+def canonical_form(arm: Map, suite: Map) -> str:
+    """A text that is equal for equivalent arms; invalid parts stand in it as written."""
+    completed, name = with_inherited(arm, suite), arm.get("method")
     options = plain(arm.get("options") or {})
     if isinstance(name, str) and isinstance(options, dict):
-        with suppress(OptionError):  # told when the arms are checked
+        with suppress(OptionError):  # reported when the arms are checked
             options = option_departures(name, options)
-    blocks = {key: _block(kind, plain(whole.get(key) or suite.get(key))) for key, kind in OVERRIDES.items()}
+    blocks = {key: _normalize(kind, plain(completed.get(key) or suite.get(key))) for key, kind in OVERRIDES.items()}
     return json.dumps([name, options, blocks], sort_keys=True, default=str)
 
 
-def _block(kind: type[BaseModel], content: Any) -> Any:
+def _normalize(kind: type[BaseModel], content: Any) -> Any:
+    """The block with its defaults; as written if it is invalid."""
     try:
         return kind.model_validate(content).model_dump(mode="json")
     except ValidationError:
-        return content  # told by the validation of the whole
+        return content  # reported when the suite is validated

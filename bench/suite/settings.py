@@ -1,7 +1,7 @@
-"""What a suite may say: frozen, strict, typed blocks with their real defaults.
+"""Settings of a suite: frozen, strict, typed blocks with their actual defaults.
 
-All of it but `question` and `execution` is science: it is hashed into the ids of cells. A field at its default does not
-count, so that a new field with a neutral default leaves old cells valid.
+All of it except `question` and `execution` is science: it is hashed into the ids of cells. A field at its default is
+not hashed, so that a new field with a neutral default keeps existing ids.
 """
 
 from typing import Annotated, Any
@@ -20,19 +20,19 @@ from methods.method import Method
 
 
 class ArmSpec(Settings):
-    """One line of the final table: a registered method with options, under a label."""
+    """A labelled method with options: one line of the final table."""
 
     label: str = Field(min_length=1)
     method: str
     options: dict[Any, Any] = Field(default_factory=dict)  # checked by the registry
-    base: str | None = None  # the label of the arm against which its deltas are taken
-    untuned: str | None = Field(None, min_length=1)  # why it is not tuned, where other arms are
-    network: NetworkSpec | None = None  # in these three an arm says what differs from the suite's; null: nothing
+    base: str | None = None  # the label of the arm that it is compared with
+    untuned: str | None = Field(None, min_length=1)  # why it is not tuned although other arms are
+    network: NetworkSpec | None = None  # overrides of the suite's blocks; null: none
     budget: Budget | None = None
     training: Training | None = None
 
 
-def listed(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
     """One block, or a list of them, as a tuple."""
     if value is None or isinstance(value, tuple):
         return value or ()
@@ -41,50 +41,50 @@ def listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
-Ways = Annotated[
-    tuple[SamplesSpec, ...], BeforeValidator(listed, json_schema_input_type=SamplesSpec | list[SamplesSpec] | None)
+SamplesBlocks = Annotated[
+    tuple[SamplesSpec, ...], BeforeValidator(as_tuple, json_schema_input_type=SamplesSpec | list[SamplesSpec] | None)
 ]
 
 Bounds = Annotated[
     tuple[BoundSpec, ...],
-    BeforeValidator(listed, json_schema_input_type=BoundSpec | list[BoundSpec]),
+    BeforeValidator(as_tuple, json_schema_input_type=BoundSpec | list[BoundSpec]),
     Field(min_length=1),
 ]
 
 
 class Evaluation(Settings):
-    """What is measured on a trained cell; each part is cached by itself."""
+    """What is measured on a trained cell; each part is cached separately."""
 
-    bound: Bounds = (BoundSpec(),)  # one block, or a list: of each arm the first is the one that counts
-    samples: Ways = ()  # one block, or a list of them
-    quality: QualitySpec | None = None  # of all samples; null: it is not measured
-    trajectories: Ways = ()  # whose every call is kept
+    bound: Bounds = (BoundSpec(),)  # one block or a list; the first for an arm is its headline
+    samples: SamplesBlocks = ()  # one block or a list
+    quality: QualitySpec | None = None  # of all samples; null: not measured
+    trajectories: SamplesBlocks = ()  # samples recorded at every network call; one block or a list
 
-    def bounds(self, arm: str, method: Method) -> list[BoundSpec]:
-        """How the bound of an arm is estimated, without what comes to the same for its method as one before it."""
-        known: dict[BoundSpec, BoundSpec] = {}
-        for each in self.bound:
-            if each.is_for(arm):
-                known.setdefault(each.resolve(method), each)
-        return list(known.values())
+    def bounds_of(self, arm: str, method: Method) -> list[BoundSpec]:
+        """The estimators of an arm's bound, without those that resolve to an earlier one for its method."""
+        distinct: dict[BoundSpec, BoundSpec] = {}
+        for spec in self.bound:
+            if spec.is_for(arm):
+                distinct.setdefault(spec.resolve(method), spec)
+        return list(distinct.values())
 
-    def samplers(self, arm: str) -> list[SamplesSpec]:
-        """The ways in which an arm is sampled."""
-        return [each for each in self.samples if each.is_for(arm)]
+    def samples_of(self, arm: str) -> list[SamplesSpec]:
+        """The sampler settings of an arm's samples."""
+        return [spec for spec in self.samples if spec.is_for(arm)]
 
-    def watched(self, arm: str) -> list[SamplesSpec]:
-        """The ways of sampling of an arm that are kept call by call."""
-        return [each for each in self.trajectories if each.is_for(arm)]
+    def trajectories_of(self, arm: str) -> list[SamplesSpec]:
+        """The sampler settings of an arm's trajectories."""
+        return [spec for spec in self.trajectories if spec.is_for(arm)]
 
     @model_validator(mode="after")
     def quality_has_texts(self) -> "Evaluation":
         if self.quality and not self.samples:
-            raise ValueError("quality is measured of samples, and there are none; give evaluation.samples")
+            raise ValueError("quality is measured on samples, and there are none; give evaluation.samples")
         return self
 
 
 class SuiteSpec(Settings):
-    """A whole suite file."""
+    """A suite on one data set, with its arms written out."""
 
     question: str = Field(min_length=1)
     data: DataSpec
@@ -100,24 +100,26 @@ class SuiteSpec(Settings):
     @classmethod
     def seeds_differ(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError(f"a seed stands twice in {seeds}")
+            raise ValueError(f"a seed occurs twice in {seeds}")
         return seeds
 
     @field_validator("execution")
     @classmethod
-    def parts_are_whole(cls, execution: Execution, info: ValidationInfo) -> Execution:
-        own = [arm.training for arm in info.data.get("arms", ())]
-        for training in filter(None, (info.data.get("training"), *own)):
+    def accumulation_divides_batches(cls, execution: Execution, info: ValidationInfo) -> Execution:
+        of_arms = [arm.training for arm in info.data.get("arms", ())]
+        for training in filter(None, (info.data.get("training"), *of_arms)):
             if training.batch_size % execution.accumulate:
                 raise ValueError(f"accumulate {execution.accumulate} does not divide batch_size {training.batch_size}")
         return execution
 
     def network_of(self, arm: ArmSpec) -> NetworkSpec:
-        """The arm's own, or the suite's; so the two below."""
+        """The network of an arm."""
         return arm.network or self.network
 
     def budget_of(self, arm: ArmSpec) -> Budget:
+        """The budget of an arm."""
         return arm.budget or self.budget
 
     def training_of(self, arm: ArmSpec) -> Training:
+        """The training settings of an arm."""
         return arm.training or self.training

@@ -1,8 +1,8 @@
-"""The trials of one arm as a study of Optuna, in an SQLite file that optuna-dashboard opens. This is its only import.
+"""The trials of one arm as an Optuna study, in an SQLite file for optuna-dashboard. No other module imports Optuna.
 
-A study holds as many trials as the suite asks for and never more: a trial that fails keeps its slot, and one that was
-cut off is taken up again before any other. Under `sobol` all points stand in the study from the beginning; under `tpe`
-(arXiv:1106.2461) each is chosen by the scores of those before it.
+A study holds exactly as many trials as the suite asks for: a trial that fails keeps its slot, and an interrupted one is
+resumed before any other. With `sobol`, all points are enqueued when the study is created; with `tpe`
+(arXiv:1106.2461), each trial depends on the scores of earlier ones.
 """
 
 from collections.abc import Iterator
@@ -15,95 +15,94 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench.engine.storage import BrokenRecord
-from bench.suite.tuning.lock_file import Tried
+from bench.suite.tuning.lock_file import TrialResult
 from bench.suite.tuning.settings import Range, Tune
-from bench.suite.tuning.space import first_points, fixed_by, seed_of, spelt
+from bench.suite.tuning.space import derive_seed, encode_values, initial_points, scrambling_key
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
-TOLD = "bench"  # the attribute of a trial that holds all that is known of it
+ATTRIBUTE = "bench"  # the user attribute of a trial that holds its result
 
 
 class Study:
-    """The study of an arm, under a name of its own for each thing that its trials depend on.
+    """The study of an arm; its name holds the digest of all that the trials depend on.
 
-    Raises BrokenRecord where its file is none of a study.
+    Raises BrokenRecord if the file is not a database of studies.
     """
 
     def __init__(self, file: Path, arm: str, digest: str, tune: Tune):
         file.parent.mkdir(parents=True, exist_ok=True)
         self.storage, self.name = f"sqlite:///{file.resolve()}", f"{arm} ({digest})"
         self.tune, self.search = tune, tune.of(arm)
-        self.arm, self.first = arm, fixed_by(tune, arm)
+        self.arm, self.seed_name = arm, scrambling_key(tune, arm)
         try:
             self.study = self._open()
         except SQLAlchemyError as error:
-            way = "where it is broken, remove it: trials that are done are not run again"
-            raise BrokenRecord(f"{file} cannot be opened ({getattr(error, 'orig', error)}); {way}") from None
+            advice = "if it is broken, remove it: trials that are done are not run again"
+            raise BrokenRecord(f"{file} cannot be opened ({getattr(error, 'orig', error)}); {advice}") from None
 
     def _open(self) -> optuna.Study:
         study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
         if self.tune.sampler == "sobol":
-            study.sampler = RandomSampler(0)  # draws nothing: all points are given
-            there = len(study.trials)
-            for point in first_points(self.tune, self.arm)[there:]:
-                study.enqueue_trial({key: _word(self.search[key], value) for key, value in point.items()})
+            study.sampler = RandomSampler(0)  # never draws: all points are enqueued
+            for point in initial_points(self.tune, self.arm)[len(study.trials) :]:
+                study.enqueue_trial({key: _encode(self.search[key], value) for key, value in point.items()})
         return study
 
-    def forget(self) -> None:
-        """Begins the study again."""
+    def reset(self) -> None:
+        """Delete the study and start it again."""
         optuna.delete_study(study_name=self.name, storage=self.storage)
         self.study = self._open()
 
-    def asked(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The number and the values of each trial that is still to be made; each is told of before the next."""
+    def remaining(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The number and values of each trial without a result; record each before asking for the next."""
         while (trial := self._next()) is not None:
             yield trial.number, {key: _suggest(trial, key, space) for key, space in self.search.items()}
 
     def _next(self) -> optuna.Trial | None:
         trials = self.study.get_trials(deepcopy=False)
-        for cut_off in trials:
-            if cut_off.state == TrialState.RUNNING:
-                self._seed(cut_off.number)
-                return optuna.Trial(self.study, cut_off._trial_id)
-        waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        if not waiting and len(trials) >= self.tune.trials:
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:  # the driver was stopped
+                self._seed(trial.number)
+                return optuna.Trial(self.study, trial._trial_id)
+        is_waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        if not is_waiting and len(trials) >= self.tune.trials:
             return None
         self._seed(len(trials))
         return self.study.ask()
 
     def _seed(self, number: int) -> None:
-        """Equal scores before a trial lead to the same trial, whether or not the driver was stopped in between."""
+        """Seed the sampler by the trial's number, so that an interruption does not change the trials."""
         if self.tune.sampler == "tpe":
-            self.study.sampler = TPESampler(seed=seed_of(self.first, number))
+            self.study.sampler = TPESampler(seed=derive_seed(self.seed_name, number))
 
-    def tell(self, number: int, tried: Tried) -> None:
-        """Records what came of a trial; one without a score is a failure and keeps its slot."""
+    def record(self, number: int, result: TrialResult) -> None:
+        """Store the result of a trial; one without a score is a failure and keeps its slot."""
         trial = optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
-        trial.set_user_attr(TOLD, tried.model_dump(mode="json"))
-        state = TrialState.COMPLETE if tried.score is not None else TrialState.FAIL
-        self.study.tell(number, tried.score, state=state)
+        trial.set_user_attr(ATTRIBUTE, result.model_dump(mode="json"))
+        state = TrialState.COMPLETE if result.score is not None else TrialState.FAIL
+        self.study.tell(number, result.score, state=state)
 
-    def tried(self) -> list[Tried]:
-        """All trials that have ended, in their order."""
-        return [_told(trial) for trial in self.study.trials if trial.state in FINISHED]
-
-
-def _told(trial: FrozenTrial) -> Tried:
-    return Tried.model_validate(trial.user_attrs[TOLD])
+    def results(self) -> list[TrialResult]:
+        """The results of all finished trials, in order."""
+        return [_result(trial) for trial in self.study.trials if trial.state in FINISHED]
 
 
-def _word(space: Range | list[Any], value: Any) -> Any:
-    """A value as a study keeps it."""
-    return spelt([value])[0] if isinstance(space, list) else value
+def _result(trial: FrozenTrial) -> TrialResult:
+    return TrialResult.model_validate(trial.user_attrs[ATTRIBUTE])
+
+
+def _encode(space: Range | list[Any], value: Any) -> Any:
+    """A value as a study stores it."""
+    return encode_values([value])[0] if isinstance(space, list) else value
 
 
 def _suggest(trial: optuna.Trial, key: str, space: Range | list[Any]) -> Any:
-    """The value of a trial, which is the one that it has already where it has one."""
+    """The value of a trial; one that was enqueued or interrupted keeps its value."""
     if isinstance(space, list):
-        words = spelt(space)
-        return space[words.index(trial.suggest_categorical(key, words))]
+        names = encode_values(space)
+        return space[names.index(trial.suggest_categorical(key, names))]
     if space.whole:
         return trial.suggest_int(key, int(space.low), int(space.high), log=space.log)
     return trial.suggest_float(key, space.low, space.high, log=space.log)

@@ -1,4 +1,4 @@
-"""From the lock file to a suite whose arms have their winners."""
+"""Apply the winners of a lock file to the arms of a suite."""
 
 import os
 from dataclasses import replace
@@ -6,71 +6,77 @@ from pathlib import Path
 
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite, SuiteError, read_all
-from bench.suite.tuning.apply import laid
-from bench.suite.tuning.lock_file import Lock, Tuned, read, say
-from bench.suite.tuning.space import holds
-from bench.tune.trials import tuned_arms, tuned_under
+from bench.suite.tuning.apply import apply_values
+from bench.suite.tuning.lock_file import Lock, TunedArm, format_values, read
+from bench.suite.tuning.space import contains
+from bench.tune.trials import tuned_arms, tuning_digest
 
 
 class NotTuned(SuiteError):
-    """A suite is tuned, and bench tune was not run yet."""
+    """A suite with a block `tune` for which `bench tune` has not run yet."""
 
 
-def lock_file(suite: Suite) -> Path:
-    """The lock file beside the suite; each scale has its own."""
+def lock_path(suite: Suite) -> Path:
+    """The path of the lock file beside the suite; each scale and data set has its own."""
     return Path(os.path.relpath(suite.base / f"{suite.name}.lock"))
 
 
 def read_tuned(path: Path, scale: str | None = None, data: str | None = None) -> tuple[Suite, ...]:
-    """A suite for each data set in `path`, or for the one that is labelled `data`, with what tuning found laid on its
-    arms, where it is tuned.
+    """Read the suites of a file as `read_all` does, and apply the winners to those that are tuned.
 
-    Raises NotTuned where one was not tuned yet, SuiteError where that was not as it stands now.
+    Raises NotTuned if one was not tuned yet, SuiteError if its lock file does not fit what it is now.
     """
-    again = f"bench tune {path}" + (f" --scale {scale}" if scale else "")
-    return tuple(_tuned(suite, path, again) if suite.tune else suite for suite in read_all(path, scale, data))
+    command = f"bench tune {path}" + (f" --scale {scale}" if scale else "")
+    suites = read_all(path, scale, data)
+    return tuple(_with_lock(suite, path, command) if suite.tune else suite for suite in suites)
 
 
-def _tuned(suite: Suite, path: Path, again: str) -> Suite:
-    file = lock_file(suite)
+def _with_lock(suite: Suite, path: Path, command: str) -> Suite:
+    file = lock_path(suite)
     lock = read(file)
     if lock is None:
-        raise NotTuned(f"{path}: suite {suite.name} is tuned, and there is no {file} yet; run first: {again}")
-    told = [why for arm in tuned_arms(suite) if (why := _why_not(suite, arm, lock.arms.get(arm.label), again))]
-    if told:
-        raise SuiteError("\n".join(f"{file}: {why}" for why in told))
-    return lay(suite, lock)
+        raise NotTuned(f"{path}: suite {suite.name} is tuned, and there is no {file} yet; run first: {command}")
+    reasons = [_refusal(suite, arm, lock.arms.get(arm.label), command) for arm in tuned_arms(suite)]
+    lines = [f"{file}: {reason}" for reason in reasons if reason]
+    if lines:
+        raise SuiteError("\n".join(lines))
+    return with_winners(suite, lock)
 
 
-def _why_not(suite: Suite, arm: ArmSpec, tuned: Tuned | None, again: str) -> str | None:
-    """Why an arm cannot be given its winner."""
+def _refusal(suite: Suite, arm: ArmSpec, tuned: TunedArm | None, command: str) -> str | None:
+    """The reason why the winner in the lock file does not apply to an arm, or None."""
     if tuned is None:
-        return f'arm "{arm.label}" was not tuned with the others; run again: {again}'
-    if tuned.digest != (now := tuned_under(suite, arm)):
-        why = f'arm "{arm.label}" was tuned under {tuned.digest}, and the suite is now {now}'
-        return f"{why}: its trials, its search, its data or its science changed; run again: {again}"
+        return f'arm "{arm.label}" was not tuned with the others; run again: {command}'
+    digest = tuning_digest(suite, arm)
+    if tuned.digest != digest:
+        change = f'arm "{arm.label}" was tuned under {tuned.digest}, and the suite is now {digest}'
+        return f"{change}: its trials, its search, its data or its science changed; run again: {command}"
     if tuned.winner is None:
-        return f'arm "{arm.label}" has no winner, for all of its {tuned.trials} trials failed; change its search'
-    return _why_not_tried(suite, arm, tuned, again)
+        return f'arm "{arm.label}" has no winner: all of its {tuned.trials} trials failed; change its search'
+    return _edit(suite, arm, tuned, command)
 
 
-def _why_not_tried(suite: Suite, arm: ArmSpec, tuned: Tuned, again: str) -> str | None:
-    """Why its trials cannot be those that the suite asks for; the suite is as it was when they were made."""
+def _edit(suite: Suite, arm: ArmSpec, tuned: TunedArm, command: str) -> str | None:
+    """How the trials in the lock file were edited by hand, given that their digest is right, or None."""
     assert suite.tune is not None
-    search, by_hand = suite.tune.of(arm.label), f"so that it was changed by hand; run again: {again}"
+    search, edited = suite.tune.of(arm.label), f"so it was edited by hand; run again: {command}"
     if tuned.trials != suite.tune.trials:
-        return f'arm "{arm.label}" has {tuned.trials} trials, and the suite asks for {suite.tune.trials}, {by_hand}'
-    for each in tuned.tried:
-        if each.values.keys() != search.keys() or not all(holds(search[key], each.values[key]) for key in search):
-            return f'arm "{arm.label}" has a trial that is not of its search, {say(each.values)}, {by_hand}'
+        return f'arm "{arm.label}" has {tuned.trials} trials, and the suite asks for {suite.tune.trials}, {edited}'
+    for trial in tuned.tried:
+        is_inside = trial.values.keys() == search.keys() and all(
+            contains(space, trial.values[key]) for key, space in search.items()
+        )
+        if not is_inside:
+            return f'arm "{arm.label}" has a trial outside its search, {format_values(trial.values)}, {edited}'
     return None
 
 
-def lay(suite: Suite, lock: Lock) -> Suite:
-    """The suite with the winners of a lock on its arms."""
+def with_winners(suite: Suite, lock: Lock) -> Suite:
+    """The suite with the winners of a lock file applied to its arms."""
     tuned = {arm.label: lock.arms[arm.label] for arm in tuned_arms(suite)}
     arms = [
-        laid(suite.spec, arm, tuned[arm.label].winner or {}) if arm.label in tuned else arm for arm in suite.spec.arms
+        apply_values(suite.spec, arm, tuned[arm.label].winner or {}) if arm.label in tuned else arm
+        for arm in suite.spec.arms
     ]
     spec = suite.spec.model_copy(update={"arms": arms})
     return replace(suite, spec=spec, winners=lock.model_copy(update={"arms": tuned}))

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.engine.settings import Settings
 from bench.results.suite_record import NoRecord
-from bench.suite.document import nearest
+from bench.suite.document import with_suggestion
 from reports.published.exact_yaml import Kind, compose, validate
 from reports.published.settings import Counterpart, Heading, Number, Paper, Papers, Protocol, Said, Sheet
 
@@ -63,12 +63,12 @@ def read(name: str, folder: Path = FOLDER) -> Published:
     """The table of that name. Raises NoRecord where there is none, SuiteError with all faults of its file."""
     names = list_names(folder)
     if name not in names:
-        raise NoRecord(nearest(f'there is no table of published numbers "{name}"', name, names))
+        raise NoRecord(with_suggestion(f'there is no table of published numbers "{name}"', name, names))
     document = compose(folder / f"{name}.yaml")
     sheet = validate(Sheet, document)
     papers = read_papers(folder)
     faults = [(place, why) for place, number in walk(sheet) for why in find_gaps(layer(sheet, place, number), papers)]
-    document.raise_for(document.tell([(step_to(place), why) for place, why in faults]))
+    document.raise_for(document.locate([(step_to(place), why) for place, why in faults]))
     return Published(name, sheet, tuple(claim(sheet, place, number, papers) for place, number in walk(sheet)))
 
 
@@ -117,7 +117,7 @@ def find_gaps(said: Said, papers: dict[str, Paper]) -> list[str]:
     """What a number cannot be without."""
     gaps = ["its sign is not told, here or above: =, <= or none"] * (said.sign is None)
     if said.paper not in papers:
-        gaps.append(nearest(f'there is no paper "{said.paper}"', said.paper, papers))
+        gaps.append(with_suggestion(f'there is no paper "{said.paper}"', said.paper, papers))
     open_fields = [name for name in NEEDED if said.here.method is not None and getattr(said.here, name) is None]
     return gaps + [f"its counterpart here lacks {', '.join(open_fields)}"] * bool(open_fields)
 

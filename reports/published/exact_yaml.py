@@ -10,7 +10,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bench.engine.settings import Settings
-from bench.suite.document import Document, Map, Seq, Spot, SuiteError, plain
+from bench.suite.document import Document, Location, Map, Seq, SuiteError, plain
 
 Kind = TypeVar("Kind", bound=Settings)
 
@@ -33,17 +33,17 @@ def compose(path: Path) -> Document:
 def own(path: Path, node: Node) -> Any:
     """A node as a mapping or list that knows its places, or as a value."""
     if isinstance(node, MappingNode):
-        spots = {key.value: spot_of(path, key) for key, _ in node.value}
-        return Map({key.value: own(path, value) for key, value in node.value}, spots)
+        locations = {key.value: spot_of(path, key) for key, _ in node.value}
+        return Map({key.value: own(path, value) for key, value in node.value}, locations)
     if isinstance(node, SequenceNode):
         return Seq([own(path, item) for item in node.value], [spot_of(path, item) for item in node.value])
     assert isinstance(node, ScalarNode), f"a YAML node of kind {type(node).__name__}"
     return value_of(node)
 
 
-def spot_of(path: Path, node: Node) -> Spot:
+def spot_of(path: Path, node: Node) -> Location:
     """Line and column of a node, from 1."""
-    return Spot(path, node.start_mark.line + 1, node.start_mark.column + 1)
+    return Location(path, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def value_of(node: ScalarNode) -> Any:
@@ -63,7 +63,7 @@ def validate(kind: type[Kind], document: Document) -> Kind:
         return kind.model_validate(plain(document.content))
     except ValidationError as error:
         faults = [(tuple(detail["loc"]), say(detail)) for detail in error.errors()]
-        document.raise_for(document.tell(faults))
+        document.raise_for(document.locate(faults))
         raise
 
 

@@ -13,7 +13,7 @@ from bench.engine.metric import METRICS
 from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import PRESETS
 from bench.engine.settings import Settings
-from bench.suite.document import nearest
+from bench.suite.document import with_suggestion
 from methods import OptionError
 
 Sign = Literal["=", "<=", "none"]
@@ -98,9 +98,9 @@ class Counterpart(Settings):
     @model_validator(mode="after")
     def is_known(self) -> "Counterpart":
         if self.network is not None and self.network not in PRESETS:
-            raise ValueError(nearest(f'there is no network "{self.network}"', self.network, PRESETS))
+            raise ValueError(with_suggestion(f'there is no network "{self.network}"', self.network, PRESETS))
         if self.metric is not None and self.metric not in METRICS:
-            raise ValueError(nearest(f'there is no metric "{self.metric}"', self.metric, METRICS))
+            raise ValueError(with_suggestion(f'there is no metric "{self.metric}"', self.metric, METRICS))
         if self.options is not None and self.method is None:
             raise ValueError("options belong to a method; name it beside them")
         if self.method is not None:

@@ -93,7 +93,7 @@ def describe_tuning(record: Record) -> list[str]:
     told = f"{trials[0]} trials for each arm" if len(trials) == 1 else f"{trials[0]} to {trials[-1]} trials an arm"
     tokens = sum(each["tokens"] for each in tuned.values())
     where = f"on the {record.tuning['split']} split, {tokens:,} tokens in all"
-    return [f"Tuned: {told}, {where}.", *(f"{arm} was not tuned: {reason}." for arm, reason in untuned.items())]
+    return [f"TunedArm: {told}, {where}.", *(f"{arm} was not tuned: {reason}." for arm, reason in untuned.items())]
 
 
 def choose_score(record: Record) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.engine.metric import METRICS
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import Record
-from bench.suite.tuning.lock_file import say
+from bench.suite.tuning.lock_file import format_values
 from reports.tables.arms import split_arms, warn_incomplete
 from reports.tables.numbers import format_compact, format_flops, format_plain, format_with_error
 from reports.tables.table import MISSING, Column, Entry, Table, make_row, number_entry, pool_arm
@@ -73,7 +73,7 @@ def tuning_entries(rows: pd.DataFrame, tuned: Any | None) -> tuple[Entry, ...]:
         training,
         spread_entry(tuned),
         winner_entry(tuned),
-        Entry(say(tuned["winner"]) if tuned["winner"] is not None else MISSING),
+        Entry(format_values(tuned["winner"]) if tuned["winner"] is not None else MISSING),
     )
 
 

@@ -17,9 +17,9 @@ from bench.results.statistics.expected_best import expect_best, spread_best
 from bench.results.suite_record import Record
 from bench.results.suite_record import read as read_record
 from bench.suite.suite import read
-from bench.suite.tuning.lock_file import Lock, Tried, Tuned
+from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm
 from bench.suite.tuning.lock_file import read as read_lock
-from bench.tune.tuned_suite import lock_file, read_tuned
+from bench.tune.tuned_suite import lock_path, read_tuned
 from reports.figures.expected_best import list_scores, plot_tuning, trace_best
 from reports.formats import text as formats
 from reports.formats.html import format_html
@@ -56,9 +56,9 @@ def test_a_failed_trial_counts_as_the_worst(record):
     assert list_scores(nothing) == []
 
 
-def make_tuned(*scores: float | None, **values: Any) -> Tuned:
+def make_tuned(*scores: float | None, **values: Any) -> TunedArm:
     tried = [
-        Tried(
+        TrialResult(
             values={**values, "training.learning_rate": 0.001 * (number + 1)},
             score=score,
             standard_error=None if score is None else 0.02,
@@ -70,10 +70,10 @@ def make_tuned(*scores: float | None, **values: Any) -> Tuned:
         )
         for number, score in enumerate(scores)
     ]
-    return Tuned.of("0123456789ab", tried)
+    return TunedArm.of("0123456789ab", tried)
 
 
-def make_tuning(untuned: str, **arms: Tuned) -> dict[str, Any]:
+def make_tuning(untuned: str, **arms: TunedArm) -> dict[str, Any]:
     """The tuning of a suite in which these arms were tuned, and one was not."""
     said = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4000}}
     return {**Lock(suite="toy", arms=arms, **said).model_dump(mode="json"), "untuned": {untuned: "as published"}}
@@ -128,9 +128,9 @@ def test_budgets_in_flops_and_the_order_of_tpe_are_told(record):
 
 def test_the_main_table_names_the_trials_and_what_was_not_tuned(record):
     notes = "\n".join(note for _, note in build_main(record).footnotes)
-    assert "Tuned: 3 trials for each arm, on the valid split, 6,000 tokens in all." in notes
+    assert "TunedArm: 3 trials for each arm, on the valid split, 6,000 tokens in all." in notes
     assert "MD4 was not tuned: as published." in notes
-    assert "Tuned" not in "".join(note for _, note in build_main(replace(record, tuning={})).footnotes)
+    assert "TunedArm" not in "".join(note for _, note in build_main(replace(record, tuning={})).footnotes)
 
 
 def test_curves_begin_at_the_mean_and_end_at_the_best(record):
@@ -181,7 +181,7 @@ def test_what_was_tuned_is_run_with_its_winners_and_reported(tmp_path, at_hand, 
         tmp_path / "runs",
     )
     assert main(["tune", str(path), "--runs", str(runs)]) == DONE
-    lock = read_lock(lock_file(read(path)))
+    lock = read_lock(lock_path(read(path)))
     assert lock is not None
     assert [arm.trials for arm in lock.arms.values()] == [3, 3]
     assert all(

@@ -6,8 +6,8 @@ import pytest
 
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE
-from bench.launch.job import job
-from bench.plan.cost import costs
+from bench.launch.job import make_job
+from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
 from tests.conftest import ROOT, TINY
@@ -229,10 +229,10 @@ def test_an_arm_has_blocks_of_its_own_laid_on_those_of_the_suite(tmp_path):
     assert (own.steps, own.tokens) == (9, 9 * 4 * 12)
     assert own.science["training"] == {**plain.science["training"], "batch_size": 4}
     assert own.science["network"] == {**plain.science["network"], "width": 32}
-    todo = job(planned, own)
-    assert (todo["training"]["batch_size"], todo["training"]["validations"], todo["steps"]) == (4, 2, 9)
-    assert todo["network"]["width"] == 32
-    assert job(planned, plain)["training"]["batch_size"] == 8
+    todo = make_job(planned, own)
+    assert (todo.training["batch_size"], todo.training["validations"], todo.steps) == (4, 2, 9)
+    assert todo.network["width"] == 32
+    assert make_job(planned, plain).training["batch_size"] == 8
 
 
 def test_a_varied_budget_takes_the_place_of_the_one_of_the_base(tmp_path):
@@ -249,7 +249,7 @@ def test_an_arm_costs_what_its_own_blocks_cost(tmp_path):
     other = read(tmp_path / "same.yaml")
     one, two = plan(suite).cells[1], plan(other).cells[1]
     assert one.id == two.id
-    assert costs(suite, one) == costs(other, two)
+    assert stage_flops(suite, one) == stage_flops(other, two)
 
 
 @pytest.mark.parametrize(
@@ -286,5 +286,5 @@ def test_every_ablation_has_deltas_to_show_and_a_quick_scale_for_minutes(path, t
         assert path.stem == "base" or has_estimators or any(arm.base for arm in suite.spec.arms)
         assert len(suite.spec.seeds) > 1
     assert (full.spec.data.source, quick.spec.data.source) == ("text8", "pydoc")
-    flops = sum(sum(costs(quick, cell).values()) for cell in {cell.id: cell for cell in plan(quick).all}.values())
+    flops = sum(sum(stage_flops(quick, cell).values()) for cell in {cell.id: cell for cell in plan(quick).all}.values())
     assert flops < (2.5e13 if path.stem == "subs" else 3.5e13)  # about 8 and 12 minutes at 0.05 TFLOP/s

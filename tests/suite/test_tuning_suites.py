@@ -13,10 +13,10 @@ from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.suite.schema import schema
 from bench.suite.suite import SuiteError, read, with_data
-from bench.suite.tuning.lock_file import Lock, Tried, Tuned, write
+from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm, write
 from bench.suite.tuning.lock_file import read as read_lock
-from bench.tune.trials import tuned_under
-from bench.tune.tuned_suite import lay, lock_file, read_tuned
+from bench.tune.trials import tuning_digest
+from bench.tune.tuned_suite import lock_path, read_tuned, with_winners
 from tests.conftest import ROOT, TINY
 from tests.suite.test_schema import fits, parsed
 from tests.support.tuning import TUNE, Fake, write_suite
@@ -142,8 +142,8 @@ def lock_of(suite, **scores: float | None) -> Lock:
     arms = {}
     for arm in suite.spec.arms:
         score = scores.get(arm.label, 1.5)
-        tried = Tried(values=values[arm.label], score=score, reason="" if score else "loss is nan")
-        arms[arm.label] = Tuned.of(tuned_under(suite, arm), [tried] * suite.tune.trials)
+        tried = TrialResult(values=values[arm.label], score=score, reason="" if score else "loss is nan")
+        arms[arm.label] = TunedArm.of(tuning_digest(suite, arm), [tried] * suite.tune.trials)
     said = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4}}
     return Lock(suite=suite.name, arms=arms, **said)
 
@@ -157,7 +157,7 @@ def told(path: Path) -> str:
 def test_winners_are_laid_on_the_arms(tmp_path):
     path = write_suite(tmp_path)
     suite = read(path)
-    write(lock_file(suite), lock_of(suite))
+    write(lock_path(suite), lock_of(suite))
     ar, mdlm = read_tuned(path)[0].spec.arms
     assert (ar.training.learning_rate, ar.training.batch_size, ar.options) == (0.002, 8, {})
     assert (mdlm.training.learning_rate, mdlm.options) == (0.003, {"schedule": "cosine"})
@@ -168,7 +168,7 @@ def test_winners_are_laid_on_the_arms(tmp_path):
     )
     by_hand.write_text(by_hand.read_text().split("tune:")[0])
     assert [cell.id for cell in plan(read_tuned(path)[0]).cells] == [
-        cell.id for cell in plan(lay(suite, lock_of(suite))).cells
+        cell.id for cell in plan(with_winners(suite, lock_of(suite))).cells
     ]
 
 
@@ -213,7 +213,7 @@ def test_the_plan_of_a_suite_that_is_not_tuned_yet_is_that_of_its_trials(sampler
 )
 def test_a_stale_lock_is_refused(change, arms, tmp_path):
     suite = read(write_suite(tmp_path))
-    write(lock_file(suite), lock_of(suite))
+    write(lock_path(suite), lock_of(suite))
     lines = told(write_suite(tmp_path, change)).splitlines()
     assert [re.search('arm "(.*?)" was tuned under', line)[1] for line in lines] == arms
     assert all("run again: bench tune" in line for line in lines)
@@ -222,7 +222,7 @@ def test_a_stale_lock_is_refused(change, arms, tmp_path):
 def test_an_arm_that_came_later_or_never_finished_is_refused(tmp_path):
     path = write_suite(tmp_path)
     suite = read(path)
-    write(lock_file(suite), lock_of(suite, AR=None))
+    write(lock_path(suite), lock_of(suite, AR=None))
     assert 'arm "AR" has no winner, for all of its 3 trials failed' in told(path)
     later = write_suite(tmp_path, ("  - {label: MDLM, ", "  - {label: MD4, method: md4}\n  - {label: MDLM, "))
     assert 'arm "MD4" was not tuned with the others' in told(later)
@@ -231,16 +231,16 @@ def test_an_arm_that_came_later_or_never_finished_is_refused(tmp_path):
 def test_an_untuned_arm_stands_beside_tuned_ones_if_it_says_why(tmp_path):
     path = write_suite(tmp_path, ("method: ar}", "method: ar, untuned: its published rate}"))
     suite = read(path)
-    write(lock_file(suite), lock_of(suite))
+    write(lock_path(suite), lock_of(suite))
     laid = read_tuned(path)[0]
     assert laid.spec.arms[0].training == suite.spec.arms[0].training
-    found = laid.winners.told(laid.spec.arms)
+    found = laid.winners.as_record(laid.spec.arms)
     assert (list(found["arms"]), found["untuned"]) == (["MDLM"], {"AR": "its published rate"})
 
 
 def test_a_lock_is_read_as_it_was_written_and_not_as_it_was_changed(tmp_path):
     suite = read(write_suite(tmp_path))
-    lock, file = lock_of(suite), lock_file(suite)
+    lock, file = lock_of(suite), lock_path(suite)
     write(file, lock)
     assert read_lock(file) == lock
     text = file.read_text()
@@ -270,9 +270,9 @@ def test_a_lock_is_read_as_it_was_written_and_not_as_it_was_changed(tmp_path):
 def test_a_winner_that_is_not_of_the_search_is_refused_though_its_trial_was_changed_too(old, new, tmp_path):
     path = write_suite(tmp_path)
     suite = read(path)
-    write(lock_file(suite), lock_of(suite))
+    write(lock_path(suite), lock_of(suite))
     read_tuned(path)
-    lock_file(suite).write_text(lock_file(suite).read_text().replace(old, new))
+    lock_path(suite).write_text(lock_path(suite).read_text().replace(old, new))
     assert re.search(r'tiny.lock: arm "(AR|MDLM)" has a trial that is not of its search, .*changed by hand', told(path))
 
 
@@ -280,12 +280,12 @@ def test_a_lock_with_fewer_trials_or_that_is_no_text_is_refused(tmp_path):
     path = write_suite(tmp_path)
     suite = read(path)
     whole = lock_of(suite)
-    fewer = {label: Tuned.of(arm.digest, arm.tried[:1]) for label, arm in whole.arms.items()}
-    write(lock_file(suite), whole.model_copy(update={"arms": fewer}))
+    fewer = {label: TunedArm.of(arm.digest, arm.tried[:1]) for label, arm in whole.arms.items()}
+    write(lock_path(suite), whole.model_copy(update={"arms": fewer}))
     assert 'arm "AR" has 1 trials, and the suite asks for 3, so that it was changed by hand' in told(path)
-    lock_file(suite).write_bytes(b"\xff\xfe")
+    lock_path(suite).write_bytes(b"\xff\xfe")
     assert "tiny.lock: not UTF-8" in told(path)
-    lock_file(suite).write_text("")
+    lock_path(suite).write_text("")
     assert "tiny.lock: the file: Input should be a valid dictionary" in told(path)
 
 

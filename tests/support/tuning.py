@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.plan.cells import Cell, Plan, folder_of, merged
+from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.suite.suite import Suite, read, with_data
 from bench.suite.tuning.lock_file import Lock
 from bench.tune.study import Study
-from bench.tune.trials import tuned_under
+from bench.tune.trials import tuning_digest
 from bench.tune.tuner import Tuner, study_file
 from tests.conftest import TINY
 
@@ -57,7 +57,7 @@ class Fake:
         self.bits, self.ran = bits, list[Cell]()
 
     def __call__(self, runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], None]) -> None:
-        for cell in merged(plan.all):
+        for cell in merge_stages(plan.all):
             train, bound = (folder_of(runs, cell) / stage.folder for stage in cell.stages)
             if (bound / "result.json").exists() or (train / "failure.json").exists():
                 continue
@@ -82,7 +82,7 @@ def studies(suite: Suite, runs: Path) -> dict[str, Any]:
     assert suite.tune is not None
     found = {}
     for arm in suite.spec.arms:
-        held = Study(study_file(runs, suite), arm.label, tuned_under(suite, arm), suite.tune).study.trials
+        held = Study(study_file(runs, suite), arm.label, tuning_digest(suite, arm), suite.tune).study.trials
         found[arm.label] = [(trial.number, trial.state.name, trial.params, trial.value) for trial in held]
     return found
 

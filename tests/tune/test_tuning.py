@@ -14,11 +14,11 @@ from bench.engine import storage as record
 from bench.launch.exit_codes import USAGE_ERROR
 from bench.plan.plan import plan
 from bench.suite.suite import read
-from bench.suite.tuning.lock_file import Tried, Tuned
+from bench.suite.tuning.lock_file import TrialResult, TunedArm
 from bench.suite.tuning.settings import Range
-from bench.suite.tuning.space import at, points, spelt
+from bench.suite.tuning.space import encode_values, sobol_points, value_at
 from bench.tune.study import Study
-from bench.tune.trials import Trial, metric_of, plan_trials, tuned_under, why_not
+from bench.tune.trials import Trial, metric_of, plan_trials, tuning_digest
 from bench.tune.tuner import study_file
 from tests.conftest import ROOT, TINY
 from tests.support.tuning import Fake, score, studies, tune, write_suite
@@ -27,14 +27,14 @@ SEARCH = {"a": Range(low=1e-4, high=1e-2, log=True), "b": ["x", "y", "z"], "c": 
 
 
 def test_the_points_of_an_arm_are_fixed_and_fewer_are_the_beginning_of_more():
-    few, many = points(SEARCH, 6, "100/MDLM"), points(SEARCH, 13, "100/MDLM")
-    assert many[:6] == few == points(SEARCH, 6, "100/MDLM")
-    assert points(SEARCH, 6, "100/AR") != few
+    few, many = sobol_points(SEARCH, 6, "100/MDLM"), sobol_points(SEARCH, 13, "100/MDLM")
+    assert many[:6] == few == sobol_points(SEARCH, 6, "100/MDLM")
+    assert sobol_points(SEARCH, 6, "100/AR") != few
     assert few[0] == {"a": 0.0003541, "b": "x", "c": 4}, "another scipy draws other points: old studies begin again"
 
 
 def test_points_fill_every_stratum_once():
-    drawn = points(SEARCH, 16, "x")
+    drawn = sobol_points(SEARCH, 16, "x")
     logs = sorted(int(16 * (1 + 0.5 * log10(each["a"] / 1e-2))) for each in drawn)
     assert logs == list(range(16))
     counts = [[each["b"] for each in drawn].count(word) for word in "xyz"]
@@ -44,7 +44,7 @@ def test_points_fill_every_stratum_once():
 
 @pytest.mark.parametrize("space", [SEARCH["a"], SEARCH["c"], Range(low=1.0, high=1000.0, log=True, whole=True)])
 def test_a_coordinate_goes_from_end_to_end(space):
-    values = [at(space, u / 1000) for u in range(1000)] + [at(space, 1 - 1e-12)]
+    values = [value_at(space, u / 1000) for u in range(1000)] + [value_at(space, 1 - 1e-12)]
     assert values[0] == space.low
     assert values[-1] == space.high
     assert all(one <= other for one, other in pairwise(values))
@@ -52,7 +52,7 @@ def test_a_coordinate_goes_from_end_to_end(space):
 
 
 def test_values_of_a_list_are_told_apart_by_their_words():
-    words = spelt([True, 1, "one", 1.5, None, {"b": 1, "a": [2]}])
+    words = encode_values([True, 1, "one", 1.5, None, {"b": 1, "a": [2]}])
     assert words == ["true", "1", "one", "1.5", "null", '{"a": [2], "b": 1}']
 
 
@@ -76,7 +76,7 @@ def test_a_batch_whose_parts_are_dearer_is_a_failed_trial(tmp_path):
     search = "tune: {trials: 2, seeds: [9], search: {training.batch_size: [8, 4]}}\n"
     path.write_text(text.replace("device: cpu", "device: cpu, accumulate: 2") + search)
     suite = read(path)
-    told = [why_not(suite, Trial(suite.spec.arms[0], 0, {"training.batch_size": size})) for size in (8, 4)]
+    told = [refusal(suite, Trial(suite.spec.arms[0], 0, {"training.batch_size": size})) for size in (8, 4)]
     assert told[0] is None
     assert "makes a step of 4 sequences dearer" in told[1]
 
@@ -107,7 +107,7 @@ def test_failures_and_nan_keep_their_slots(tmp_path, monkeypatch):
     assert [(arm.trials, arm.failed) for arm in lock.arms.values()] == [(3, 2), (3, 0)]
     states = [state for _, state, _, _ in studies(suite, tmp_path / "runs")["AR"]]
     assert states == ["COMPLETE", "FAIL", "FAIL"]
-    assert [each.values for each in lock.arms["AR"].tried] == points(suite.tune.of("AR"), 3, "100/AR")
+    assert [each.values for each in lock.arms["AR"].tried] == sobol_points(suite.tune.of("AR"), 3, "100/AR")
     again = Fake()
     assert tune(suite, tmp_path / "runs", again, monkeypatch) == lock
     assert again.ran == []
@@ -149,14 +149,14 @@ def test_a_driver_that_was_killed_leads_to_the_same_trials(tmp_path, monkeypatch
     assert studies(suite, tmp_path / "runs") == studies(suite, tmp_path / "whole")
 
 
-def carry_on(study: Study, stop: int | None = None) -> list[Tried]:
+def carry_on(study: Study, stop: int | None = None) -> list[TrialResult]:
     """All trials of a study with a score made of their values, or those before the driver is stopped in one of them."""
-    for number, values in study.asked():
+    for number, values in study.remaining():
         if number == stop:
             break
         bits = 2 + (values["training.learning_rate"] - 0.004) ** 2
-        study.tell(number, Tried(values=values, score=bits))
-    return study.tried()
+        study.record(number, TrialResult(values=values, score=bits))
+    return study.results()
 
 
 @pytest.mark.parametrize("sampler", ["sobol", "tpe"])
@@ -167,7 +167,9 @@ def test_a_study_that_was_stopped_has_the_trials_of_one_that_was_not(sampler, tm
         tried = carry_on(Study(tmp_path / "stopped.db", "MDLM", "d", suite.tune), stop)
         assert tried == whole[:stop]
     assert len({tuple(each.values.values()) for each in whole}) == 12
-    assert ([each.values for each in whole] == points(suite.tune.of("MDLM"), 12, "100/MDLM")) == (sampler == "sobol")
+    assert ([each.values for each in whole] == sobol_points(suite.tune.of("MDLM"), 12, "100/MDLM")) == (
+        sampler == "sobol"
+    )
 
 
 def test_slots_that_were_not_reserved_before_a_stop_are_reserved_after_it(tmp_path, monkeypatch):
@@ -183,7 +185,7 @@ def test_slots_that_were_not_reserved_before_a_stop_are_reserved_after_it(tmp_pa
         with pytest.raises(KeyboardInterrupt):
             Study(tmp_path / "stopped.db", "AR", "d", tune)
     tried = carry_on(Study(tmp_path / "stopped.db", "AR", "d", tune))
-    assert [each.values for each in tried] == points(tune.of("AR"), 3, "100/AR")
+    assert [each.values for each in tried] == sobol_points(tune.of("AR"), 3, "100/AR")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_slots_that_were_not_reserved_before_a_stop_are_reserved_after_it(tmp_pa
 def test_a_study_is_one_of_all_that_its_trials_depend_on(change, arms, tmp_path):
     one, other = read(write_suite(tmp_path)), read(write_suite(tmp_path, change))
     pairs = zip(one.spec.arms, other.spec.arms, strict=True)
-    assert " ".join(arm.label for arm, new in pairs if tuned_under(one, arm) != tuned_under(other, new)) == arms
+    assert " ".join(arm.label for arm, new in pairs if tuning_digest(one, arm) != tuning_digest(other, new)) == arms
 
 
 def test_more_trials_go_on_from_those_that_are_done(tmp_path, monkeypatch):
@@ -246,8 +248,8 @@ def test_a_file_that_is_no_study_is_told_with_the_way_out(tmp_path, monkeypatch,
 
 
 def test_what_was_trained_once_counts_once():
-    tried = [Tried(values={"a": n}, score=1.0, cells=[id], tokens=5) for n, id in enumerate("xyx")]
-    assert (Tuned.of("d", tried).tokens, Tuned.of("d", tried).trials) == (10, 3)
+    tried = [TrialResult(values={"a": n}, score=1.0, cells=[id], tokens=5) for n, id in enumerate("xyx")]
+    assert (TunedArm.of("d", tried).tokens, TunedArm.of("d", tried).trials) == (10, 3)
 
 
 def test_several_seeds_of_tuning_are_averaged(tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ def _words(plan: Plan) -> list[str]:
         f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: {holds}",
         *(() if facts.are_read else facts.notes[-1:]),
         f"Each cell is trained for {_budget(plan)}{own}.",
-        *(suite.winners.tell() if suite.winners else ()),
+        *(suite.winners.describe() if suite.winners else ()),
     ]
 
 

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.suite.labels import bare
-from bench.suite.tuning.lock_file import Lock, Tried, Tuned, say
+from bench.suite.labels import format_value
+from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm, format_values
 
 TPE = "tpe chooses each trial by the scores before it: where one score differs, as on another machine or after a retry,"
 NOTES = {
@@ -32,7 +32,9 @@ def show(lock: Lock, file: Path) -> None:
     for label, tuned in lock.arms.items():
         won = tuned.winner is not None
         tell(
-            f"{label}: {say(tuned.winner or {})}: {_score(tuned)}" if won else f"{label}: no winner, every trial failed"
+            f"{label}: {format_values(tuned.winner or {})}: {_score(tuned)}"
+            if won
+            else f"{label}: no winner, every trial failed"
         )
     tell(f"scored on {lock.split}, seed {', '.join(map(str, lock.seeds))}; {NOTES['noise']}")
     if lock.sampler == "tpe":
@@ -40,7 +42,7 @@ def show(lock: Lock, file: Path) -> None:
     tell(f"winners: {file}")
 
 
-def _table(tuned: Tuned, metric: str) -> Table:
+def _table(tuned: TunedArm, metric: str) -> Table:
     """A row for each trial: what was tried, its score with its error, its seconds, and whether it is the best."""
     keys = list(dict.fromkeys(key for each in tuned.tried for key in each.values))
     table = Table("trial", *(key.split(".", 1)[-1] for key in keys), box=None, header_style="bold", pad_edge=False)
@@ -50,12 +52,12 @@ def _table(tuned: Tuned, metric: str) -> Table:
     best = next((each for each in tuned.tried if each.score == tuned.score), None)
     for number, each in enumerate(tuned.tried, 1):
         end = "failed" if each.reason else "best" if each is best else ""
-        said = [bare(each.values.get(key)) for key in keys]
+        said = [format_value(each.values.get(key)) for key in keys]
         table.add_row(*map(Text, (str(number), *said, _score(each), f"{each.seconds:.1f}", end)))
     return table
 
 
-def _score(found: Tried | Tuned) -> str:
+def _score(found: TrialResult | TunedArm) -> str:
     if found.score is None:
         return "-"
     return f"{found.score:.4f}" + (f" ± {found.standard_error:.4f}" if found.standard_error else "")

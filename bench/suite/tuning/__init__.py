@@ -1,1 +1,1 @@
-"""What a suite says about tuning: its settings, its search space and its lock file."""
+"""Tuning in a suite file: its settings, its search space and its lock file."""

@@ -1,4 +1,4 @@
-"""What tuning found: every trial of every arm, and the best of them. It is kept in a lock file beside the suite."""
+"""Results of tuning: all trials of each arm and the best of them, kept in a lock file beside the suite."""
 
 import math
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from ruamel.yaml.comments import CommentedMap
 
 from bench.engine.settings import Settings
 from bench.suite.document import SuiteError
-from bench.suite.labels import words
+from bench.suite.labels import format_setting
 from bench.suite.settings import ArmSpec
 
-HEAD = "# What bench tune found for suite {suite}; bench run takes the winners from here. Not to be written by hand.\n"
+HEAD = "# Results of bench tune for suite {suite}; bench run takes the winners from here. Do not edit by hand.\n"
+REWRITE = "write it again with: bench tune"
 
 
-class Tried(Settings):
-    """One trial. A trial that failed has a reason in the place of its score."""
+class TrialResult(Settings):
+    """One trial. A failed trial has a reason instead of a score."""
 
     values: dict[str, Any]
-    score: float | None = None  # mean over the seeds of tuning, in the metric of the suite's score
-    standard_error: float | None = None  # over the seeds where there are several, else over the documents
+    score: float | None = None  # mean over the seeds of tuning
+    standard_error: float | None = None  # over seeds if there are several, else over documents
     reason: str = ""
     cells: list[str] = Field(default_factory=list)
     tokens: int = 0
@@ -30,46 +31,46 @@ class Tried(Settings):
     seconds: float = 0.0  # of training and scoring
 
 
-class Tuned(Settings):
-    """The trials of an arm and what they cost, and the one with the lowest score."""
+class TunedArm(Settings):
+    """The trials of an arm, their cost, and the trial with the lowest score."""
 
-    digest: str  # of all that the trials were made under
-    winner: dict[str, Any] | None  # its values; null: every trial failed
+    digest: str  # of all that the trials depend on
+    winner: dict[str, Any] | None  # its values; null if every trial failed
     score: float | None
     standard_error: float | None
     trials: int
     failed: int
-    tokens: int  # these three of all trials; what was trained once counts once
+    tokens: int  # these three of all trials; equal trials count once
     flops: float
     seconds: float
-    tried: list[Tried]
+    tried: list[TrialResult]
 
     @classmethod
-    def of(cls, digest: str, tried: list[Tried]) -> Self:
-        """The arm whose trials are these."""
-        return cls(digest=digest, tried=tried, **summed(tried))
+    def of(cls, digest: str, tried: list[TrialResult]) -> Self:
+        """Summarize the trials of an arm."""
+        return cls(digest=digest, tried=tried, **summarize(tried))
 
     @model_validator(mode="after")
-    def is_that_of_its_trials(self) -> Self:
-        if wrong := [name for name, value in summed(self.tried).items() if getattr(self, name) != value]:
-            raise ValueError(f"its {', '.join(wrong)} is not that of its trials, so that it was changed by hand")
+    def agrees_with_its_trials(self) -> Self:
+        if wrong := [name for name, value in summarize(self.tried).items() if getattr(self, name) != value]:
+            raise ValueError(f"its {', '.join(wrong)} is not that of its trials, so it was edited by hand")
         return self
 
 
-def summed(tried: Sequence[Tried]) -> dict[str, Any]:
-    """What the trials of an arm come to, the first of equal scores as the winner."""
-    scored = [each for each in tried if each.score is not None]
-    best = min(scored, key=lambda each: each.score or 0.0, default=None)
-    distinct = {tuple(each.cells): each for each in tried}.values()
+def summarize(trials: Sequence[TrialResult]) -> dict[str, Any]:
+    """The winner, which is the first of equal scores, and the total cost."""
+    scored = [trial for trial in trials if trial.score is not None]
+    best = min(scored, key=lambda trial: trial.score or 0.0, default=None)
+    distinct = {tuple(trial.cells): trial for trial in trials}.values()
     return {
         "winner": best.values if best else None,
         "score": best.score if best else None,
         "standard_error": best.standard_error if best else None,
-        "trials": len(tried),
-        "failed": len(tried) - len(scored),
-        "tokens": sum(each.tokens for each in distinct),
-        "flops": math.fsum(each.flops for each in distinct),
-        "seconds": math.fsum(each.seconds for each in distinct),
+        "trials": len(trials),
+        "failed": len(trials) - len(scored),
+        "tokens": sum(trial.tokens for trial in distinct),
+        "flops": math.fsum(trial.flops for trial in distinct),
+        "seconds": math.fsum(trial.seconds for trial in distinct),
     }
 
 
@@ -81,27 +82,27 @@ class Lock(Settings):
     split: str  # on which trials were scored
     seeds: list[int]
     sampler: str
-    budget: dict[str, Any]  # of a trial, in steps or tokens, the same for every arm
-    arms: dict[str, Tuned]
+    budget: dict[str, Any]  # of a trial, the same for every arm
+    arms: dict[str, TunedArm]
 
-    def tell(self) -> list[str]:
-        """A line for each arm: what it was given, chosen from how many trials."""
-        found = ((label, tuned) for label, tuned in self.arms.items() if tuned.winner is not None)
-        return [f"{label} has {say(tuned.winner or {})}: the best of {tuned.trials} trials" for label, tuned in found]
+    def describe(self) -> list[str]:
+        """A line per arm: the values of its winner, and the number of trials."""
+        winners = [(label, arm, arm.winner) for label, arm in self.arms.items() if arm.winner is not None]
+        return [f"{label} has {format_values(best)}: the best of {arm.trials} trials" for label, arm, best in winners]
 
-    def told(self, arms: Sequence[ArmSpec]) -> dict[str, Any]:
-        """What the record of a suite holds of its tuning; also the arms that were not tuned, with the reason."""
+    def as_record(self, arms: Sequence[ArmSpec]) -> dict[str, Any]:
+        """What the record of a suite stores: the lock, and the reasons of arms that are not tuned."""
         untuned = {arm.label: arm.untuned for arm in arms if arm.untuned is not None}
         return {**self.model_dump(mode="json"), "untuned": untuned}
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Writes the lock file, which people may read and commit."""
+    """Write the lock file, for people to read and commit."""
     yaml, content = YAML(), lock.model_dump(mode="json")
-    yaml.default_flow_style = None  # what holds no other block stands in one line
+    yaml.default_flow_style = None  # blocks without inner blocks take one line
     yaml.width = 10_000
-    for tuned in content["arms"].values():
-        tuned["tried"] = [_in_one_line(each) for each in tuned["tried"]]
+    for arm in content["arms"].values():
+        arm["tried"] = [_in_one_line(trial) for trial in arm["tried"]]
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(HEAD.format(suite=lock.suite))
@@ -116,25 +117,23 @@ def _in_one_line(content: dict[str, Any]) -> CommentedMap:
 
 
 def read(path: Path) -> Lock | None:
-    """The lock file, None where there is none; raises SuiteError where it is not as `bench tune` wrote it."""
+    """Read a lock file, or None if it does not exist. Raises SuiteError if it is not as `bench tune` wrote it."""
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         return Lock.model_validate(content)
     except FileNotFoundError:
         return None
     except YAMLError as error:
-        raise SuiteError(
-            f"{path}: not valid YAML: {' '.join(str(error).split())}; make it again with bench tune"
-        ) from None
+        raise SuiteError(f"{path}: not valid YAML: {' '.join(str(error).split())}; {REWRITE}") from None
     except UnicodeDecodeError as error:
-        raise SuiteError(f"{path}: not UTF-8: {error}; make it again with bench tune") from None
+        raise SuiteError(f"{path}: not UTF-8: {error}; {REWRITE}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"]) or "the file"
-        told = first["msg"].removeprefix("Value error, ")
-        raise SuiteError(f"{path}: {where}: {told}; make it again with bench tune") from None
+        field = ".".join(str(step) for step in first["loc"]) or "the file"
+        message = first["msg"].removeprefix("Value error, ")
+        raise SuiteError(f"{path}: {field}: {message}; {REWRITE}") from None
 
 
-def say(values: dict[str, Any]) -> str:
-    """Values in a few words: "learning_rate 0.003, schedule cosine"."""
-    return ", ".join(words(key.split(".", 1)[-1], value) for key, value in values.items())
+def format_values(values: dict[str, Any]) -> str:
+    """Values as text: "learning_rate 0.003, schedule cosine"."""
+    return ", ".join(format_setting(key.split(".", 1)[-1], value) for key, value in values.items())
