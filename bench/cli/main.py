@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
-        from bench.cli.sample import PromptError
+        from bench.cli.prompt import PromptError
         from bench.engine.data import DataError
         from bench.engine.storage import BrokenRecord, Busy
         from bench.results.compare.operands import CompareError

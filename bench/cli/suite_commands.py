@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 def sample(chosen: argparse.Namespace) -> int:
     """`bench sample RUN`"""
-    from bench.cli.sample import draw, settings, show
+    from bench.cli.sample import draw, parse_settings
+    from bench.cli.views.samples import show
     from bench.results.find import find
 
     fields = ("count", "calls", "length", "stride", "temperature", "top_k", "top_p", "greedy_last")
-    spec = settings(chosen.policy, chosen.option, **{name: getattr(chosen, name) for name in fields})
+    spec = parse_settings(chosen.policy, chosen.option, **{name: getattr(chosen, name) for name in fields})
     cell = find(chosen.runs, chosen.run)
     show(draw(cell, spec, chosen.prompt, chosen.template, chosen.seed, chosen.device))
     return DONE

@@ -10,7 +10,8 @@ import torch
 
 from bench.cli.main import POLICIES as LISTED
 from bench.cli.main import main
-from bench.cli.sample import PromptError, conditioning, draw, draw_known, gaps, settings
+from bench.cli.prompt import PromptError, parse_template
+from bench.cli.sample import describe_conditioning, draw, draw_prompted, parse_settings
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.sample.policies import POLICIES
@@ -152,10 +153,10 @@ def test_gaps_of_a_template_are_filled_and_the_rest_stays(arm, done, capsys):
 
 
 def test_an_underscore_is_a_gap_unless_a_backslash_stands_before_it():
-    assert gaps("a__b") == [("a", True), ("__", False), ("b", True)]
-    assert gaps(r"a\_b_") == [("a_b", True), ("_", False)]
-    assert gaps(r"\\_\n") == [("\\", True), ("_", False), (r"\n", True)]
-    assert gaps("") == []
+    assert parse_template("a__b") == [("a", True), ("__", False), ("b", True)]
+    assert parse_template(r"a\_b_") == [("a_b", True), ("_", False)]
+    assert parse_template(r"\\_\n") == [("\\", True), ("_", False), (r"\n", True)]
+    assert parse_template("") == []
 
 
 def test_a_causal_method_continues_a_template_but_fills_no_gap_inside_it(done, capsys):
@@ -196,7 +197,7 @@ def test_texts_may_be_longer_than_training(done, capsys):
 @pytest.mark.parametrize(("length", "stride"), [(24, 4), (19, 3), (9, 7)])
 def test_with_nothing_given_long_texts_are_those_of_a_suite(name, length, stride):
     made, spec = model(name), SamplesSpec(count=2, calls=3, length=length, stride=stride)
-    drawn = draw_known(made, spec, Prompt.empty(2, length), WINDOW, seed=5)
+    drawn = draw_prompted(made, spec, Prompt.empty(2, length), WINDOW, seed=5)
     expected = sample_long(made, 2, WINDOW, length, stride, 5, spec.sampler_settings())
     assert torch.equal(drawn.ids, expected.ids)
     assert drawn.network_calls == expected.network_calls
@@ -208,7 +209,7 @@ def test_with_nothing_given_long_texts_are_those_of_a_suite(name, length, stride
 def test_what_is_given_stays_in_every_window(name):
     known = given("01.2....33....4.....0.1")
     spec = SamplesSpec(count=2, calls=3, length=23, stride=3)
-    drawn = draw_known(model(name), spec, known, WINDOW, seed=1)
+    drawn = draw_prompted(model(name), spec, known, WINDOW, seed=1)
     assert drawn.ids.shape == (2, 23)
     assert torch.equal(drawn.ids[known.fixed], known.ids[known.fixed])
     assert not torch.equal(drawn.ids[0], drawn.ids[1])
@@ -217,12 +218,12 @@ def test_what_is_given_stays_in_every_window(name):
 def test_a_beginning_longer_than_windows_costs_no_calls_for_them_and_is_seen():
     known = given("0123401234012" + "." * 5)
     spec = SamplesSpec(count=2, calls=1, length=18, stride=4, top_k=1)
-    drawn = draw_known(model("ar"), spec, known, WINDOW, seed=1)
+    drawn = draw_prompted(model("ar"), spec, known, WINDOW, seed=1)
     assert drawn.network_calls == 16 - 13 + 4  # the third window ends at 16, the fourth at 20
     assert torch.equal(drawn.ids[:, :13], known.ids[:, :13])
-    assert draw_known(model("udlm"), SamplesSpec(calls=3, stride=4), known, WINDOW, seed=1).network_calls == 2 * 3
+    assert draw_prompted(model("udlm"), SamplesSpec(calls=3, stride=4), known, WINDOW, seed=1).network_calls == 2 * 3
     window = Prompt(drawn.ids[:, 8:16], known.fixed[:, 8:16])
-    again = draw_known(model("ar"), spec.model_copy(update={"length": None}), window, WINDOW, seed=9)
+    again = draw_prompted(model("ar"), spec.model_copy(update={"length": None}), window, WINDOW, seed=9)
     assert torch.equal(drawn.ids[:, 8:16], again.ids)  # the likeliest tokens given the window's own beginning
 
 
@@ -235,11 +236,11 @@ def test_a_policy_that_a_method_cannot_follow_is_refused_with_the_reason(done, c
     assert asked(done, "tiny/MDLM", "--policy", "first-hitting") == USAGE_ERROR
     assert f"calls has to be {L}" in capsys.readouterr().err
     assert asked(done, "tiny/MDLM", "--policy", "first-hitting", "--calls", f"{L}", "--prompt", "ab") == DONE
-    assert "first-hitting, 12 calls, which keeps the model's law" in capsys.readouterr().out
+    assert "first-hitting, 12 calls, which samples the model's distribution exactly" in capsys.readouterr().out
 
 
 def test_the_settings_of_a_command_are_those_of_a_suite():
-    found = settings("remask", ["eta=0.1", "rule=rescale", "confident=true", "grid=cosine"], count=2, top_k=3)
+    found = parse_settings("remask", ["eta=0.1", "rule=rescale", "confident=true", "grid=cosine"], count=2, top_k=3)
     block = {"name": "remask", "eta": 0.1, "rule": "rescale", "confident": True, "grid": "cosine"}
     assert found == SamplesSpec.model_validate({"count": 2, "top_k": 3, "policy": block})
 
@@ -250,7 +251,7 @@ def test_the_settings_of_a_command_are_those_of_a_suite():
         ("remsk", [], {}, 'unknown policy "remsk"; did you mean "remask"?'),
         ("remask", ["etta=1"], {}, 'unknown option "etta" for policy "remask"; did you mean "eta"?'),
         ("remask", ["name=euler"], {}, 'unknown option "name"'),
-        ("remask", ["eta"], {}, "option eta: write it as key=value"),
+        ("remask", ["eta"], {}, "option eta: write it as KEY=VALUE"),
         ("remask", ["eta=2"], {}, "policy.remask.eta is 2: Input should be less than or equal to 1"),
         ("remask", ["rule=x"], {}, "policy.remask.rule is 'x'"),
         ("ancestral", [], {"count": 0, "top_p": 2.0}, "count is 0.*\n.*top_p is 2.0"),
@@ -259,7 +260,7 @@ def test_the_settings_of_a_command_are_those_of_a_suite():
 )
 def test_settings_that_will_not_do_are_named(policy, options, others, told):
     with pytest.raises((OptionError, PromptError), match=told.replace("?", r"\?")):
-        settings(policy, options, **others)
+        parse_settings(policy, options, **others)
 
 
 def test_the_help_lists_every_policy():
@@ -270,7 +271,7 @@ def test_truncation_is_told_and_a_greedy_causal_text_needs_no_luck(done, capsys)
     assert asked(done, "tiny/AR", "--top-k", "1") == DONE
     out = capsys.readouterr().out
     assert len(set(texts(out))) == 1
-    assert "left to right, top_k 1, which changes the model's law" in out
+    assert "left to right, top_k 1, which changes the model's distribution" in out
     assert asked(done, "tiny/UDLM", "--top-k", "1") == USAGE_ERROR
     assert "draws no tokens that" in capsys.readouterr().err
 
@@ -278,8 +279,8 @@ def test_truncation_is_told_and_a_greedy_causal_text_needs_no_luck(done, capsys)
 @pytest.mark.parametrize("name", METHODS)
 def test_conditioning_is_called_exact_only_where_visible_tokens_are_final(name):
     exact = {"ar", "mdlm", "md4", "genmd4", "sedd-absorb", "d3pm-absorb"}
-    assert ("exact" in conditioning(build(name, 5))) == (name in exact)
-    assert "approximation" in conditioning(build("mdlm", 5, carry_over=False))
+    assert ("exact" in describe_conditioning(build(name, 5))) == (name in exact)
+    assert "approximation" in describe_conditioning(build("mdlm", 5, carry_over=False))
 
 
 def test_weights_that_are_not_final_or_made_by_other_code_are_told(done, tmp_path, monkeypatch, capsys):
@@ -287,7 +288,7 @@ def test_weights_that_are_not_final_or_made_by_other_code_are_told(done, tmp_pat
     assert draw(cell).warnings == []
     monkeypatch.setattr("bench.engine.environment.code_fingerprint", lambda files: "other")
     assert asked(done, str(cell)) == DONE
-    assert "note: it was trained by other code" in capsys.readouterr().err
+    assert "note: the code has changed since this cell was trained" in capsys.readouterr().err
     (cell / "train" / "result.json").unlink()
     assert "training is not finished" in draw(cell).warnings[0]
 

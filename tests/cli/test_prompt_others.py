@@ -5,7 +5,9 @@ import torch
 from pydantic import TypeAdapter
 
 from bench.cli.main import main
-from bench.cli.sample import Drawn, _pieces, encode, gaps, show
+from bench.cli.prompt import encode, parse_template
+from bench.cli.sample import PromptedSamples, split_pieces
+from bench.cli.views.samples import show
 from bench.engine.data import DataSpec, load
 from bench.engine.sample.sampler import Samples
 from bench.launch.exit_codes import DONE, USAGE_ERROR
@@ -48,7 +50,7 @@ def letters(tmp_path):
 
 
 def test_of_bytes_every_character_can_be_given_and_a_gap_is_one_byte(letters):
-    ids, fixed = encode(letters, gaps("Kä__☃"))
+    ids, fixed = encode(letters, parse_template("Kä__☃"))
     assert ids.tolist() == [*"Kä".encode(), 0, 0, *"☃".encode()]
     assert fixed.tolist() == [True] * 3 + [False] * 2 + [True] * 3
 
@@ -56,7 +58,7 @@ def test_of_bytes_every_character_can_be_given_and_a_gap_is_one_byte(letters):
 def test_pieces_make_up_the_text_even_where_a_character_lies_across_an_edge(letters):
     ids, _ = encode(letters, [("Käse", True)])
     for edge in range(1, 5):
-        pieces = _pieces(letters, ids, torch.arange(5) < edge)
+        pieces = split_pieces(letters, ids, torch.arange(5) < edge)
         assert "".join(text for text, _ in pieces) == "Käse"
         assert len(pieces) == (1 if edge == 2 else 2)
 
@@ -64,7 +66,7 @@ def test_pieces_make_up_the_text_even_where_a_character_lies_across_an_edge(lett
 def test_what_was_given_is_bold_and_no_text_steers_the_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     pieces = [("gi[b]ven", True), ("dr\x1b[2Jaw\r\x07n\nö " + "x" * 300, False)]
-    show(Drawn(["text"], [pieces], Samples(torch.zeros(1, 4), 1, 0.0), 1.0, "told [/x]", ["a note"]))
+    show(PromptedSamples(["text"], [pieces], Samples(torch.zeros(1, 4), 1, 0.0), 1.0, "told [/x]", ["a note"]))
     found = capsys.readouterr()
     assert "\x1b[1mgi[b]ven\x1b[0m" in found.out
     assert r"dr\x1b[2Jaw\r\x07n" + "\nö " + "x" * 300 in found.out

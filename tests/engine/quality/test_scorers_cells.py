@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.cli.sample import Reader
+from bench.cli.sample import load, open_cell
 from bench.engine.likelihood.bound import bound
 from bench.engine.quality.scorers import ScorerError, Trained, TrainedCell
 from bench.engine.quality.scorers.load import open_scorer
@@ -26,7 +26,7 @@ def test_a_cell_scores_what_the_bound_measures(runs):
     cell = cell_of(runs, "ar")
     scorer = CellScorer(cell, source(runs), CPU, "AR", batch=5)
     x = source(runs).sequences("test")
-    model, _ = Reader(cell, "cpu").open()
+    model, _ = load(open_cell(cell, "cpu"))
     scored = scorer.score([""] * len(x), x)
     parts = bound(model, x, 2, 2, 0, 64)
     torch.testing.assert_close(scored.nats, sum(parts.values()).squeeze(1), rtol=1e-6, atol=1e-6)  # float32
@@ -39,7 +39,7 @@ def test_a_cell_scores_what_the_bound_measures(runs):
 @torch.no_grad()
 def test_a_cell_reads_longer_texts_window_by_window(runs):
     cell = cell_of(runs, "ar")
-    scorer, (model, _) = CellScorer(cell, source(runs), CPU, "AR"), Reader(cell, "cpu").open()
+    scorer, (model, _) = CellScorer(cell, source(runs), CPU, "AR"), load(open_cell(cell, "cpu"))
     model.eval()
     x = source(runs).sequences("train")[:6].view(2, 36)[:, :31]
 
