@@ -110,7 +110,7 @@ def test_an_exclusion_tells_true_from_one(tmp_path):
 BAD = {  # what is wrong with an ablation, its text, and what is told: the place and the words
     "varies what the base is already": (
         "  grid: {options.carry_over: [true]}",
-        r"16:10: options.carry_over varies nothing: the base \"MDLM\" is so already",
+        r"16:10: options.carry_over varies nothing: the base \"MDLM\" has this value",
     ),
     "varies training as it is already": (
         "  grid: {training.batch_size: [8, 8]}",
@@ -134,7 +134,7 @@ BAD = {  # what is wrong with an ablation, its text, and what is told: the place
     "a method that is none": ("  grid: {method: [md5]}", r"16:19: unknown method \"md5\"; did you mean \"md4\"\?"),
     "a setting that is none": (
         "  grid: {training.lerning_rate: [0.1]}",
-        r"16:10: \"training.lerning_rate\" is nothing of an arm; did you mean \"training.learning_rate\"\?",
+        r"16:10: \"training.lerning_rate\" is not a setting of an arm; did you mean \"training.learning_rate\"\?",
     ),
     "a bad value of training": (
         "  grid: {training.learning_rate: [0.1, -1.0]}",
@@ -142,7 +142,7 @@ BAD = {  # what is wrong with an ablation, its text, and what is told: the place
     ),
     "what no arm has": (
         "  grid: {option.steps: [10]}",
-        r"16:10: \"option.steps\" is nothing of an arm; did you mean \"options.steps\"\?",
+        r"16:10: \"option.steps\" is not a setting of an arm; did you mean \"options.steps\"\?",
     ),
     "a setting of no schedule": (
         "  grid: {options.schedule.power: [2.0]}",
@@ -158,15 +158,15 @@ BAD = {  # what is wrong with an ablation, its text, and what is told: the place
     ),
     "two arms of one label": (
         "  grid: {options.steps: [10, {value: 11, label: steps 10}]}",
-        r"16:30: two arms come out as \"MDLM, steps 10\", the other one at .*suite.yaml:16:26; give a value words",
+        r"16:30: two arms are called \"MDLM, steps 10\", the other one at .*suite.yaml:16:26; give a value its",
     ),
     "the label of another arm": (
         "  grid: {options.steps: [10]}\n  labels: AR",
-        r"16:26: two arms come out as \"AR\", the other one at .*suite.yaml:7:5;",
+        r"16:26: two arms are called \"AR\", the other one at .*suite.yaml:7:5;",
     ),
     "a template of what is not varied": (
         '  grid: {options.steps: [10]}\n  labels: "{base} {step}"',
-        r"17:3: \"{step}\" tells nothing; did you mean \"steps\"\? known:",
+        r"17:3: \"{step}\" is not a field; did you mean \"steps\"\? known:",
     ),
     "two forms": (
         "  grid: {options.steps: [10]}\n  zip: {options.steps: [10]}",

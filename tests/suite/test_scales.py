@@ -125,11 +125,11 @@ def test_an_unknown_scale_is_told_with_the_nearest(tmp_path, capsys):
         ("{quick: {bugdet: {steps: 2}}}", r'14:18: unknown key "bugdet"; did you mean "budget"\?'),
         ("{quick: {training: {batch: 2}}}", r'14:29: unknown key "batch"; did you mean "batch_size"\?'),
         ("{quick: {data: {alphabt: 2}}}", r'14:25: unknown key "alphabt"; did you mean "alphabet"\?'),
-        ("{quick: {scales: {}}}", r"14:18: scales stands at the top of a suite"),
+        ("{quick: {scales: {}}}", r"14:18: scales belongs at the top of a suite"),
         ("{quick: 5}", r"14:10: scales.quick: give a mapping"),
         ("[quick]", r"14:1: scales: give named blocks"),
-        ("{1: {seeds: [2]}}", r"14:10: scale 1 will not do: records are named by it"),
-        ("{a/b: {seeds: [2]}}", r"14:10: scale 'a/b' will not do"),
+        ("{1: {seeds: [2]}}", r"14:10: scale 1 is not allowed; it names records"),
+        ("{a/b: {seeds: [2]}}", r"14:10: scale 'a/b' is not allowed"),
     ],
 )
 def test_faults_of_a_scale_are_told_even_where_it_is_not_asked_for(block, message, tmp_path):

@@ -89,9 +89,9 @@ BAD = {  # the second block, or what stands at the end of the suite; the place a
         "{source: markov, length: 8}",
         r'4:5: two data sets are called "markov"; the first is in line 3',
     ),
-    "no name of a file": (TWO.replace("order-2", "a/b"), r"4:22: label 'a/b' will not do: .* letters and digits"),
-    "nothing": (TWO.replace("order-2", '""'), r"4:22: label '' will not do"),
-    "no word": (TWO.replace("order-2", "[a]"), r"4:22: label \['a'\] will not do"),
+    "no name of a file": (TWO.replace("order-2", "a/b"), r"4:22: label 'a/b' is not allowed: .* letters and digits"),
+    "nothing": (TWO.replace("order-2", '""'), r"4:22: label '' is not allowed"),
+    "no word": (TWO.replace("order-2", "[a]"), r"4:22: label \['a'\] is not allowed"),
     "no block": ("4", r"4:5: data is 4: Input should be a valid dictionary"),
     "unknown source": ("{source: markow}", r"4:5: data\.source is 'markow'; did you mean \"markov\""),
     "unknown key": (TWO.replace("alphabet", "alphabt"), r"4:60: unknown key \"alphabt\"; did you mean \"alphabet\""),
@@ -125,7 +125,7 @@ def test_what_only_one_data_set_makes_a_fault_names_it(tmp_path):
     path = write(tmp_path, ONE, TWO)
     path.write_text(path.read_text().replace("calls: 4", "calls: 4, length: 20, stride: 12"))
     (line,) = told(path).splitlines()
-    assert "stride 12 does not fit texts of 20 tokens, of which training has 12" in line
+    assert "stride 12 does not fit texts of 20 tokens, where training has 12" in line
     assert line.endswith('(data set "markov")')
     assert read(path, data="order-2").name == "suite-order-2"
     assert 'data set "' not in told(write(tmp_path, ONE, TWO, more="execution: {}\n"))
@@ -136,7 +136,7 @@ def test_an_empty_list_and_a_label_that_is_a_scale_are_refused(tmp_path):
     path.write_text(TINY.replace(DATA, "data: []"))
     assert "suite.yaml:2:1: data lists no data set" in told(path)
     clash = write(tmp_path, ONE, TWO.replace("order-2", "quick"), more="scales: {quick: {seeds: [1]}}\n")
-    why = 'with label "quick" the record is called suite-quick, and so is one of scale "quick"'
+    why = 'with label "quick", the record is called suite-quick, like one of scale "quick"'
     assert f"suite.yaml:4:22: {why}" in told(clash)
     assert why in told(clash, "quick")
     assert len(read_all(write(tmp_path, ONE, TWO, more="scales: {quick: {seeds: [1]}}\n"), "quick")) == 2
@@ -261,7 +261,7 @@ def test_data_that_cannot_be_had_stop_only_themselves_and_are_told(unrun, capsys
     path = write(unrun, "{source: text8, length: 12}", TWO)
     assert main(["run", str(path), "--runs", "runs"]) == FAILED
     said = capsys.readouterr()
-    why = "suite-text8 is NOT run, its data cannot be had: "
+    why = "suite-text8 is NOT run, its data are not available: "
     assert said.err.count(why) == 2, "at once, and again below all that was run"
     assert "no network here" in said.err
     assert [each.stem for each in (unrun / "runs" / "suites").iterdir()] == ["suite-order-2"]

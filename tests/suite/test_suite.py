@@ -84,7 +84,7 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
     "non-text file": (text_file("binary.dat"), r"2:39: .*binary\.dat"),
     "empty text": (text_file("empty.txt"), r"2:39: .*empty\.txt"),
     "text shorter than L": (text_file("short.txt", length=200), r"2:27: .*200"),
-    "duplicate arm labels": (("label: MDLM", "label: AR"), r"8:6: label \"AR\" stands twice; the first is in line 7"),
+    "duplicate arm labels": (("label: MDLM", "label: AR"), r"8:6: label \"AR\" occurs twice; the first is in line 7"),
     "unknown schedule": (
         ("method: mdlm}", "method: mdlm, options: {schedule: cosin}}"),
         r"8:43: unknown schedule \"cosin\" for method \"mdlm\"; did you mean \"cosine\"\? known: linear, cosine",
@@ -126,7 +126,7 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
         r"12:3: arm MDLM: ancestral, 4 calls: method \"mdlm\" cannot be stepped so: 4 calls are more than the 3",
     ),
     "heads that do not divide the width": (("heads: 2", "heads: 3"), r"3:1: network: width 16 is not an even multiple"),
-    "a seed twice": (("seeds: [0]", "seeds: [0, 0]"), r"9:1: seeds: a seed stands twice"),
+    "a seed twice": (("seeds: [0]", "seeds: [0, 0]"), r"9:1: seeds: a seed occurs twice"),
     "a key twice": (("seeds: [0]", "seeds: [0]\nseeds: [1]"), r"10:1: not valid YAML: .*duplicate key \"seeds\""),
     "broken YAML": (("seeds: [0]", "seeds: [0"), r"\d+:\d+: not valid YAML"),
     "an odd number of draws": (

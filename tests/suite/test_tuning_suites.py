@@ -26,7 +26,7 @@ OWN = "{options.schedule: [linear, cosine]}"
 
 BAD = {
     "seed": (("seeds: [100]", "seeds: [100, 0]"), r"16:3: tuning seed 0 is one of the suite's"),
-    "seed twice": (("seeds: [100]", "seeds: [7, 7]"), r"14:1: tune: a seed stands twice"),
+    "seed twice": (("seeds: [100]", "seeds: [7, 7]"), r"14:1: tune: a seed occurs twice"),
     "split": (("seeds: [100]", "seeds: [100]\n  split: test"), r"17:3: tuning on test, the split that is reported"),
     "default split": (("{draws: 2,", "{split: valid, draws: 2,"), r"14:1: tuning on valid, the split that is reported"),
     "trials": (("trials: 3", "trials: 0"), r"15:3: tune.trials is 0: "),
@@ -41,11 +41,11 @@ BAD = {
     "unknown word": (("log: true", "lgo: true"), r'19:57: unknown key "lgo"; did you mean "low"\?'),
     "one value": (("[linear, cosine]", "[linear]"), r"21:12: .*List should have at least 2 items"),
     "no space": (("[linear, cosine]", "linear"), r"21:12: .*Input should be a valid list"),
-    "twice": (("[linear, cosine]", "[linear, linear]"), r"21:12: options.schedule: linear stands twice"),
+    "twice": (("[linear, cosine]", "[linear, linear]"), r"21:12: options.schedule: linear occurs twice"),
     "label": (("    MDLM: {o", "    MLDM: {o"), r'21:5: there is no arm "MLDM"; did you mean "MDLM"\?'),
-    "nothing": (("options.schedule", "question"), r'21:12: "question" is nothing of an arm'),
-    "method": (("options.schedule: [linear, cosine]", "method: [mdlm, md4]"), r"21:12: method is not searched"),
-    "spent": ((OWN, "{budget.steps: [4, 8]}"), r"21:12: budget.steps is not searched"),
+    "nothing": (("options.schedule", "question"), r'21:12: "question" is not a setting of an arm'),
+    "method": (("options.schedule: [linear, cosine]", "method: [mdlm, md4]"), r"21:12: method cannot be searched"),
+    "spent": ((OWN, "{budget.steps: [4, 8]}"), r"21:12: budget.steps cannot be searched"),
     "option": (("options.schedule", "options.shedule"), r'21:12: unknown option "shedule" .*did you mean "schedule"\?'),
     "lacking": (
         (BOTH, BOTH + "    options.schedule: [linear, cosine]\n"),
@@ -62,17 +62,17 @@ BAD = {
     ),
     "part": (
         (OWN, "{options.schedule: [cosine, linear], options.schedule.power: [1.0, 2.0]}"),
-        r"21:48: options.schedule.power is a part of options.schedule",
+        r"21:48: options.schedule.power is part of options.schedule",
     ),
     "said": (
         ("method: mdlm}", "method: mdlm, options: {schedule: cosine}}"),
-        r'8:43: arm "MDLM" says options.schedule, which is searched',
+        r'8:43: arm "MDLM" gives options.schedule, which is searched',
     ),
     "unequal": (
         (BOTH, BOTH + "    training.batch_size: [4, 8]\n"),
         r"20:5: training.batch_size: trials of equal steps and other batches",
     ),
-    "untuned beside tuned": (("  search:\n" + BOTH, ""), r'7:5: arm "AR" is not tuned and stands beside arms that are'),
+    "untuned beside tuned": (("  search:\n" + BOTH, ""), r'7:5: arm "AR" is not tuned but stands beside arms that are'),
     "nothing is tuned": (
         ("ar}\n  - {label: MDLM, method: mdlm}", "ar, untuned: x}\n  - {label: MDLM, method: mdlm, untuned: y}"),
         r"14:1: every arm is untuned, so that nothing is tuned.*\n.*21:5: arm .MDLM. is untuned and has a search",
@@ -245,15 +245,15 @@ def test_a_lock_is_read_as_it_was_written_and_not_as_it_was_changed(tmp_path):
     assert read_lock(file) == lock
     text = file.read_text()
     for old, new, message in (
-        ("winner: {training.learning_rate: 0.002}", "winner: {training.learning_rate: 0.1}", "changed by hand"),
-        ("    score: 1.5\n", "    score: 1.4\n", "changed by hand"),
+        ("winner: {training.learning_rate: 0.002}", "winner: {training.learning_rate: 0.1}", "edited by hand"),
+        ("    score: 1.5\n", "    score: 1.4\n", "edited by hand"),
         ("    tokens: 0\n", "    tokens: 7\n", "its tokens is not that of its trials"),
         ("seeds: [100]", "seeds: [100", "not valid YAML"),
         ("sampler: sobol\n", "", "sampler: Field required"),
     ):
         assert old in text
         file.write_text(text.replace(old, new, 1))
-        with pytest.raises(SuiteError, match=rf"tiny.lock: .*{message}.*; make it again with bench tune"):
+        with pytest.raises(SuiteError, match=rf"tiny.lock: .*{message}.*; write it again with: bench tune"):
             read_lock(file)
 
 
@@ -273,7 +273,7 @@ def test_a_winner_that_is_not_of_the_search_is_refused_though_its_trial_was_chan
     write(lock_path(suite), lock_of(suite))
     read_tuned(path)
     lock_path(suite).write_text(lock_path(suite).read_text().replace(old, new))
-    assert re.search(r'tiny.lock: arm "(AR|MDLM)" has a trial that is not of its search, .*changed by hand', told(path))
+    assert re.search(r'tiny.lock: arm "(AR|MDLM)" has a trial outside its search, .*edited by hand', told(path))
 
 
 def test_a_lock_with_fewer_trials_or_that_is_no_text_is_refused(tmp_path):
@@ -282,7 +282,7 @@ def test_a_lock_with_fewer_trials_or_that_is_no_text_is_refused(tmp_path):
     whole = lock_of(suite)
     fewer = {label: TunedArm.of(arm.digest, arm.tried[:1]) for label, arm in whole.arms.items()}
     write(lock_path(suite), whole.model_copy(update={"arms": fewer}))
-    assert 'arm "AR" has 1 trials, and the suite asks for 3, so that it was changed by hand' in told(path)
+    assert 'arm "AR" has 1 trials, and the suite asks for 3, so it was edited by hand' in told(path)
     lock_path(suite).write_bytes(b"\xff\xfe")
     assert "tiny.lock: not UTF-8" in told(path)
     lock_path(suite).write_text("")
@@ -296,7 +296,7 @@ def test_data_that_cannot_be_had_do_not_stop_the_tuning_of_others(tmp_path, monk
     both = f"\n  - {{label: one, {one[1:]}\n  - {{label: two, {one[1:].replace('alphabet: 3', 'alphabet: 4')}"
     path = write_suite(tmp_path, (f" {one}", both))
     assert main(["tune", str(path), "--runs", str(tmp_path / "runs")]) == FAILED
-    assert "tiny-two is NOT run, its data cannot be had: no network" in capsys.readouterr().err
+    assert "tiny-two is NOT run, its data are not available: no network" in capsys.readouterr().err
     assert [file.name for file in tmp_path.glob("*.lock")] == ["tiny-one.lock"]
 
 

@@ -163,7 +163,7 @@ def test_an_estimator_that_a_method_cannot_follow_is_refused_with_its_place(tmp_
     assert (
         'suite.yaml:14:33: arm SEDD: estimator "counted": method "gidd" does not mask every position alike' in told[1]
     )
-    assert told[0].endswith("`arms: [...]` names those that it is for")
+    assert told[0].endswith("list the arms that it suits in `arms: [...]`")
 
 
 def test_arms_that_do_not_exist_or_are_measured_by_no_block_are_told(tmp_path):
@@ -174,7 +174,7 @@ def test_arms_that_do_not_exist_or_are_measured_by_no_block_are_told(tmp_path):
         error.value
     )
     text = SUITE.replace("{draws: 4, replicates: 2}", "{draws: 4, replicates: 2, arms: [MDLM]}")
-    with pytest.raises(SuiteError, match="arm AR is in the `arms` of no block, so that nothing is measured of it"):
+    with pytest.raises(SuiteError, match="no block lists arm AR in its `arms`, so nothing is measured on it"):
         read_text(tmp_path, text)
 
 
