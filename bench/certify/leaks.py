@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.certify.kraft import random_network
-from bench.engine.data.tokenizers.tokenizer import Bytes, Vocabulary, find_characters
+from bench.engine.data.tokenizers.tokenizer import ByteTokenizer, Tokenizer, find_characters
 from bench.engine.likelihood.metrics import bound_metrics
 from bench.engine.model.model import Model, times
 from bench.engine.rng import Stream
@@ -79,13 +79,13 @@ def _known(model: Model, x: Tokens, z: Latent, t: Tensor) -> float:
 def units() -> float:
     """How far bits a byte are from what a text of a known number of bytes costs at one bit a token."""
     off = 0.0
-    for vocabulary in (find_characters(TEXT), Bytes()):
+    for vocabulary in (find_characters(TEXT), ByteTokenizer()):
         ids = vocabulary.encode(TEXT)
         off = max(off, abs(_bits_per_byte(vocabulary, len(ids)) * len(TEXT.encode()) / len(ids) - 1))
     return off
 
 
-def _bits_per_byte(vocabulary: Vocabulary, tokens: int) -> float:
+def _bits_per_byte(vocabulary: Tokenizer, tokens: int) -> float:
     nats = {"integral": torch.full((1, 2), tokens * math.log(2), dtype=torch.float64)}
     sizes = [vocabulary.count_bytes(vocabulary.encode(TEXT))]
     return bound_metrics(nats, tokens, sizes, vocabulary.level)["bits_per_byte"].value

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.engine.data import Dataset
 from bench.engine.data.token_names import make_visible
-from bench.engine.data.tokenizers.tokenizer import Characters
+from bench.engine.data.tokenizers.tokenizer import CharacterTokenizer
 from methods.method import Tokens
 
 Piece = tuple[str, bool]  # part of a text, and whether the user gave it
@@ -36,7 +36,7 @@ def encode(data: Dataset, pieces: Iterable[Piece]) -> tuple[Tokens, Bool[Tensor,
     for text, is_given in pieces:
         if is_given:
             _check_characters(data, text)
-            tokens = torch.from_numpy(data.vocabulary.encode(text).astype("int64"))
+            tokens = torch.from_numpy(data.tokenizer.encode(text).astype("int64"))
         else:
             tokens = torch.zeros(len(text), dtype=torch.long)
         ids.append(tokens)
@@ -45,11 +45,11 @@ def encode(data: Dataset, pieces: Iterable[Piece]) -> tuple[Tokens, Bool[Tensor,
 
 
 def _check_characters(data: Dataset, text: str) -> None:
-    vocabulary = data.vocabulary
-    if not isinstance(vocabulary, Characters):
+    vocabulary = data.tokenizer
+    if not isinstance(vocabulary, CharacterTokenizer):
         return
     unknown = sorted(set(text) - set(vocabulary.symbols))
     if unknown:
         characters = ", ".join(repr(character) for character in unknown)
         known = f"; it has {make_visible(vocabulary.symbols)}" if vocabulary.size <= LISTED else ""
-        raise PromptError(f"the vocabulary of source {data.facts.source} has no {characters}{known}")
+        raise PromptError(f"the vocabulary of source {data.summary.source} has no {characters}{known}")

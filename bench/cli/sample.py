@@ -138,7 +138,7 @@ def draw(
     model, data = load(context)
     ids, fixed = encode(data, parse_template(template) if template else [(prompt, True)])
 
-    window = data.facts.length
+    window = data.summary.length
     length = spec.length or window
     spec = spec.model_copy(update={"stride": _stride(spec.stride, length, window)})
     _check(model.method, context.job.method, spec, fixed, length, window)

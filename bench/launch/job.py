@@ -15,7 +15,7 @@ from methods import PLUGINS
 def submit(runs: Path, plan: Plan) -> None:
     """Write the jobs of a plan and the record of its suite, so that status and reports know what belongs to it."""
     suite = plan.suite
-    assert suite.facts.are_read, f"the data of suite {suite.name} were not read"
+    assert suite.facts.is_read, f"the data of suite {suite.name} were not read"
     assert suite.tune is None or suite.winners, f"suite {suite.name} is tuned, but its arms lack the tuned settings"
 
     for cell in merge_stages(plan.all):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.engine.data import Facts
+from bench.engine.data import DataSummary
 from bench.engine.likelihood.estimators import refusal
 from bench.engine.model.method_instances import method_instance, option_departures
 from bench.engine.quality.scorers import ScorerError, Trained
@@ -47,7 +47,7 @@ def _option_faults(arm: Map, vocab_size: int) -> list[Fault]:
     return []
 
 
-def check_evaluation(spec: SuiteSpec, facts: Facts, base: Path, faults: list[Fault]) -> None:
+def check_evaluation(spec: SuiteSpec, facts: DataSummary, base: Path, faults: list[Fault]) -> None:
     """Check estimators, samples, trajectories and quality against the arms; `base` is the suite's folder."""
     _check_bounds(spec, facts.vocab_size, faults)
     for field in ("samples", "trajectories"):
@@ -124,7 +124,7 @@ def _sampler_refusal(samples: SamplesSpec, arm: ArmSpec, vocab_size: int, window
     return None if reason is None else f'method "{arm.method}" {reason}'
 
 
-def _check_quality(spec: SuiteSpec, facts: Facts, base: Path, faults: list[Fault]) -> None:
+def _check_quality(spec: SuiteSpec, facts: DataSummary, base: Path, faults: list[Fault]) -> None:
     """Texts that are unfit for a metric, and a scorer that is not available or is an arm."""
     quality = spec.evaluation.quality
     if quality is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.engine.data import DataError, DataSpec, Facts, foresee
-from bench.engine.data import facts as describe_data
+from bench.engine.data import DataError, DataSpec, DataSummary, preview
+from bench.engine.data import summarize as describe_data
 from bench.engine.data.settings import LABEL
 from bench.suite.ablate import expand
 from bench.suite.checks import check_arms, check_evaluation
@@ -34,7 +34,7 @@ class Suite:
 
     name: str  # NAME, NAME-SCALE, ...: see bench.suite.document.suite_name
     spec: SuiteSpec
-    facts: Facts  # partly unknown until the data are fetched; no id depends on what is unknown
+    facts: DataSummary  # partly unknown until the data are fetched; no id depends on what is unknown
     file: Path  # absolute; a symbolic link is not followed
     base: Path  # the suite's folder: paths of data are relative to it
     source: str  # the text of the file and of those that it extends
@@ -115,7 +115,7 @@ def command_arguments(path: Path, scale: str | None, label: str) -> str:
 
 def with_data(suite: Suite) -> Suite:
     """The suite with its data read, after fetching them if necessary. Raises DataError."""
-    return suite if suite.facts.are_read else replace(suite, facts=describe_data(suite.spec.data, suite.base))
+    return suite if suite.facts.is_read else replace(suite, facts=describe_data(suite.spec.data, suite.base))
 
 
 def with_all_data(suites: Sequence[Suite]) -> tuple[list[Suite], dict[str, str]]:
@@ -135,7 +135,7 @@ def with_all_data(suites: Sequence[Suite]) -> tuple[list[Suite], dict[str, str]]
     return available, reasons
 
 
-def _check(document: Document, intended: set[KeyPath]) -> tuple[SuiteSpec | None, Facts | None, list[Fault]]:
+def _check(document: Document, intended: set[KeyPath]) -> tuple[SuiteSpec | None, DataSummary | None, list[Fault]]:
     """Check a suite with one data set: its settings, the facts of its data, and its faults."""
     faults: list[Fault] = []
     base = document.path.parent
@@ -177,9 +177,9 @@ def _with_inherited_blocks(content: Map) -> Map:
     return completed
 
 
-def _data_facts(content: Map, base: Path, faults: list[Fault]) -> Facts | None:
+def _data_facts(content: Map, base: Path, faults: list[Fault]) -> DataSummary | None:
     try:
-        return foresee(TypeAdapter(DataSpec).validate_python(plain(content.get("data"))), base)
+        return preview(TypeAdapter(DataSpec).validate_python(plain(content.get("data"))), base)
     except ValidationError:
         return None  # reported by the validation of the suite
     except DataError as error:

@@ -120,7 +120,7 @@ def test_every_stage_of_a_cell_costs_what_is_counted_when_it_is_done(tiny, tmp_p
     suite = read(tiny)
     cell, spec = plan(suite).cells[0], suite.spec  # autoregressive: all its products are those of the network
     data = load(spec.data, tmp_path, tmp_path)
-    model = Model(build("ar", data.facts.vocab_size), spec.network.shape(), data.facts.vocab_size, "sdpa")
+    model = Model(build("ar", data.summary.vocab_size), spec.network.shape(), data.summary.vocab_size, "sdpa")
     trainer = Trainer(model, data, spec.training, spec.budget, 0)
     training, (asked,) = spec.training, spec.evaluation.bound
     valid = data.sequences("valid")[: training.validation_sequences]
@@ -132,7 +132,7 @@ def test_every_stage_of_a_cell_costs_what_is_counted_when_it_is_done(tiny, tmp_p
     found = {
         "train": counted(lambda: trainer.run(validate, tmp_path, math.inf)),
         "bound": counted(lambda: bound(model, data.sequences("test"), asked.draws, asked.replicates, 0, 64)),
-        "samples": counted(lambda: sample(model, 2, data.facts.length, 4, 0)),
+        "samples": counted(lambda: sample(model, 2, data.summary.length, 4, 0)),
     }
     assert {stage.name: costs(suite, cell)[stage.folder] for stage in cell.stages} == found
 

@@ -74,7 +74,7 @@ def _words(plan: Plan) -> list[str]:
     return [
         f"{suite.name}: {spec.question}",
         f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: {holds}",
-        *(() if facts.are_read else facts.notes[-1:]),
+        *(() if facts.is_read else facts.notes[-1:]),
         f"Each cell is trained for {_budget(plan)}{own}.",
         *(suite.winners.describe() if suite.winners else ()),
     ]

@@ -1,14 +1,14 @@
-"""Data: a source gives clean ids in three splits, a vocabulary, a decoder, a count of bytes and a fingerprint.
+"""Data: a source gives token ids in three splits, a tokenizer and a fingerprint.
 
-`facts(spec, base)` reads and checks a source, `foresee` fetches nothing for it; `load(spec, base, cache)` also maps its
-ids into memory.
+`summarize(spec, base)` reads and checks a source; `preview` does so without downloading anything; `load(spec, base,
+cache)` also maps the ids into memory.
 """
 
 from bench.engine.data.dataset import Dataset, load
 from bench.engine.data.settings import LABELLED, SOURCES, DataSpec
 from bench.engine.data.source import Source
 from bench.engine.data.sources.chain import Chain
-from bench.engine.data.summary import Facts, facts, foresee
+from bench.engine.data.summary import DataSummary, preview, summarize
 from bench.engine.errors import DataError
 
 __all__ = [
@@ -17,10 +17,10 @@ __all__ = [
     "Chain",
     "DataError",
     "DataSpec",
+    "DataSummary",
     "Dataset",
-    "Facts",
     "Source",
-    "facts",
-    "foresee",
     "load",
+    "preview",
+    "summarize",
 ]

@@ -1,4 +1,4 @@
-"""The sources by name: a new source is one class and its name in the union below."""
+"""The sources by name. A new source is a class and its name in the union below."""
 
 from typing import Annotated, Any, Union, get_args
 
@@ -14,7 +14,7 @@ SOURCES: dict[str, type[Source]] = {
     kind.model_fields["source"].default: kind for kind in get_args(get_args(DataSpec)[0])
 }
 
-LABEL = "^[A-Za-z0-9][A-Za-z0-9_.+-]*$"  # of one data set among several; it is a part of the names of files
+LABEL = "^[A-Za-z0-9][A-Za-z0-9_.+-]*$"  # of a data set in a suite on several; part of file names
 
 
 def _labelled(name: str, kind: type[Source]) -> type[Source]:

@@ -1,4 +1,4 @@
-"""What is known of a source before anything is trained on it."""
+"""Sizes, identity and reference values of a source, before anything is trained on it."""
 
 import hashlib
 import json
@@ -9,94 +9,99 @@ from pathlib import Path
 import numpy as np
 
 from bench.engine.data.source import Corpus, Source
-from bench.engine.data.tokenizers.tokenizer import CHUNK, Ids, Level, Vocabulary
+from bench.engine.data.tokenizers.tokenizer import CHUNK, Ids, Level, Tokenizer
 from bench.engine.errors import DataError
 
 Content = bytes | memoryview  # the ids of a split, or a digest of the text
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Sizes, identity and reference lines of a source cut into sequences of `length` tokens."""
+class DataSummary:
+    """Summary of a source whose text is cut into sequences of `length` tokens."""
 
     source: str
-    length: int  # L, tokens of a sequence
+    length: int  # L, tokens per sequence
     vocab_size: int
     level: Level
     sequences: dict[str, int]  # by split, packed without overlap
-    tokens: dict[str, int]  # by split, all of them
-    fingerprint: str  # sha256 of the text, the sizes of its splits and the vocabulary; not of the length
+    tokens: dict[str, int]  # by split
+    fingerprint: str  # sha256 of the text, the sizes of its splits and the tokenizer; not of the length
     notes: tuple[str, ...]  # plain sentences for the report
-    entropy_nats: float | None = None  # exact entropy of a sequence, nats, where the law is known
-    unigram_nats: float | None = None  # cross-entropy of the test split under the frequencies of training, per token
+    entropy_nats: float | None = None  # exact entropy of a sequence, nats, for synthetic sources
+    unigram_nats: float | None = None  # cross-entropy of the test split under the unigrams of training, per token
 
     @property
-    def are_read(self) -> bool:
-        """Whether the text was read; if not, these are the facts that are known beforehand."""
+    def is_read(self) -> bool:
+        """Whether the text was read; if not, the summary holds what is known beforehand."""
         return self.unigram_nats is not None
 
 
-def facts(spec: Source, base: Path) -> Facts:
-    """The facts of a source, read and checked; relative paths start at `base`. Raises DataError.
+def summarize(spec: Source, base: Path) -> DataSummary:
+    """Read and check a source; relative paths start at `base`. Raises DataError.
 
-    Nothing is written, but that a text that has to be fetched is kept in the user's cache.
+    Writes nothing, except that a downloaded text is saved in the user's cache.
     """
-    return describe(spec, spec.corpus(base))
+    return summarize_corpus(spec, spec.corpus(base))
 
 
-def foresee(spec: Source, base: Path) -> Facts:
-    """The facts of a source without fetching anything: those that are published where the text is not here yet."""
-    awaited = spec.awaited()
-    if awaited is None:
-        return facts(spec, base)
-    known = spec.published()
-    assert known is not None, f"source {spec.source} fetches a text of which nothing is published"
-    outlined = outline(spec, known.vocabulary, spec.divide(known.tokens), [known.digest.encode()])
-    return replace(outlined, notes=(*outlined.notes, awaited))
+def preview(spec: Source, base: Path) -> DataSummary:
+    """Summarize a source without downloading anything: a text that is not here yet by its published sizes."""
+    note = spec.pending_download()
+    if note is None:
+        return summarize(spec, base)
+    text = spec.known_text()
+    assert text is not None, f"source {spec.source} fetches a text of which nothing is published"
+    summary = _summarize_sizes(spec, text.tokenizer, spec.divide(text.tokens), [text.digest.encode()])
+    return replace(summary, notes=(*summary.notes, note))
 
 
-def describe(spec: Source, corpus: Corpus) -> Facts:
-    """The facts of a corpus that has been read. Raises DataError where a split holds no whole sequence."""
-    known, tokens = spec.published(), {name: len(ids) for name, ids in corpus.splits.items()}
-    content = [known.digest.encode()] if known else [ids.data for ids in corpus.splits.values()]
-    outlined = outline(spec, corpus.vocabulary, tokens, content)
+def summarize_corpus(spec: Source, corpus: Corpus) -> DataSummary:
+    """Summarize a corpus that has been read. Raises DataError if a split holds no whole sequence."""
+    text, tokens = spec.known_text(), {name: len(ids) for name, ids in corpus.splits.items()}
+    content = [text.digest.encode()] if text else [ids.data for ids in corpus.splits.values()]
+    summary = _summarize_sizes(spec, corpus.tokenizer, tokens, content)
     return replace(
-        outlined,
+        summary,
         entropy_nats=corpus.chain.entropy(spec.length) if corpus.chain else None,
-        unigram_nats=unigram_nats(corpus.splits, corpus.vocabulary.size),
-        notes=(*outlined.notes, *corpus.notes),
+        unigram_nats=unigram_nats(corpus.splits, corpus.tokenizer.size),
+        notes=(*summary.notes, *corpus.notes),
     )
 
 
-def outline(spec: Source, vocabulary: Vocabulary, tokens: dict[str, int], content: Sequence[Content]) -> Facts:
-    """The facts that do not take the text itself."""
-    check_length(spec.length, undivided(tokens))
+def _summarize_sizes(
+    spec: Source, tokenizer: Tokenizer, tokens: dict[str, int], content: Sequence[Content]
+) -> DataSummary:
+    """Summarize what does not depend on the text itself."""
+    check_length(spec.length, without_reserve(tokens))
     check_reserve(spec, tokens)
     sequences = {name: count // spec.length for name, count in tokens.items()}
-    return Facts(
+    return DataSummary(
         source=spec.source,
         length=spec.length,
-        vocab_size=vocabulary.size,
-        level=vocabulary.level,
+        vocab_size=tokenizer.size,
+        level=tokenizer.level,
         sequences=sequences,
         tokens=tokens,
-        fingerprint=fingerprint(vocabulary, tokens, content),
-        notes=(f"The test split holds {sequences['test']:,} sequences of {spec.length:,} tokens.", *told(tokens)),
+        fingerprint=fingerprint(tokenizer, tokens, content),
+        notes=(
+            f"The test split holds {sequences['test']:,} sequences of {spec.length:,} tokens.",
+            *describe_reserve(tokens),
+        ),
     )
 
 
-def undivided(tokens: dict[str, int]) -> dict[str, int]:
-    """The sizes of the splits as they were before the end of the training split was reserved."""
-    whole = {**tokens, "train": tokens["train"] + tokens.get("reserve", 0)}
-    return {name: count for name, count in whole.items() if name != "reserve"}
+def without_reserve(tokens: dict[str, int]) -> dict[str, int]:
+    """Return the sizes of the splits before the end of the training split was reserved."""
+    sizes = {**tokens, "train": tokens["train"] + tokens.get("reserve", 0)}
+    return {name: count for name, count in sizes.items() if name != "reserve"}
 
 
-def told(tokens: dict[str, int]) -> tuple[str, ...]:
-    """A sentence on what is reserved, where something is."""
+def describe_reserve(tokens: dict[str, int]) -> tuple[str, ...]:
+    """Return a sentence on what is reserved, if anything is."""
     if "reserve" not in tokens:
         return ()
-    whole = undivided(tokens)["train"]
-    return (f"The last {tokens['reserve']:,} of the {whole:,} tokens of training are reserved: no arm sees them.",)
+    train = without_reserve(tokens)["train"]
+    return (f"The last {tokens['reserve']:,} of the {train:,} tokens of training are reserved: no arm sees them.",)
 
 
 def check_length(length: int, tokens: dict[str, int]) -> None:
@@ -109,7 +114,7 @@ def check_length(length: int, tokens: dict[str, int]) -> None:
 
 
 def check_reserve(spec: Source, tokens: dict[str, int]) -> None:
-    """Raise DataError("reserve") unless what is reserved, and what is left, each hold a sequence."""
+    """Raise DataError("reserve") unless the reserved part and the rest of training each hold a sequence."""
     if "reserve" not in tokens:
         return
     split = min(("train", "reserve"), key=lambda name: tokens[name])
@@ -119,23 +124,23 @@ def check_reserve(spec: Source, tokens: dict[str, int]) -> None:
         raise DataError("reserve", f"at reserve {spec.reserve:g} {holds}; {change} reserve or give it more text")
 
 
-def fingerprint(vocabulary: Vocabulary, tokens: dict[str, int], content: Sequence[Content]) -> str:
-    """sha256, in hex, of the vocabulary, the sizes of all splits and what is in them."""
-    digest = hashlib.sha256(json.dumps([vocabulary.name, tokens]).encode())
+def fingerprint(tokenizer: Tokenizer, tokens: dict[str, int], content: Sequence[Content]) -> str:
+    """Return the sha256, in hex, of the tokenizer, the sizes of all splits and their content."""
+    digest = hashlib.sha256(json.dumps([tokenizer.name, tokens]).encode())
     for part in content:
         digest.update(part)
     return digest.hexdigest()
 
 
 def unigram_nats(splits: Mapping[str, Ids], vocab_size: int) -> float:
-    """- sum_v p_test(v) log((n_train(v) + 1) / (N_train + V)), nats per token."""
+    """Return - sum_v p_test(v) log((n_train(v) + 1) / (N_train + V)), nats per token."""
     train, test = (count_tokens(splits[name], vocab_size) for name in ("train", "test"))
     log_p = np.log((train + 1) / (train.sum() + len(train)))
     return float(-(test / test.sum()) @ log_p)
 
 
 def count_tokens(ids: Ids, vocab_size: int) -> Ids:
-    """How often each id occurs, [V] int64."""
+    """Count the occurrences of each id, [V] int64."""
     counts = np.zeros(vocab_size, dtype=np.int64)
     for start in range(0, len(ids), CHUNK):
         counts += np.bincount(ids[start : start + CHUNK], minlength=vocab_size)

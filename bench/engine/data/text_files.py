@@ -1,4 +1,4 @@
-"""Text from local files and folders, checked: what is not text is refused with its file and byte."""
+"""Text from local files and folders; whatever is not text is refused with its file and byte."""
 
 import gzip
 import lzma
@@ -14,10 +14,10 @@ WAY_OUT = "give text in UTF-8, as it is or packed as .xz or .gz"
 
 
 def read_text(path: Path) -> str:
-    """The text of the file `path`, or of all files under the folder `path`, joined by one newline.
+    """Read the file `path`, or all files under the folder `path`, joined by one newline.
 
-    The files of a folder come in the order of their relative paths; hidden files and folders are left out.
-    Raises DataError("path") for what is missing, unreadable, not UTF-8, holds a NUL, or is blank throughout.
+    The files of a folder are read in the order of their relative paths, without hidden files and folders. Raises
+    DataError("path") if a file is missing, unreadable, not UTF-8 or holds a NUL, or if the text is blank.
     """
     try:
         text = "\n".join(read_file(file) for file in find_files(path))
@@ -30,7 +30,7 @@ def read_text(path: Path) -> str:
 
 
 def find_files(path: Path) -> list[Path]:
-    """The file `path` itself, or the files under the folder `path`, sorted by relative path, without hidden ones."""
+    """Return the file `path` itself, or the files under the folder `path`, sorted, without hidden ones."""
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -41,8 +41,8 @@ def find_files(path: Path) -> list[Path]:
 
 
 def read_file(file: Path) -> str:
-    """The text of one file, unpacked by its ending. Raises DataError("path") where it is not text, and OSError."""
-    content = unpack(file)
+    """Read one file, decompressed by its suffix. Raises DataError("path") if it is not text, and OSError."""
+    content = decompress(file)
     if (nul := content.find(b"\0")) >= 0:
         raise DataError("path", f"{file}: not text: byte {nul} is NUL; {WAY_OUT}")
     try:
@@ -51,8 +51,11 @@ def read_file(file: Path) -> str:
         raise DataError("path", f"{file}: not UTF-8 text: byte {error.start}: {error.reason}; {WAY_OUT}") from error
 
 
-def unpack(file: Path) -> bytes:
-    """The content of a file, unpacked if named .xz or .gz. Raises DataError("path") for a broken pack, and OSError."""
+def decompress(file: Path) -> bytes:
+    """Return the bytes of a file, decompressed if it ends in .xz or .gz.
+
+    Raises DataError("path") if the archive is damaged, and OSError.
+    """
     try:
         with OPENERS.get(file.suffix, open)(file, "rb") as stream:
             content: bytes = stream.read()

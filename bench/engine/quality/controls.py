@@ -34,7 +34,7 @@ def controls(data: Dataset, spec: QualitySpec, count: int, length: int) -> dict[
     """
     split = "test" if spec.reference == "valid" else "valid"
     real = _sequences(data, split, count, length, _generator(spec, DATA))
-    model = NgramModel(data.splits["train"], spec.ngram, data.facts.vocab_size, data.stride)
+    model = NgramModel(data.splits["train"], spec.ngram, data.summary.vocab_size, data.stride)
     return {
         DATA: real,
         SHUFFLED: torch.from_numpy(_generator(spec, SHUFFLED).permuted(real.numpy(), axis=1)),

@@ -53,7 +53,7 @@ def decode(trajectory: Trajectory) -> Tensor:
 def show_tokens(data: Dataset) -> list[str]:
     """What each token looks like by itself: signs that do not show, and bytes of a longer character, are spelled out;
     a line ends behind its sign."""
-    return [_shown(data.decode(torch.tensor([id])), id) for id in range(data.facts.vocab_size)]
+    return [_shown(data.decode(torch.tensor([id])), id) for id in range(data.summary.vocab_size)]
 
 
 def _shown(text: str, id: int) -> str:

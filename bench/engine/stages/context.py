@@ -73,9 +73,9 @@ class CellContext:
         """The data that the suite was planned with. Raises ValueError if they changed since."""
         spec = TypeAdapter(DataSpec).validate_python(self.job.data)
         data = load(spec, Path(self.job.base), self.folder.parent.parent / "data")
-        if data.facts.fingerprint != self.job.fingerprint:
+        if data.summary.fingerprint != self.job.fingerprint:
             raise ValueError(f"the data of source {spec.source} changed since the suite was planned; run it again")
-        return data.of_reserve() if self.job.part == "reserve" else data
+        return data.with_reserve_as_train() if self.job.part == "reserve" else data
 
     def build_method(self) -> Method:
         """A new instance of the method."""

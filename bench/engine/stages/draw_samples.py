@@ -20,7 +20,7 @@ def run(context: StageContext, settings: SamplesSpec) -> SamplesResult:
     seed = seed_for(context.job.seed, "samples")
 
     start = time.monotonic()
-    samples = draw_samples(model, settings, data.facts.length, seed, watch=lambda shown: context.check())
+    samples = draw_samples(model, settings, data.summary.length, seed, watch=lambda shown: context.check())
     seconds = time.monotonic() - start
 
     nats = source_nats(data, samples.ids)

@@ -42,8 +42,8 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
     np.savez(context.folder / "sequences.npz", allow_pickle=False, **{n: nats.numpy() for n, nats in parts.items()})
 
     sizes, length = [data.count_bytes(row) for row in x], x.shape[1]
-    clusters = clusters_of(data.facts.source, len(x))
-    metrics = bound_metrics(parts, length, sizes, data.facts.level, clusters)
+    clusters = clusters_of(data.summary.source, len(x))
+    metrics = bound_metrics(parts, length, sizes, data.summary.level, clusters)
     density = time_density(
         model.seen, model.method, parts["integral"], length, settings.draws, settings.estimator, clusters
     )

@@ -21,7 +21,7 @@ def run(context: StageContext, settings: SamplesSpec) -> TrajectoriesResult:
         context.check()
         frames.append(shown.cpu())
 
-    length = settings.length or data.facts.length
+    length = settings.length or data.summary.length
     samples = sample(
         model, settings.count, length, settings.calls, seed, settings=settings.sampler_settings(), watch=keep
     )

@@ -31,7 +31,7 @@ def run(context: StageContext, settings: TrainStage) -> TrainResult:
     if cell.execution.compile:
         model.compile_network()
 
-    with context.progress(job.title, trainer.steps, cell.training.batch_size * data.facts.length) as bar:
+    with context.progress(job.title, trainer.steps, cell.training.batch_size * data.summary.length) as bar:
 
         def report(progress: Progress, loss: float) -> None:
             bar.reach(progress.step, f"loss {loss:.3f} nats")
@@ -60,7 +60,7 @@ def validation(trainer: Trainer, ema_model: Model, context: StageContext) -> Cal
         ema_model.load_state_dict(trainer.ema.weights)
         ema_model.method.progress = trainer.model.method.progress
         parts = bound(ema_model, x, training.validation_draws, replicates=1, seed=0, batch_size=batch_size)
-        estimate = mean_nats(parts, x.shape[1], clusters_of(data.facts.source, len(x)))
+        estimate = mean_nats(parts, x.shape[1], clusters_of(data.summary.source, len(x)))
         return Measurement.of(estimate).model_dump()
 
     return validate
@@ -72,8 +72,8 @@ def result(trainer: Trainer, ema_model: Model, context: StageContext) -> TrainRe
     return TrainResult(
         steps=progress.step,
         tokens=progress.tokens,
-        flops=cell.price(data.facts.length).trained(progress.noise_draws, progress.end_draws),
-        epochs=progress.tokens / data.facts.tokens["train"],
+        flops=cell.price(data.summary.length).trained(progress.noise_draws, progress.end_draws),
+        epochs=progress.tokens / data.summary.tokens["train"],
         seconds=progress.seconds,
         tokens_per_second=progress.tokens / progress.seconds,
         peak_memory_bytes=peak_memory(cell.device),

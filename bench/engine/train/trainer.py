@@ -62,7 +62,7 @@ class Trainer:
 
     def __init__(self, model: Model, data: Dataset, training: Training, budget: Budget, seed: int, accumulate: int = 1):
         self.model, self.data, self.training, self.accumulate = model, data, training, accumulate
-        self.steps = budget.in_steps(training.batch_size * data.facts.length)
+        self.steps = budget.in_steps(training.batch_size * data.summary.length)
         self.device = next(model.parameters()).device
 
         self.order = Stream(seed_for(seed, "order"))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from bench.engine.data import DataError, DataSpec, facts, load
+from bench.engine.data import DataError, DataSpec, load, summarize
 from bench.engine.data import dataset as dataset_module
 from bench.engine.data.sources import text as text_module
 from bench.engine.data.sources.text import read_topics, reduce_text
@@ -55,15 +55,15 @@ def test_splits_are_the_whole_text_in_order_without_overlap(folder, level):
     data = open_data(folder, level=level)
     ids = torch.from_numpy(np.concatenate([data.splits[split] for split in SPLITS]).astype(np.int64))
     assert data.decode(ids) == PROSE
-    sizes = [data.facts.tokens[split] for split in SPLITS]
+    sizes = [data.summary.tokens[split] for split in SPLITS]
     assert sizes == [len(data.splits[split]) for split in SPLITS]
     assert np.allclose(np.array(sizes) / sum(sizes), [0.9, 0.05, 0.05], atol=1 / sum(sizes))  # to one token
 
 
 def test_vocabulary_is_the_sorted_characters_of_the_text(folder):
     data = open_data(folder)
-    assert data.decode(torch.arange(data.facts.vocab_size)) == "".join(sorted(set(PROSE)))
-    assert open_data(folder, level="byte").facts.vocab_size == 256
+    assert data.decode(torch.arange(data.summary.vocab_size)) == "".join(sorted(set(PROSE)))
+    assert open_data(folder, level="byte").summary.vocab_size == 256
 
 
 @pytest.mark.parametrize("level", ["char", "byte"])
@@ -83,7 +83,7 @@ def test_bytes_that_stop_within_a_character_are_counted_and_shown(folder):
 
 def test_ids_outside_the_vocabulary_are_refused(folder):
     data = open_data(folder)
-    for wrong in (-1, data.facts.vocab_size):
+    for wrong in (-1, data.summary.vocab_size):
         with pytest.raises(AssertionError, match="outside 0"):
             data.decode(torch.tensor([wrong]))
 
@@ -93,7 +93,7 @@ def test_sequences_are_the_split_packed_without_overlap(folder):
     for split in SPLITS:
         sequences = data.sequences(split)
         assert sequences.dtype == torch.int64
-        assert sequences.shape == (data.facts.tokens[split] // 16, 16) == (data.facts.sequences[split], 16)
+        assert sequences.shape == (data.summary.tokens[split] // 16, 16) == (data.summary.sequences[split], 16)
         assert sequences.flatten().tolist() == data.splits[split][: sequences.numel()].tolist()
 
 
@@ -108,7 +108,7 @@ def test_windows_start_anywhere_and_reach_the_last_token(folder):
             data.windows("train", np.array([wrong]))
 
 
-def test_ids_are_read_only_memory_maps_of_the_smallest_type(folder):
+def test_ids_is_read_only_memory_maps_of_the_smallest_type(folder):
     for vocab_size, dtype in ((256, np.uint8), (257, np.uint16), (65_537, np.int32)):
         text = "".join(map(chr, range(0x10000, 0x10000 + vocab_size))) * 2
         (folder / "text.txt").write_text(text, encoding="utf-8")
@@ -122,31 +122,31 @@ def test_ids_are_read_only_memory_maps_of_the_smallest_type(folder):
 
 def test_facts_write_nothing_and_equal_those_of_load(folder):
     before = sorted(folder.rglob("*"))
-    known = facts(make(**WHOLE), folder)
+    known = summarize(make(**WHOLE), folder)
     assert sorted(folder.rglob("*")) == before
-    assert open_data(folder).facts == known
+    assert open_data(folder).summary == known
 
 
 def test_fingerprint_follows_each_character_and_the_level_but_not_the_length(folder):
-    first = facts(make(**WHOLE), folder).fingerprint
-    assert facts(make(**{**WHOLE, "length": 32}), folder).fingerprint == first
-    assert facts(make(**WHOLE, level="byte"), folder).fingerprint != first
+    first = summarize(make(**WHOLE), folder).fingerprint
+    assert summarize(make(**{**WHOLE, "length": 32}), folder).fingerprint == first
+    assert summarize(make(**WHOLE, level="byte"), folder).fingerprint != first
     for place in (0, len(PROSE) // 2, len(PROSE) * 92 // 100, len(PROSE) - 2):  # in each split
         (folder / "text.txt").write_text(f"{PROSE[:place]}w{PROSE[place + 1 :]}", encoding="utf-8")
-        assert facts(make(**WHOLE), folder).fingerprint != first
+        assert summarize(make(**WHOLE), folder).fingerprint != first
 
 
 def test_fingerprint_follows_the_vocabulary(folder):
     (folder / "a.txt").write_text("ab" * 200)
     (folder / "b.txt").write_text("xy" * 200)  # the same ids of other characters
-    assert len({facts(make(**{**WHOLE, "path": path}), folder).fingerprint for path in ("a.txt", "b.txt")}) == 2
+    assert len({summarize(make(**{**WHOLE, "path": path}), folder).fingerprint for path in ("a.txt", "b.txt")}) == 2
 
 
 @pytest.mark.parametrize(("ending", "opener"), [(".xz", lzma.open), (".gz", gzip.open)])
 def test_packed_text_equals_plain_text(folder, ending, opener):
     with opener(folder / f"text.txt{ending}", "wb") as stream:
         stream.write(PROSE.encode())
-    assert facts(make(**{**WHOLE, "path": f"text.txt{ending}"}), folder) == facts(make(**WHOLE), folder)
+    assert summarize(make(**{**WHOLE, "path": f"text.txt{ending}"}), folder) == summarize(make(**WHOLE), folder)
 
 
 def test_a_folder_is_its_files_in_order_without_hidden_ones(tmp_path):
@@ -162,15 +162,15 @@ def test_a_folder_is_its_files_in_order_without_hidden_ones(tmp_path):
         (tmp_path / "corpus" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "corpus" / name).write_text(content)
     (tmp_path / "text.txt").write_text("\n".join([files["a/z.txt"], files["a.txt"], files["b.txt"]]))
-    assert facts(make(**{**WHOLE, "path": "corpus"}), tmp_path) == facts(make(**WHOLE), tmp_path)
+    assert summarize(make(**{**WHOLE, "path": "corpus"}), tmp_path) == summarize(make(**WHOLE), tmp_path)
 
 
 def test_unigram_nats_are_those_of_smoothed_frequencies(folder):
     data = open_data(folder)
     train, test = data.splits["train"].tolist(), data.splits["test"].tolist()
-    total = len(train) + data.facts.vocab_size
+    total = len(train) + data.summary.vocab_size
     expected = -np.mean([np.log((train.count(v) + 1) / total) for v in test])
-    assert data.facts.unigram_nats == pytest.approx(expected, rel=1e-12)  # float64 sums
+    assert data.summary.unigram_nats == pytest.approx(expected, rel=1e-12)  # float64 sums
 
 
 def test_a_writer_overtaken_by_another_leaves_whole_files(folder, monkeypatch):
@@ -227,7 +227,7 @@ def test_pydoc_splits_share_almost_nothing():
 
 
 def test_pydoc_is_english_in_27_symbols(tmp_path):
-    known = facts(make(source="pydoc"), tmp_path)
+    known = summarize(make(source="pydoc"), tmp_path)
     assert known.vocab_size == 27
     assert set(read_topics()) == set(" abcdefghijklmnopqrstuvwxyz")
     assert "  " not in read_topics()
@@ -239,13 +239,13 @@ def test_pydoc_is_english_in_27_symbols(tmp_path):
 
 def test_text8_part_is_split_from_its_end(text8_part):
     spec = make(source="text8-part", path=str(text8_part))
-    known = facts(spec, Path())
+    known = summarize(spec, Path())
     assert known.tokens == {"train": 11_549_840, "valid": 500_000, "test": 500_000}
     assert known.vocab_size == 27
     assert known.sequences["test"] == 500_000 // 128
     assert any("not comparable" in note for note in known.notes)
     shifted = make(source="text8-part", path=str(text8_part), test=400_000)  # the same text, split elsewhere
-    assert facts(shifted, Path()).fingerprint != known.fingerprint
+    assert summarize(shifted, Path()).fingerprint != known.fingerprint
 
 
 def test_text8_part_reads_as_the_file(text8_part, tmp_path):
@@ -258,7 +258,7 @@ def test_text8_part_reads_as_the_file(text8_part, tmp_path):
 
 def test_text8_refuses_a_part(text8_part):
     with pytest.raises(DataError, match=r"12,549,840 characters.*text8-part") as caught:
-        facts(make(source="text8", path=str(text8_part)), Path())
+        summarize(make(source="text8", path=str(text8_part)), Path())
     assert caught.value.field == "path"
 
 
@@ -268,6 +268,6 @@ def test_text8_is_known_by_its_sum_and_split_90_5_5(tmp_path, monkeypatch):
     monkeypatch.setattr(text_module, "TEXT8_CHARACTERS", len(content))
     spec = make(source="text8", path="text8")
     with pytest.raises(DataError, match="sha1"):
-        facts(spec, tmp_path)
+        summarize(spec, tmp_path)
     monkeypatch.setattr(text_module, "TEXT8_SHA1", hashlib.sha1(content.encode()).hexdigest())
-    assert facts(spec, tmp_path).tokens == {"train": 9_000, "valid": 500, "test": 500}
+    assert summarize(spec, tmp_path).tokens == {"train": 9_000, "valid": 500, "test": 500}

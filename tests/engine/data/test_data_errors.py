@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from bench.engine.data import SOURCES, DataError, DataSpec, facts
+from bench.engine.data import SOURCES, DataError, DataSpec, summarize
 
 PROSE = "It was the best of times, it was the worst of times.\n" * 40
 WHOLE = {"source": "text-file", "path": "text.txt", "length": 16}
@@ -44,7 +44,7 @@ def test_what_is_no_text_is_a_fault_of_the_path(tmp_path, name):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=reason) as caught:
-        facts(make(source="text-file", path=name), tmp_path)
+        summarize(make(source="text-file", path=name), tmp_path)
     assert caught.value.field == "path"
     assert name in str(caught.value)
 
@@ -52,36 +52,36 @@ def test_what_is_no_text_is_a_fault_of_the_path(tmp_path, name):
 def test_a_bad_file_in_a_folder_is_named(folder):
     (folder / "z.bin").write_bytes(b"ab\xff")
     with pytest.raises(DataError, match=r"z\.bin: not UTF-8 text: byte 2"):
-        facts(make(source="text-file", path="."), folder)
+        summarize(make(source="text-file", path="."), folder)
 
 
 def test_a_strange_character_is_no_text8(tmp_path):
     (tmp_path / "text8").write_text("plain text and Then")
     for source in ("text8", "text8-part"):
         with pytest.raises(DataError, match="character 15 is 'T'") as caught:
-            facts(make(source=source, path="text8"), tmp_path)
+            summarize(make(source=source, path="text8"), tmp_path)
         assert caught.value.field == "path"
 
 
 def test_a_text_shorter_than_a_sequence_is_a_fault_of_the_length(folder):
-    shortest = min(facts(make(**WHOLE), folder).tokens.values())
-    assert facts(make(**{**WHOLE, "length": shortest}), folder).sequences["valid"] == 1
+    shortest = min(summarize(make(**WHOLE), folder).tokens.values())
+    assert summarize(make(**{**WHOLE, "length": shortest}), folder).sequences["valid"] == 1
     with pytest.raises(DataError, match=f"at most {shortest} ") as caught:
-        facts(make(**{**WHOLE, "length": shortest + 1}), folder)
+        summarize(make(**{**WHOLE, "length": shortest + 1}), folder)
     assert caught.value.field == "length"
 
 
 def test_a_split_that_leaves_nothing_is_a_fault_of_valid(tmp_path):
     (tmp_path / "text8").write_text("the quick brown fox " * 50)
     with pytest.raises(DataError, match="leave nothing of 1,000") as caught:
-        facts(make(source="text8-part", path="text8", valid=500, test=500), tmp_path)
+        summarize(make(source="text8-part", path="text8", valid=500, test=500), tmp_path)
     assert caught.value.field == "valid"
 
 
 def test_a_python_without_its_reference_is_a_fault_of_the_source(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     with pytest.raises(DataError, match="text-file") as caught:
-        facts(make(source="pydoc"), Path())
+        summarize(make(source="pydoc"), Path())
     assert caught.value.field == "source"
 
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 import bench
 from bench.cli.main import main
-from bench.engine.data import DataError, DataSpec, facts, foresee, load
+from bench.engine.data import DataError, DataSpec, load, preview, summarize
 from bench.engine.data import download as fetch_module
 from bench.engine.data.sources import text as text_module
 from bench.launch.exit_codes import DONE, USAGE_ERROR
@@ -67,8 +67,8 @@ def worker(there) -> Path:
     path = there.with_name("python")
     path.write_text(f"""#!{sys.executable}
 import sys
-from bench.cli import main
-from bench.data import text
+from bench.cli.main import main
+from bench.engine.data.sources import text
 text.TEXT8_CHARACTERS, text.TEXT8_SHA1 = {text_module.TEXT8_CHARACTERS}, "{text_module.TEXT8_SHA1}"
 sys.exit(main(sys.argv[3:]))
 """)
@@ -84,47 +84,47 @@ def kept(there: Path) -> list[str]:
 def test_what_is_fetched_is_the_text_and_is_fetched_once(there, caplog):
     caplog.set_level("INFO", logger="bench")
     data = load(spec(), Path(), there.with_name("ids"))
-    assert data.decode(data.sequences("train").flatten()) == TEXT[: data.facts.sequences["train"] * 16]
-    assert data.facts.tokens == {"train": 3960, "valid": 220, "test": 220}
+    assert data.decode(data.sequences("train").flatten()) == TEXT[: data.summary.sequences["train"] * 16]
+    assert data.summary.tokens == {"train": 3960, "valid": 220, "test": 220}
     assert kept(there) == ["text8"]
     assert re.search(r"fetching file:.*text8\.zip\n.*kept .*text8, 4,400 bytes", caplog.text)
     there.unlink()
-    assert facts(spec(), Path()) == data.facts
+    assert summarize(spec(), Path()) == data.summary
 
 
 def test_a_file_of_ones_own_is_the_same_text(there, tmp_path):
     (tmp_path / "mine").write_text(TEXT)
     there.unlink()
-    mine = facts(spec(path="mine"), tmp_path)
+    mine = summarize(spec(path="mine"), tmp_path)
     assert kept(there) == []
     there.write_bytes(pack(TEXT))
-    assert facts(spec(), Path()) == mine
+    assert summarize(spec(), Path()) == mine
 
 
 def test_what_is_foreseen_is_what_is_found(there):
-    expected = foresee(spec(), Path())
+    expected = preview(spec(), Path())
     assert kept(there) == []
-    assert not expected.are_read
+    assert not expected.is_read
     assert "not here yet" in expected.notes[-1]
-    found = facts(spec(), Path())
-    assert found.are_read
+    found = summarize(spec(), Path())
+    assert found.is_read
     open_facts = {"unigram_nats", "notes"}
     assert {k: v for k, v in asdict(expected).items() if k not in open_facts} == {
         k: v for k, v in asdict(found).items() if k not in open_facts
     }
-    assert foresee(spec(), Path()) == found
+    assert preview(spec(), Path()) == found
 
 
 def test_a_length_that_no_split_holds_is_a_fault_before_anything_is_fetched(there):
     with pytest.raises(DataError, match="at most 220") as caught:
-        foresee(spec(length=221), Path())
+        preview(spec(length=221), Path())
     assert caught.value.field == "length"
 
 
 def test_the_published_text_is_known_by_its_sum_alone(tmp_path, monkeypatch):
     """Golden: should this fail, results on text8 are lost to their users."""
     monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path))
-    known = foresee(spec(length=256), Path())
+    known = preview(spec(length=256), Path())
     assert (known.vocab_size, known.tokens) == (27, {"train": 90_000_000, "valid": 5_000_000, "test": 5_000_000})
     assert known.sequences["test"] == 19_531
     assert known.fingerprint == "7d043277f7cf6d059957bf59acf56f58bd27ed42a20adfa971662086ad1fe5b4"
@@ -145,7 +145,7 @@ def test_the_published_text_is_known_by_its_sum_alone(tmp_path, monkeypatch):
 def test_a_fetch_that_fails_names_address_reason_and_way_out_and_keeps_nothing(content, reason, there):
     there.unlink() if content is None else there.write_bytes(content)
     with pytest.raises(DataError, match=rf"^file:.*text8\.zip: {reason}.*; try again, or download.*as path$") as caught:
-        facts(spec(), Path())
+        summarize(spec(), Path())
     assert caught.value.field == "source"
     assert kept(there) == []
 
@@ -182,7 +182,7 @@ def test_an_answer_that_is_not_the_text_is_told_in_words(page, reason, server, t
     address = f"http://127.0.0.1:{server.server_port}/{page}"
     monkeypatch.setattr(text_module, "TEXT8_URL", address)
     with pytest.raises(DataError, match=rf"^{address}: {reason}; try again"):
-        facts(spec(), Path())
+        summarize(spec(), Path())
     assert kept(there) == []
 
 
@@ -191,22 +191,22 @@ def test_no_connection_is_told_in_words(there, monkeypatch):
         address = f"http://127.0.0.1:{closed.getsockname()[1]}/text8.zip"
     monkeypatch.setattr(text_module, "TEXT8_URL", address)
     with pytest.raises(DataError, match=rf"^{address}: urlopen error .*refused; try again"):
-        facts(spec(), Path())
+        summarize(spec(), Path())
     assert kept(there) == []
 
 
 def test_a_damaged_text_in_the_cache_is_told_with_the_way_out(there):
-    facts(spec(), Path())
+    summarize(spec(), Path())
     (there.with_name("cache") / "text8").write_text(TEXT[:-1])
     with pytest.raises(DataError, match=r"cache/text8: not the whole text8: 4,399 .*; remove it to have it"):
-        facts(spec(), Path())
+        summarize(spec(), Path())
 
 
 def test_a_cache_that_cannot_be_written_is_told_before_anything_is_fetched(there, monkeypatch):
     there.with_name("cache").write_text("a file where a folder should be")
     monkeypatch.setattr(fetch_module, "urlopen", None)
     with pytest.raises(DataError, match=r"cache: cannot be written \(File exists\); .* with DIFFUSION_BENCH_DATA"):
-        facts(spec(), Path())
+        summarize(spec(), Path())
 
 
 def test_a_text_that_cannot_be_kept_is_told(there, monkeypatch):
@@ -215,7 +215,7 @@ def test_a_text_that_cannot_be_kept_is_told(there, monkeypatch):
 
     monkeypatch.setattr(fetch_module, "write", full)
     with pytest.raises(DataError, match=r"text8: cannot be written \(No space left on device\)"):
-        facts(spec(), Path())
+        summarize(spec(), Path())
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_the_cache_is_that_of_the_user(variables, folder, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert fetch_module.folder() == folder
+    assert fetch_module.cache_folder() == folder
 
 
 def test_a_plan_fetches_nothing_and_has_the_ids_of_the_run(suite, there, capsys, monkeypatch):
@@ -257,7 +257,7 @@ def test_a_run_fetches_the_text_and_records_what_could_not_be_known_before(suite
     assert set(table["status"]) == {"done"}
     assert set(table["cell"]) == {cell.id for cell in known.cells}
     recorded = json.loads((runs / "suites" / "tiny.json").read_text())["facts"]
-    assert recorded["unigram_nats"] == facts(spec(length=12), Path()).unigram_nats
+    assert recorded["unigram_nats"] == summarize(spec(length=12), Path()).unigram_nats
     assert not any("not here yet" in note for note in recorded["notes"])
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from bench.engine.data import DataError, facts, load
+from bench.engine.data import DataError, load, summarize
 from bench.engine.data.sources.chain import find_stationary
 from bench.engine.data.sources.markov import Markov
 from bench.engine.data.sources.text import TextFile
@@ -41,7 +41,7 @@ def test_entropy_is_that_of_all_strings(order, alphabet, length):
     strings, p = enumerate_law(chain, length)
     assert p.sum() == pytest.approx(1, abs=1e-12)  # float64 sums, here and below
     assert chain.entropy(length) == pytest.approx(-(p * np.log(p)).sum(), rel=1e-12)
-    assert facts(spec, Path()).entropy_nats == chain.entropy(length)
+    assert summarize(spec, Path()).entropy_nats == chain.entropy(length)
     assert np.allclose(chain.nats(strings), -np.log(p), rtol=1e-12)
     assert p @ chain.nats(strings) == pytest.approx(chain.entropy(length), rel=1e-12)
 
@@ -70,7 +70,7 @@ def test_samples_cost_the_entropy_on_average(tmp_path, order, alphabet):
         assert nats.dtype == torch.float64
         assert nats.shape == (getattr(spec, split),)
         error = nats.std() / len(nats) ** 0.5
-        assert abs(nats.mean() - data.facts.entropy_nats) < 4 * error
+        assert abs(nats.mean() - data.summary.entropy_nats) < 4 * error
 
 
 @pytest.mark.parametrize(("order", "alphabet", "length"), [(1, 3, 3), (2, 2, 4)])
@@ -95,8 +95,8 @@ def test_splits_and_seeds_are_streams_of_their_own(tmp_path):
     data = load(Markov(train=8, valid=8, test=8), Path(), tmp_path)
     rows = torch.cat([data.sequences(split) for split in data.splits])
     assert len({tuple(row.tolist()) for row in rows}) == 24
-    assert facts(Markov(seed=1), Path()).fingerprint != facts(Markov(), Path()).fingerprint
-    assert facts(Markov(), Path()) == facts(Markov(), Path())
+    assert summarize(Markov(seed=1), Path()).fingerprint != summarize(Markov(), Path()).fingerprint
+    assert summarize(Markov(), Path()) == summarize(Markov(), Path())
 
 
 def test_more_training_changes_no_other_split(tmp_path):
@@ -107,14 +107,14 @@ def test_more_training_changes_no_other_split(tmp_path):
 def test_symbols_are_letters(tmp_path):
     data = load(Markov(alphabet=4, length=8), Path(), tmp_path)
     assert data.decode(torch.tensor([[0, 1], [2, 3]])) == "abcd"
-    assert data.count_bytes(data.sequences("test")) == data.facts.tokens["test"] == 1024 * 8
+    assert data.count_bytes(data.sequences("test")) == data.summary.tokens["test"] == 1024 * 8
 
 
 def test_text_has_no_exact_law(tmp_path):
     (tmp_path / "text.txt").write_text("ab" * 2000)
     data = load(TextFile(path="text.txt"), tmp_path, tmp_path / "cache")
     assert data.exact_nats(data.sequences("test")) is None
-    assert data.facts.entropy_nats is None
+    assert data.summary.entropy_nats is None
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_text_has_no_exact_law(tmp_path):
 )
 def test_a_chain_that_cannot_be_names_its_field(field, settings):
     with pytest.raises(DataError, match=field) as caught:
-        facts(Markov(**settings), Path())
+        summarize(Markov(**settings), Path())
     assert caught.value.field == field
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.field, str(again)) == (field, str(caught.value))

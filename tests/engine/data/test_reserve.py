@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from bench.cli.main import main
-from bench.engine.data import DataError, Dataset, DataSpec, facts, foresee, load
+from bench.engine.data import DataError, Dataset, DataSpec, load, preview, summarize
 from bench.engine.data.sources import text as text_module
 from bench.engine.data.summary import unigram_nats
 from bench.launch.exit_codes import DONE
@@ -43,7 +43,7 @@ def test_the_reserve_is_the_end_of_training_and_nothing_else_moves(folder, block
     assert len(parted.splits["reserve"]) == pytest.approx(0.3 * len(joined), abs=block["length"] / 2)
     for split in ("valid", "test"):
         assert parted.splits[split].tolist() == whole.splits[split].tolist()
-    assert parted.facts.tokens == {name: len(ids) for name, ids in parted.splits.items()}
+    assert parted.summary.tokens == {name: len(ids) for name, ids in parted.splits.items()}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.29, 0.017, 0.98])
@@ -56,14 +56,14 @@ def test_independent_sequences_are_reserved_whole(folder, share):
 def test_sequences_and_windows_are_cut_from_the_reserve_as_from_any_split(folder):
     data = open_data(folder, FILE, reserve=0.5)
     ids = data.splits["reserve"]
-    assert len(data.sequences("reserve")) == data.facts.sequences["reserve"] == len(ids) // 16
+    assert len(data.sequences("reserve")) == data.summary.sequences["reserve"] == len(ids) // 16
     last = data.starts("reserve") - 1
     assert data.windows("reserve", np.array([0, last])).tolist() == [ids[:16].tolist(), ids[-16:].tolist()]
 
 
 @pytest.mark.parametrize("block", [CHAIN, FILE], ids=["markov", "text-file"])
 def test_without_a_reserve_nothing_changes_and_with_one_the_fingerprint_does(folder, block):
-    plain, zero, some, more = (facts(make(**block, **own), folder) for own in ({}, *each(0, 0.25, 0.5)))
+    plain, zero, some, more = (summarize(make(**block, **own), folder) for own in ({}, *each(0, 0.25, 0.5)))
     assert plain == zero
     assert set(plain.tokens) == {"train", "valid", "test"}
     assert len({plain.fingerprint, some.fingerprint, more.fingerprint}) == 3
@@ -85,8 +85,8 @@ def test_cells_of_suites_without_a_reserve_keep_their_ids(tiny):
 
 
 def test_a_text_that_is_still_to_be_fetched_is_parted_beforehand(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_module, "fetched", lambda: tmp_path / "nothing")
-    plain, parted = (foresee(make(source="text8", **own), tmp_path) for own in ({}, {"reserve": 0.1}))
+    monkeypatch.setattr(text_module, "text8_path", lambda: tmp_path / "nothing")
+    plain, parted = (preview(make(source="text8", **own), tmp_path) for own in ({}, {"reserve": 0.1}))
     assert parted.tokens == {"train": 81_000_000, "valid": 5_000_000, "test": 5_000_000, "reserve": 9_000_000}
     assert plain.tokens["train"] == 90_000_000
     assert plain.fingerprint != parted.fingerprint
@@ -94,13 +94,13 @@ def test_a_text_that_is_still_to_be_fetched_is_parted_beforehand(tmp_path, monke
 
 def test_what_is_foreseen_of_a_published_text_is_what_is_found(tmp_path, monkeypatch):
     text = "abc def" * 100
-    published = text_module.Text8(reserve=0.2).published()
+    published = text_module.Text8(reserve=0.2).known_text()
     known = {"train": 630, "valid": 35, "test": 35}
-    monkeypatch.setattr(text_module.Text8, "published", lambda self: type(published)(published.vocabulary, known, "x"))
-    monkeypatch.setattr(text_module, "fetched", lambda: tmp_path / "text8")
-    beforehand = foresee(make(source="text8", reserve=0.2, length=16), tmp_path)
-    monkeypatch.setattr(text_module, "read_fetched", lambda: text)
-    found = facts(make(source="text8", reserve=0.2, length=16), tmp_path)
+    monkeypatch.setattr(text_module.Text8, "known_text", lambda self: type(published)(published.tokenizer, known, "x"))
+    monkeypatch.setattr(text_module, "text8_path", lambda: tmp_path / "text8")
+    beforehand = preview(make(source="text8", reserve=0.2, length=16), tmp_path)
+    monkeypatch.setattr(text_module, "read_text8", lambda: text)
+    found = summarize(make(source="text8", reserve=0.2, length=16), tmp_path)
     assert (beforehand.fingerprint, beforehand.tokens) == (found.fingerprint, found.tokens)
     assert found.tokens["reserve"] == 126
 
@@ -109,13 +109,13 @@ def test_what_is_foreseen_of_a_published_text_is_what_is_found(tmp_path, monkeyp
 @pytest.mark.parametrize("block", [CHAIN, FILE], ids=["markov", "text-file"])
 def test_a_part_without_a_whole_sequence_is_refused(folder, block, share, split, change):
     with pytest.raises(DataError, match=rf"at reserve {share} the {split} split holds \d+ tokens.*{change}") as caught:
-        facts(make(**block, reserve=share), folder)
+        summarize(make(**block, reserve=share), folder)
     assert caught.value.field == "reserve"
 
 
 def test_a_length_that_no_text_holds_is_no_fault_of_the_reserve(folder):
     with pytest.raises(DataError, match="valid split holds 106 tokens") as caught:
-        facts(make(**{**FILE, "length": 5_000}, reserve=0.5), folder)
+        summarize(make(**{**FILE, "length": 5_000}, reserve=0.5), folder)
     assert caught.value.field == "length"
 
 
@@ -130,16 +130,16 @@ def test_a_reserve_that_does_not_fit_is_told_with_its_place(tiny):
 
 def test_the_scorer_trains_on_the_reserve_alone(folder):
     data = open_data(folder, FILE, reserve=0.4)
-    own = data.of_reserve()
+    own = data.with_reserve_as_train()
     assert own.splits["train"] is data.splits["reserve"]
-    assert set(own.splits) == set(own.facts.tokens) == set(own.facts.sequences) == {"train", "valid", "test"}
-    assert own.facts.tokens["train"] == len(data.splits["reserve"])
+    assert set(own.splits) == set(own.summary.tokens) == set(own.summary.sequences) == {"train", "valid", "test"}
+    assert own.summary.tokens["train"] == len(data.splits["reserve"])
     assert torch.equal(own.sequences("train"), data.sequences("reserve"))
     assert torch.equal(own.sequences("test"), data.sequences("test"))
-    assert own.facts.fingerprint == data.facts.fingerprint
-    assert own.facts.unigram_nats == unigram_nats(own.splits, data.facts.vocab_size) != data.facts.unigram_nats
+    assert own.summary.fingerprint == data.summary.fingerprint
+    assert own.summary.unigram_nats == unigram_nats(own.splits, data.summary.vocab_size) != data.summary.unigram_nats
     with pytest.raises(DataError, match="reserves nothing"):
-        open_data(folder, FILE).of_reserve()
+        open_data(folder, FILE).with_reserve_as_train()
 
 
 def test_a_suite_with_a_reserve_runs_and_shows_it(tiny, capsys):

@@ -139,7 +139,7 @@ def test_controls_are_the_same_for_the_same_seed_alone(data):
 def test_a_split_gives_the_sequences_that_it_has(data):
     made = controls(data, QualitySpec(), 100_000 // L, L)
     for name, split in ((DATA, "test"), (SHUFFLED, "test"), (COPIED, "train")):
-        assert len(made[name]) == min(100_000 // L, data.facts.sequences[split])
+        assert len(made[name]) == min(100_000 // L, data.summary.sequences[split])
     assert rows(made[DATA]) == rows(data.sequences("test"))
     assert len(made[NGRAMS]) == 100_000 // L
 

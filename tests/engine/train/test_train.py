@@ -186,9 +186,9 @@ def test_training_learns_the_chain_better_than_its_symbols_alone(data, tmp_path)
     model = Model(build("ar", 3), Shape(layers=1, width=32, heads=2), 3, "sdpa")
     run = Trainer(model, data, Training(batch_size=32, learning_rate=0.01), Budget(steps=150), seed=0)
     run.run(value, tmp_path, 1e9)
-    assert data.facts.entropy_nats is not None
-    entropy = data.facts.entropy_nats / 12
-    assert run.curve.train[-1]["value"] < entropy + 0.5 * (data.facts.unigram_nats - entropy)
+    assert data.summary.entropy_nats is not None
+    entropy = data.summary.entropy_nats / 12
+    assert run.curve.train[-1]["value"] < entropy + 0.5 * (data.summary.unigram_nats - entropy)
 
 
 @pytest.mark.parametrize("options", [{"carry_over": False}, {"carry_over": False, "steps": 5}])

@@ -1,4 +1,4 @@
-"""Stationary Markov chains whose entropy and probabilities are exact."""
+"""Stationary Markov chains with exact entropy and probabilities."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Chain:
 
     order: int
     law: Floats  # [A**order, A]: p(next symbol | block), positive
-    start: Floats  # [A**order]: the stationary law of blocks, positive
+    start: Floats  # [A**order]: the stationary distribution of blocks, positive
 
     @property
     def alphabet(self) -> int:
@@ -24,14 +24,14 @@ class Chain:
         return int(self.law.shape[1])
 
     def entropy(self, length: int) -> float:
-        """H(block) + (L - order) H(symbol | block), nats per sequence of L >= order symbols."""
+        """Return H(block) + (L - order) H(symbol | block), nats per sequence of L >= order symbols."""
         assert length >= self.order, f"length {length} is below the order {self.order}"
         block = -self.start @ np.log(self.start)
         symbol = -self.start @ (self.law * np.log(self.law)).sum(axis=1)
         return float(block + (length - self.order) * symbol)
 
     def nats(self, x: Ids) -> Floats:
-        """-log p(x) of each sequence, x [n, L] -> [n], nats."""
+        """Return -log p(x) of each sequence, x [n, L] -> [n], nats."""
         assert x.shape[1] >= self.order, f"expected [n, L >= {self.order}], got {x.shape}"
         blocks = np.lib.stride_tricks.sliding_window_view(x, self.order, axis=1) @ self._powers()  # [n, L - order + 1]
         log_p: Floats = np.log(self.start)[blocks[:, 0]]
@@ -39,7 +39,7 @@ class Chain:
         return -log_p
 
     def sample(self, count: int, length: int, rng: np.random.Generator) -> Ids:
-        """`count` independent sequences, [n, L] int64."""
+        """Draw `count` independent sequences, [n, L] int64."""
         x = np.empty((count, length), dtype=np.int64)
         block = np.searchsorted(_cumulate(self.start), rng.random(count), side="right")
         x[:, : self.order] = block[:, None] // self._powers() % self.alphabet
@@ -54,10 +54,10 @@ class Chain:
 
 
 def find_stationary(law: Floats) -> Floats:
-    """The law of blocks that a step leaves as it is, pi T = pi, from p(next symbol | block) [blocks, A] -> [blocks].
+    """Return the stationary distribution of blocks, pi T = pi, from p(next symbol | block) [blocks, A] -> [blocks].
 
-    Blocks are eliminated one by one without any subtraction, so that each entry is exact to rounding however rare the
-    block (Grassmann, Taksar and Heyman, Operations Research 33, 1985). Not finite where probabilities underflow.
+    The GTH algorithm eliminates blocks one by one without subtraction, so that each entry is exact to rounding however
+    rare the block (Grassmann, Taksar and Heyman, Operations Research 33, 1985). Not finite if probabilities underflow.
     """
     num_blocks, alphabet = law.shape
     blocks = np.arange(num_blocks)
@@ -76,7 +76,7 @@ def find_stationary(law: Floats) -> Floats:
 
 
 def _cumulate(p: Floats) -> Floats:
-    """Cumulative sums along the last axis that end at exactly 1, so that a uniform number always falls inside."""
+    """Return cumulative sums along the last axis; they end at exactly 1, so that uniform numbers always fall inside."""
     sums: Floats = p.cumsum(axis=-1)
     sums /= sums[..., -1:].copy()
     return sums

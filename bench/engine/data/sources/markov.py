@@ -1,4 +1,4 @@
-"""Synthetic text whose entropy is known exactly: independent sequences of a random Markov chain."""
+"""Synthetic text of known entropy: independent sequences of a random Markov chain."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -8,23 +8,23 @@ from pydantic import Field
 
 from bench.engine.data.source import Corpus, Source
 from bench.engine.data.sources.chain import Chain, find_stationary
-from bench.engine.data.tokenizers.tokenizer import Characters, smallest_dtype
+from bench.engine.data.tokenizers.tokenizer import CharacterTokenizer, smallest_dtype
 from bench.engine.errors import DataError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-LIMIT = 2**30  # symbols of a split, which are drawn in memory
-MAX_BLOCKS = 1024  # the stationary law takes about a second at this size, and grows with the third power
+LIMIT = 2**30  # symbols per split; splits are drawn in memory
+MAX_BLOCKS = 1024  # the stationary distribution takes about a second at this size and grows cubically
 
 
 class Markov(Source):
-    """Sequences of a stationary Markov chain with rows drawn from a Dirichlet; symbols are written a, b, c, ..."""
+    """A stationary Markov chain with transitions drawn from a Dirichlet; symbols are written a, b, c, ..."""
 
     independent_sequences: ClassVar[bool] = True
 
     source: Literal["markov"] = "markov"
     order: int = Field(default=1, ge=1, le=10)  # symbols that the next one depends on
     alphabet: int = Field(default=6, ge=2, le=26)  # symbols
-    seed: int = Field(default=0, ge=0)  # of the chain's law and of the samples
+    seed: int = Field(default=0, ge=0)  # of the transitions and of the samples
     concentration: float = Field(
         default=0.5, gt=0
     )  # of the Dirichlet: near 0 rows have one choice, far above 1 all alike
@@ -33,11 +33,11 @@ class Markov(Source):
     test: int = Field(default=1024, gt=0)  # sequences
 
     def read(self, base: Path) -> Corpus:
-        """Samples of each split from a stream of its own. Raises DataError("length", "order" or "concentration")."""
+        """Draw each split from a separate random stream. Raises DataError("length", "order" or "concentration")."""
         chain = self.draw_chain()
         counts = {"train": self.train, "valid": self.valid, "test": self.test}
         return Corpus(
-            vocabulary=Characters(LETTERS[: self.alphabet]),
+            tokenizer=CharacterTokenizer(LETTERS[: self.alphabet]),
             splits={name: self._sample(chain, count, i) for i, (name, count) in enumerate(counts.items(), start=1)},
             notes=(f"Synthetic: sequences of a Markov chain of order {self.order} over {self.alphabet} symbols.",),
             stride=self.length,
@@ -45,7 +45,7 @@ class Markov(Source):
         )
 
     def draw_chain(self) -> Chain:
-        """The chain of these settings. Raises DataError("length", "order" or "concentration") where there is none."""
+        """Draw the chain of these settings. Raises DataError("length", "order" or "concentration") if impossible."""
         if self.length < self.order:
             raise DataError("length", f"length {self.length} is below the order {self.order}; raise length")
         if (most := max(self.train, self.valid, self.test)) * self.length > LIMIT:

@@ -1,4 +1,4 @@
-"""Running text: the reference that ships inside CPython, local files, and text8 (mattmahoney.net/dc/textdata)."""
+"""Running text: the language reference inside CPython, local files, and text8 (mattmahoney.net/dc/textdata)."""
 
 import hashlib
 import importlib
@@ -9,17 +9,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.engine.data.download import fetch, folder
-from bench.engine.data.source import Corpus, Published, Source, cut, cut_by_share, shares
+from bench.engine.data.download import cache_folder, fetch
+from bench.engine.data.source import Corpus, KnownText, Source, cut, cut_by_share, shares
 from bench.engine.data.text_files import read_text
-from bench.engine.data.tokenizers.tokenizer import Bytes, Characters, Level, find_characters
+from bench.engine.data.tokenizers.tokenizer import ByteTokenizer, CharacterTokenizer, Level, find_characters
 from bench.engine.errors import DataError
 
-ALPHABET = Characters(" abcdefghijklmnopqrstuvwxyz")  # of text8
+ALPHABET = CharacterTokenizer(" abcdefghijklmnopqrstuvwxyz")  # of text8
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEXT8_CHARACTERS = 100_000_000
 TEXT8_SHA1 = "0dc3edebc970dcc96137e7deda4d9995af9d93de"  # as published in dmlc/gluon-nlp
-TEXT8_URL = "http://mattmahoney.net/dc/text8.zip"  # 31 MB; what is in it is verified
+TEXT8_URL = "http://mattmahoney.net/dc/text8.zip"  # 31 MB; its content is verified
 
 
 class Pydoc(Source):
@@ -28,51 +28,51 @@ class Pydoc(Source):
     source: Literal["pydoc"] = "pydoc"
 
     def read(self, base: Path) -> Corpus:
-        """The 90/5/5 % split of the text. Raises DataError("source") where this Python ships without the text."""
+        """Split the text 90/5/5 %. Raises DataError("source") if this Python ships without the text."""
         note = f"The text ships with Python {platform.python_version()}; others have another text and fingerprint."
         return Corpus(ALPHABET, cut_by_share(ALPHABET.encode(read_topics())), (note,))
 
 
 class TextFile(Source):
-    """Any local file, or folder of files, of UTF-8 text."""
+    """A local file, or a folder of files, of UTF-8 text."""
 
     source: Literal["text-file"] = "text-file"
     path: str = Field(min_length=1)  # file or folder; .xz and .gz are unpacked
     level: Level = "char"
 
     def read(self, base: Path) -> Corpus:
-        """The 90/5/5 % split of the text; at level "char" V counts all its characters. Raises DataError("path")."""
+        """Split the text 90/5/5 %; at level "char" every character of it is a token. Raises DataError("path")."""
         text = read_text(base / self.path)
-        vocabulary = Bytes() if self.level == "byte" else find_characters(text)
-        if vocabulary.size < 2:
+        tokenizer = ByteTokenizer() if self.level == "byte" else find_characters(text)
+        if tokenizer.size < 2:
             raise DataError("path", f"{base / self.path}: holds nothing but {text[0]!r}, over and over; give real text")
-        return Corpus(vocabulary, cut_by_share(vocabulary.encode(text)))
+        return Corpus(tokenizer, cut_by_share(tokenizer.encode(text)))
 
 
 class Text8(Source):
-    """The whole of text8, split 90M/5M/5M: a file of yours, or fetched once where no path is given."""
+    """The whole of text8, split 90M/5M/5M: a local file, or downloaded once if no path is given."""
 
     source: Literal["text8"] = "text8"
     path: str | None = Field(default=None, min_length=1)  # the unzipped file, as it is or packed as .xz or .gz
 
     def read(self, base: Path) -> Corpus:
-        """The standard split. Raises DataError("path" or "source") for anything but the published characters."""
-        text = read_fetched() if self.path is None else read_whole(base / self.path)
+        """Return the standard split. Raises DataError("path" or "source") for any other text."""
+        text = read_text8() if self.path is None else read_text8_file(base / self.path)
         return Corpus(ALPHABET, cut_by_share(ALPHABET.encode(text)))
 
-    def published(self) -> Published:
+    def known_text(self) -> KnownText:
         train, valid = shares(TEXT8_CHARACTERS)
         tokens = {"train": train, "valid": valid, "test": TEXT8_CHARACTERS - train - valid}
-        return Published(ALPHABET, tokens, f"sha1 {TEXT8_SHA1}")
+        return KnownText(ALPHABET, tokens, f"sha1 {TEXT8_SHA1}")
 
-    def awaited(self) -> str | None:
-        if self.path is not None or fetched().is_file():
+    def pending_download(self) -> str | None:
+        if self.path is not None or text8_path().is_file():
             return None
         return f"The text is not here yet: bench run fetches it, 31 MB, from {TEXT8_URL}"
 
 
 class Text8Part(Source):
-    """A part of text8 with a split of its own; its figures are not comparable with those of text8."""
+    """A part of text8 with its own split; its numbers are not comparable with those of text8."""
 
     source: Literal["text8-part"] = "text8-part"
     path: str = Field(min_length=1)  # as it is or packed as .xz or .gz
@@ -80,7 +80,7 @@ class Text8Part(Source):
     test: int = Field(default=500_000, gt=0)  # last characters
 
     def read(self, base: Path) -> Corpus:
-        """The split by position. Raises DataError("path", or "valid" where nothing is left for training)."""
+        """Split by position. Raises DataError("path"), or DataError("valid") if nothing is left for training."""
         text = read_reduced(base / self.path)
         train = len(text) - self.valid - self.test
         if train <= 0:
@@ -91,13 +91,13 @@ class Text8Part(Source):
 
 
 def reduce_text(text: str) -> str:
-    """`text` in the 27 symbols of text8: a-z and single spaces, digits spelled out, all else a space."""
+    """Reduce `text` to the 27 symbols of text8: a-z and single spaces, with digits spelled out."""
     spelled = re.sub(r"[0-9]", lambda digit: f" {DIGITS[int(digit[0])]} ", text)
     return " ".join(re.sub(r"[^a-zA-Z]", " ", spelled).lower().split())
 
 
 def read_topics() -> str:
-    """The paragraphs of `pydoc_data.topics` in the order of their keys, reduced, the first of equal ones kept."""
+    """Return the distinct paragraphs of `pydoc_data.topics`, reduced, in the order of their keys."""
     try:
         topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
     except ImportError as error:
@@ -108,7 +108,7 @@ def read_topics() -> str:
 
 
 def read_reduced(path: Path) -> str:
-    """The text of `path`. Raises DataError("path") where it has another character than a-z and space."""
+    """Read the text of `path`. Raises DataError("path") if it has characters other than a-z and space."""
     text = read_text(path)
     strays = set(find_characters(text).symbols) - set(ALPHABET.symbols)
     if strays:
@@ -118,32 +118,32 @@ def read_reduced(path: Path) -> str:
     return text
 
 
-def read_whole(path: Path) -> str:
-    """text8 from a file of the user's. Raises DataError("path") for any other text."""
+def read_text8_file(path: Path) -> str:
+    """Read text8 from a local file. Raises DataError("path") for any other text."""
     text = read_reduced(path)
-    if (reason := compare_with_text8(text.encode("ascii"))) is not None:
+    if (reason := check_text8(text.encode("ascii"))) is not None:
         raise DataError("path", f"{path}: not the whole text8: {reason}; for a part of it use source: text8-part")
     return text
 
 
-def fetched() -> Path:
-    """Where text8 lies once it is fetched."""
-    return folder() / "text8"
+def text8_path() -> Path:
+    """Return the path of the downloaded text8."""
+    return cache_folder() / "text8"
 
 
-def read_fetched() -> str:
-    """text8 from the user's cache, fetched where it is not there. Raises DataError("source")."""
-    path = fetched()
+def read_text8() -> str:
+    """Read text8 from the user's cache, downloading it first if it is missing. Raises DataError("source")."""
+    path = text8_path()
     if not path.is_file():
-        fetch(TEXT8_URL, path, compare_with_text8)
+        fetch(TEXT8_URL, path, check_text8)
     content = path.read_bytes()
-    if (reason := compare_with_text8(content)) is not None:
+    if (reason := check_text8(content)) is not None:
         raise DataError("source", f"{path}: not the whole text8: {reason}; remove it to have it fetched again")
     return content.decode("ascii")
 
 
-def compare_with_text8(content: bytes) -> str | None:
-    """The reason why `content` is not the published text8, or None where it is."""
+def check_text8(content: bytes) -> str | None:
+    """Return the reason why `content` is not the published text8, or None."""
     if len(content) != TEXT8_CHARACTERS:
         return f"{len(content):,} characters instead of {TEXT8_CHARACTERS:,}"
     sha1 = hashlib.sha1(content).hexdigest()

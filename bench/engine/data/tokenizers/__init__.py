@@ -1,1 +1,1 @@
-"""How text becomes ids, and ids text."""
+"""Tokenizers: text to ids, and ids to text."""

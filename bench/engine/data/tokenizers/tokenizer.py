@@ -1,4 +1,4 @@
-"""Vocabularies: how text becomes ids 0..V-1 and ids become text again."""
+"""Tokenizers of characters and bytes: text to ids 0..V-1, and ids to text."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 Level = Literal["char", "byte"]
 Ids = NDArray[np.integer[Any]]
-CHUNK = 1 << 20  # tokens handled at once, so that index arrays (8 bytes a token) stay small beside the text
+CHUNK = 1 << 20  # tokens handled at once, so that index arrays (8 bytes per token) stay small beside the text
 NUM_CODE_POINTS = 0x110000  # of Unicode
 
 
-class Vocabulary(ABC):
-    """The tokens of a text, by id."""
+class Tokenizer(ABC):
+    """Translates between text and token ids."""
 
     level: ClassVar[Level]
 
@@ -27,23 +27,23 @@ class Vocabulary(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """A text that differs for any two vocabularies that differ; part of the fingerprint."""
+        """A string that identifies the tokenizer; part of the fingerprint of a source."""
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
-        """Ids of `text`, [N], in the smallest of uint8, uint16, int32 that holds V - 1."""
+        """Return the ids of `text`, [N], in the smallest of uint8, uint16, int32 that holds V - 1."""
 
     @abstractmethod
     def decode(self, ids: Ids) -> str:
-        """Text of `ids` of any shape, read in order."""
+        """Return the text of `ids` of any shape, read in order."""
 
     @abstractmethod
     def count_bytes(self, ids: Ids) -> int:
-        """Number of bytes of the text of `ids` in UTF-8."""
+        """Return the number of bytes of the text of `ids` in UTF-8."""
 
 
 @dataclass(frozen=True)
-class Characters(Vocabulary):
+class CharacterTokenizer(Tokenizer):
     """One token per character; id i is `symbols[i]`."""
 
     symbols: str
@@ -61,10 +61,10 @@ class Characters(Vocabulary):
         ids_by_code = np.full(NUM_CODE_POINTS, -1, dtype=np.int32)
         ids_by_code[_codes(self.symbols)] = np.arange(self.size)
         ids = np.empty(len(text), dtype=smallest_dtype(self.size))
-        for start, codes in _walk(text):
-            found = ids_by_code[codes]
-            assert found.min() >= 0, f"a character near position {start} is not in the vocabulary of {self.size}"
-            ids[start : start + len(codes)] = found
+        for start, codes in _chunks(text):
+            chunk = ids_by_code[codes]
+            assert chunk.min() >= 0, f"a character near position {start} is not in the vocabulary of {self.size}"
+            ids[start : start + len(codes)] = chunk
         return ids
 
     def decode(self, ids: Ids) -> str:
@@ -76,7 +76,7 @@ class Characters(Vocabulary):
 
 
 @dataclass(frozen=True)
-class Bytes(Vocabulary):
+class ByteTokenizer(Tokenizer):
     """One token per byte of the UTF-8 text; V = 256."""
 
     level = "byte"
@@ -88,22 +88,22 @@ class Bytes(Vocabulary):
 
     def decode(self, ids: Ids) -> str:
         check_ids(ids, self.size)
-        return ids.astype(np.uint8).tobytes().decode("utf-8", errors="replace")  # ids may stop within a character
+        return ids.astype(np.uint8).tobytes().decode("utf-8", errors="replace")  # ids may end within a character
 
     def count_bytes(self, ids: Ids) -> int:
         return ids.size
 
 
-def find_characters(text: str) -> Characters:
-    """The vocabulary of all characters of `text`, sorted by code point."""
-    seen = np.zeros(NUM_CODE_POINTS, dtype=bool)
-    for _, codes in _walk(text):
-        seen[codes] = True
-    return Characters(np.flatnonzero(seen).astype("<u4").tobytes().decode("utf-32-le"))
+def find_characters(text: str) -> CharacterTokenizer:
+    """Return the tokenizer of all characters of `text`, sorted by code point."""
+    occurs = np.zeros(NUM_CODE_POINTS, dtype=bool)
+    for _, codes in _chunks(text):
+        occurs[codes] = True
+    return CharacterTokenizer(np.flatnonzero(occurs).astype("<u4").tobytes().decode("utf-32-le"))
 
 
 def smallest_dtype(size: int) -> np.dtype[Any]:
-    """The smallest of uint8, uint16, int32 (little-endian, as stored) that holds the ids 0..size-1."""
+    """Return the smallest of uint8, uint16, int32 (little-endian, as stored) that holds the ids 0..size-1."""
     return np.dtype("u1" if size <= 1 << 8 else "<u2" if size <= 1 << 16 else "<i4")
 
 
@@ -116,7 +116,7 @@ def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
 
 
-def _walk(text: str) -> Iterator[tuple[int, NDArray[np.uint32]]]:
-    """Position and code points of each chunk of `text`."""
+def _chunks(text: str) -> Iterator[tuple[int, NDArray[np.uint32]]]:
+    """Yield the position and the code points of each chunk of `text`."""
     for start in range(0, len(text), CHUNK):
         yield start, _codes(text[start : start + CHUNK])

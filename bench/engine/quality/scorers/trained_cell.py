@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bench.engine import storage
 from bench.engine.data import Dataset, DataSpec
-from bench.engine.data.summary import describe
-from bench.engine.data.tokenizers.tokenizer import Characters, Vocabulary
+from bench.engine.data.summary import summarize_corpus
+from bench.engine.data.tokenizers.tokenizer import CharacterTokenizer, Tokenizer
 from bench.engine.errors import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
@@ -72,22 +72,22 @@ class CellScorer:
 
 def check_vocabulary(folder: Path, job: Job, data: Dataset) -> None:
     """Raise ScorerError unless the cell's ids mean what those of `data` mean; where that is open its text is read."""
-    if job.fingerprint == data.facts.fingerprint:  # of which the vocabulary is a part
+    if job.fingerprint == data.summary.fingerprint:  # of which the vocabulary is a part
         return
     spec = TypeAdapter(DataSpec).validate_python(job.data)
     corpus = spec.corpus(Path(job.base))
-    if describe(spec, corpus).fingerprint != job.fingerprint:
+    if summarize_corpus(spec, corpus).fingerprint != job.fingerprint:
         problem = f"the data of source {spec.source} changed since cell {folder.name} was trained on them"
         raise ScorerError("path", f"{problem}; train it again")
-    if corpus.vocabulary.name != data.vocabulary.name:
-        theirs, ours = spell(corpus.vocabulary), spell(data.vocabulary)
+    if corpus.tokenizer.name != data.tokenizer.name:
+        theirs, ours = spell(corpus.tokenizer), spell(data.tokenizer)
         problem = f"cell {folder.name} was trained on another vocabulary: {theirs}, where the suite's has {ours}"
         raise ScorerError("path", f"{problem}; name a scorer of the same data source")
 
 
-def spell(vocabulary: Vocabulary) -> str:
+def spell(vocabulary: Tokenizer) -> str:
     """The vocabulary in words."""
-    if not isinstance(vocabulary, Characters):
+    if not isinstance(vocabulary, CharacterTokenizer):
         return f"{vocabulary.size} {vocabulary.level}s"
     listed = f" {vocabulary.symbols!r}" if vocabulary.size <= LISTED else ""
     return f"{vocabulary.size} symbols{listed}"
