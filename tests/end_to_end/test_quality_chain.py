@@ -104,10 +104,10 @@ def test_every_way_and_every_control_has_every_metric_with_its_error_and_protoco
 
 def test_the_scorer_is_trained_on_what_no_arm_sees_and_is_no_arm(ran):
     planned = plan(read_suite(ran.parent / "texts.yaml"))
-    scorer, *controls = planned.judges
+    scorer, *controls = planned.quality_cells
     arms = [cell for cell in planned.cells if cell.method == "ar"]
     assert (scorer.role, scorer.steps) == ("scorer", 3)
-    assert [(cell.role, cell.stages[0].block["count"], cell.stages[0].block["length"]) for cell in controls] == [
+    assert [(cell.role, cell.stages[0].settings["count"], cell.stages[0].settings["length"]) for cell in controls] == [
         ("control", 12, 32),
         ("control", 6, 32),
     ]
@@ -290,7 +290,7 @@ def test_a_worker_that_is_asked_to_stop_starts_no_other_stage(ran, tmp_path):
 
 def test_a_cell_of_another_suite_may_score(ran, tmp_path):
     planned = plan(read_suite(ran.parent / "texts.yaml"))
-    shutil.copytree(folder_of(ran, planned.judges[0]), tmp_path / "judge")
+    shutil.copytree(folder_of(ran, planned.quality_cells[0]), tmp_path / "judge")
     suite = written(tmp_path, "{kind: cell, path: judge}", arms=ALONE)
     carry_out(suite, tmp_path / "runs")
     table = load(tmp_path / "runs")

@@ -18,7 +18,7 @@ from bench.launch.exit_codes import DONE
 from bench.launch.job import submit
 from bench.launch.worker import Worker
 from bench.plan.cells import Plan, folder_of
-from bench.plan.fairness import match
+from bench.plan.fairness import match_arms
 from bench.plan.plan import plan
 from bench.results import suite_record as results
 from bench.suite.suite import SuiteError, read
@@ -138,7 +138,7 @@ def test_a_plan_says_how_far_arms_are_matched(tmp_path, capsys):
 def test_tokens_that_are_no_whole_steps_are_told(tmp_path):
     path = tmp_path / "tokens.yaml"
     path.write_text(TINY.replace("steps: 6", "tokens: 600"))
-    found = match(plan(read(path)))
+    found = match_arms(plan(read(path)))
     assert found is not None
     assert (found.unit, found.least["tokens"], found.deviation) == ("tokens", 576, pytest.approx(24 / 600))
 

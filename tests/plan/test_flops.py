@@ -19,7 +19,7 @@ from bench.engine.model.network import Network, Shape
 from bench.engine.sample.sampler import sample
 from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Trainer
-from bench.plan.cost import costs
+from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.suite.suite import read
 from methods import METHODS, build
@@ -134,7 +134,7 @@ def test_every_stage_of_a_cell_costs_what_is_counted_when_it_is_done(tiny, tmp_p
         "bound": counted(lambda: bound(model, data.sequences("test"), asked.draws, asked.replicates, 0, 64)),
         "samples": counted(lambda: sample(model, 2, data.summary.length, 4, 0)),
     }
-    assert {stage.name: costs(suite, cell)[stage.folder] for stage in cell.stages} == found
+    assert {stage.name: stage_flops(suite, cell)[stage.folder] for stage in cell.stages} == found
 
 
 def test_each_way_of_drawing_has_its_own_price_and_what_judges_texts_counts_as_nothing(tiny):
@@ -150,8 +150,8 @@ def test_each_way_of_drawing_has_its_own_price_and_what_judges_texts_counts_as_n
     suite = read(tiny)
     planned = plan(suite)
     mdlm = planned.cells[1]
-    found = [(stage.name, costs(suite, mdlm)[stage.folder]) for stage in mdlm.stages]
+    found = [(stage.name, stage_flops(suite, mdlm)[stage.folder]) for stage in mdlm.stages]
     one = dict(found)["trajectories"]
     assert [cost for name, cost in found if name == "samples"] == [2 * one, 12 * one]
     assert [cost for name, cost in found if name == "quality"] == [0.0, 0.0]
-    assert set(costs(suite, planned.judges[0]).values()) == {0.0}
+    assert set(stage_flops(suite, planned.quality_cells[0]).values()) == {0.0}

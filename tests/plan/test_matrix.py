@@ -7,7 +7,7 @@ from bench.engine import storage as record
 from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
-from bench.plan.status import matrix
+from bench.plan.status import plan_status
 from bench.suite.suite import read
 from tests.conftest import TINY
 from tests.support.ablations import ablate, write
@@ -56,7 +56,7 @@ def test_stages_that_only_a_second_arm_asks_of_a_cell_are_counted(tmp_path, caps
     for cell in made.cells[:2]:
         for stage in cell.stages:
             record.succeed(folder_of(runs, cell) / stage.folder, {})
-    found = matrix(made, runs)
+    found = plan_status(made, runs)
     assert [(cell.arm, step.name) for cell, step in found.to_run] == [("MDLM", "bound")]
     assert found.left == found.lines[2].left > found.lines[1].left == 0
     assert main(["plan", str(path), "--runs", str(runs)]) == DONE

@@ -11,7 +11,7 @@ from bench.engine import storage as record
 from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
-from bench.plan.power import power, words
+from bench.plan.power import describe_power, plan_power
 from bench.results.statistics.significance import POWER
 from bench.results.statistics.verdicts import WORSE, judge
 from bench.suite.suite import read
@@ -24,7 +24,7 @@ def of(folder, seeds: int, arms: int, scores=None):
     values = ", ".join(str(10 + place) for place in range(arms))
     path = write(folder, ablate(f"  grid: {{options.steps: [{values}]}}"))
     path.write_text(path.read_text().replace("seeds: [0]", f"seeds: {list(range(seeds))}"))
-    return power(plan(read(path)), scores or {}, "bits_per_char")
+    return plan_power(plan(read(path)), scores or {}, "bits_per_char")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_more_arms_need_more_seeds(seeds, arms, needed, reachable, tmp_path):
     assert found is not None
     assert (found.arms, found.seeds_needed, found.is_reachable) == (arms, needed, reachable)
     assert found.smallest_p == arms * 2.0 ** (1 - seeds)
-    told = words(found)[0]
+    told = describe_power(found)[0]
     assert (f"{needed} seeds would do" in told) is not reachable
     assert ("is within reach" in told) is reachable
 
@@ -45,7 +45,7 @@ def test_the_smallest_difference_that_is_found_shrinks_with_the_seeds(tmp_path):
     three, eleven = of(tmp_path, 3, 1), of(tmp_path, 11, 1)
     assert three.detectable_sd == pytest.approx(3.26, abs=0.01)
     assert eleven.detectable_sd == pytest.approx(0.94, abs=0.01)
-    assert "in 80% of experiments if it is at least 3.3 standard deviations" in words(three)[1]
+    assert "in 80% of experiments if it is at least 3.3 standard deviations" in describe_power(three)[1]
 
 
 def test_the_scores_are_those_of_the_bound_that_counts(tmp_path, capsys):
@@ -79,12 +79,12 @@ def test_what_a_plan_promises_is_what_the_table_of_differences_finds(seeds, arms
 def test_one_seed_has_no_error_over_seeds(tmp_path):
     found = of(tmp_path, 1, 1)
     assert math.isnan(found.detectable_sd)
-    assert words(found)[0].startswith("one seed: there is no error over seeds at all")
+    assert describe_power(found)[0].startswith("one seed: there is no error over seeds at all")
 
 
 def test_without_a_base_no_difference_is_tested(tiny):
-    assert power(plan(read(tiny)), {}, "bits_per_char") is None
-    assert words(None) == ["no arm has a base, so that no difference will be tested"]
+    assert plan_power(plan(read(tiny)), {}, "bits_per_char") is None
+    assert describe_power(None) == ["no arm has a base, so that no difference will be tested"]
 
 
 def test_measured_differences_are_told_in_the_score_s_unit(tmp_path, capsys):

@@ -9,7 +9,7 @@ from bench.engine import storage as record
 from bench.engine.data import download as fetch
 from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
-from bench.plan.cost import costs
+from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.suite.suite import read
 from tests.conftest import ROOT
@@ -41,7 +41,7 @@ def test_the_full_comparison_is_costed_on_a_fresh_clone(shown):
     assert max(map(len, lines)) <= 100
     assert "The text is not here yet: bench run fetches it, 31 MB, from http://mattmahoney.net/dc/text8.zip" in lines
     for cell in cells:
-        cost = costs(read(FAMILIES), cell)
+        cost = stage_flops(read(FAMILIES), cell)
         training, evaluation = short(cost["train"]), short(sum(cost.values()) - cost["train"])
         pattern = rf"{cell.arm} +{cell.method} +0 +{cell.id} +to run +{training} +{evaluation}"
         assert sum(bool(re.fullmatch(pattern, line)) for line in lines) == 1, pattern
@@ -74,19 +74,21 @@ def test_an_autoregressive_cell_costs_about_six_flops_a_parameter_and_token():
     matrices = 12 * shape.layers * shape.width**2
     expected = (6 * matrices + 12 * shape.layers * shape.width * 256) * cell.tokens
     assert cell.method == "ar"
-    assert costs(suite, cell)["train"] == pytest.approx(expected, rel=1e-3)  # the head of 27 tokens, and validations
+    assert stage_flops(suite, cell)["train"] == pytest.approx(
+        expected, rel=1e-3
+    )  # the head of 27 tokens, and validations
 
 
 def test_what_is_there_is_not_counted_as_left(tiny, tmp_path, shown):
     suite = read(tiny)
     first, second = plan(suite).cells
-    total = sum(sum(costs(suite, cell).values()) for cell in (first, second))
+    total = sum(sum(stage_flops(suite, cell).values()) for cell in (first, second))
     assert f"2 cells, 1,152 training tokens, {short(total)} FLOPs" in shown(tiny)
     for stage in first.stages[:2]:
         record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, {"value": 1.0})
     lines = shown(tiny)
     assert re.search(r"train cached, bound cached,", "\n".join(lines))
-    left = total - sum(costs(suite, first)[stage.folder] for stage in first.stages[:2])
+    left = total - sum(stage_flops(suite, first)[stage.folder] for stage in first.stages[:2])
     assert f"left to run: {short(left)} FLOPs; how long that takes is unknown" in "\n".join(lines)
     for cell in (first, second):
         for stage in cell.stages:

@@ -7,13 +7,23 @@ import pytest
 from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.environment import Execution, hardware, settle
+from bench.engine.records import Work
 from bench.launch.exit_codes import DONE
 from bench.launch.job import submit
 from bench.plan.cells import folder_of
-from bench.plan.cost import Work, works
-from bench.plan.forecast import NAME, Measured, Speeds, device_of, name_of, note, renew, speeds
+from bench.plan.cost import stage_work
+from bench.plan.forecast import (
+    NAME,
+    Measured,
+    Speeds,
+    add_speeds,
+    network_key,
+    read_speeds,
+    restore_speeds,
+    speed_settings,
+)
 from bench.plan.plan import plan
-from bench.plan.status import matrix
+from bench.plan.status import plan_status
 from bench.suite.suite import read
 from tests.support.ablations import write
 
@@ -55,7 +65,9 @@ def test_work_that_costs_nothing_needs_no_speed():
 
 def test_a_gpu_does_not_wait_for_threads():
     gpu = {"device": "NVIDIA H200", "threads": "1", "platform": "Linux", "precision": "bfloat16"}
-    assert device_of(gpu) == device_of(gpu | {"threads": "16"}) != device_of(gpu | {"precision": "float32"})
+    assert (
+        speed_settings(gpu) == speed_settings(gpu | {"threads": "16"}) != speed_settings(gpu | {"precision": "float32"})
+    )
 
 
 @pytest.fixture
@@ -66,7 +78,7 @@ def done(tiny, tmp_path):
     environment = hardware(*settle(made.suite.spec.execution), made.suite.spec.execution)
 
     def finish(cell, speed: float, **more) -> None:
-        for stage, (work, *_) in zip(cell.stages, works(made.suite, cell).values(), strict=True):
+        for stage, (work, *_) in zip(cell.stages, stage_work(made.suite, cell).values(), strict=True):
             result = {"environment": environment, "seconds": work.flops / speed, **more}
             record.succeed(folder_of(runs, cell) / stage.folder, result)
 
@@ -92,7 +104,7 @@ def test_the_time_that_is_left_is_unknown_until_it_is_measured(done, tmp_path, c
     for cell, speed in zip(plan(read(path)).cells, (1e6, 4e6), strict=True):
         finish(cell, speed)
     path.write_text(path.read_text().replace("seeds: [0]", "seeds: [0, 1]"))
-    after, cells = shown(path, runs, capsys), matrix(plan(read(path)), runs).lines
+    after, cells = shown(path, runs, capsys), plan_status(plan(read(path)), runs).cells
     due = cells[1].left / 1e6 + cells[3].left / 4e6  # both were measured by themselves
     assert after["seconds_left"] == pytest.approx(due, abs=1)
     assert main(["plan", str(path), "--runs", str(runs)]) == DONE
@@ -107,19 +119,19 @@ def test_the_file_of_speeds_says_what_the_folders_say(done):
     first, second = plan(read(path)).cells
     finish(first, 1e6)
     assert not (runs / NAME).exists()
-    from_folders = speeds(runs, execution).measured
+    from_folders = read_speeds(runs, execution).measured
     assert len(from_folders) == 3
-    renew(runs)
-    assert speeds(runs, execution).measured == from_folders
+    restore_speeds(runs)
+    assert read_speeds(runs, execution).measured == from_folders
     finish(second, 2e6)
-    note(runs, folder_of(runs, second))
-    note(runs, folder_of(runs, second))  # a stage counts once
-    found = speeds(runs, execution).measured
+    add_speeds(runs, folder_of(runs, second))
+    add_speeds(runs, folder_of(runs, second))  # a stage counts once
+    found = read_speeds(runs, execution).measured
     assert found[:3] == from_folders
     assert len(found) == 6
     (runs / NAME).write_text((runs / NAME).read_text()[:-20])  # not written to its end
-    assert {each.cell for each in speeds(runs, execution).measured} == {first.id, second.id}
-    renew(runs)
+    assert {each.cell for each in read_speeds(runs, execution).measured} == {first.id, second.id}
+    restore_speeds(runs)
     assert len((runs / NAME).read_text().splitlines()) == 6
 
 
@@ -127,7 +139,7 @@ def test_flops_of_training_are_those_that_were_counted(done):
     path, runs, finish = done
     cell = plan(read(path)).cells[0]
     finish(cell, 1e6, flops=123.0)
-    assert next(each for each in speeds(runs, Execution(device="cpu")).measured).flops == 123.0
+    assert next(each for each in read_speeds(runs, Execution(device="cpu")).measured).flops == 123.0
 
 
 def test_a_device_that_is_not_here_has_no_speed(tiny, tmp_path, capsys, monkeypatch):
@@ -144,6 +156,6 @@ def test_networks_of_equal_sizes_are_the_same_however_they_are_written(tmp_path)
     names = set()
     for preset in presets:
         path.write_text(path.read_text().replace(presets[0], f"{preset}, gates: zero, condition: 8, mlp: gelu"))
-        names.add(name_of(plan(read(path)).cells[0].science["network"]))
+        names.add(network_key(plan(read(path)).cells[0].science["network"]))
         path = write(tmp_path)
     assert len(names) == 1

@@ -242,7 +242,7 @@ def test_a_varied_budget_takes_the_place_of_the_one_of_the_base(tmp_path):
 
 
 def test_an_arm_costs_what_its_own_blocks_cost(tmp_path):
-    """The costs of an arm with blocks of its own are those of a suite that has them for all."""
+    """The stage_flops of an arm with blocks of its own are those of a suite that has them for all."""
     suite = read(write(tmp_path, arms=OWN))
     same = TINY.replace("budget: {steps: 6}", "budget: {steps: 9}").replace("batch_size: 8", "batch_size: 4")
     (tmp_path / "same.yaml").write_text(same.replace("width: 16", "width: 32"))

@@ -63,8 +63,8 @@ def test_a_trial_is_a_cell_under_what_tuning_is_given(tmp_path):
     assert (cell.arm, cell.seed, cell.steps, cell.options) == ("MDLM, trial 3", 100, 4, {"schedule": "cosine"})
     assert cell.training.learning_rate == 0.002
     assert [stage.name for stage in cell.stages] == ["train", "bound"]
-    assert cell.stages[1].block["split"] == "valid"
-    assert cell.stages[1].block["draws"] == suite.spec.evaluation.bound[0].draws
+    assert cell.stages[1].settings["split"] == "valid"
+    assert cell.stages[1].settings["draws"] == suite.spec.evaluation.bound[0].draws
     assert metric_of(suite) == "bits_per_char"
 
 

@@ -12,7 +12,7 @@ from bench.engine.likelihood.estimators import estimator_for, independent_unifor
 from bench.engine.likelihood.metrics import estimator_sd
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
-from bench.plan.cost import costs
+from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.results.statistics.paired import tell_apart
 from bench.suite.suite import SuiteError
@@ -181,7 +181,7 @@ def test_arms_that_do_not_exist_or_are_measured_by_no_block_are_told(tmp_path):
 def stages(suite, arm: str) -> list[tuple[str, str, int]]:
     cell = next(cell for cell in plan(suite).cells if cell.arm == arm)
     found = [stage for stage in cell.stages if stage.name in ("bound", "estimate")]
-    return [(stage.name, stage.block["estimator"], stage.block["draws"]) for stage in found]
+    return [(stage.name, stage.settings["estimator"], stage.settings["draws"]) for stage in found]
 
 
 def test_what_comes_to_the_same_for_a_method_is_done_once(tmp_path):
@@ -214,7 +214,7 @@ def test_a_list_of_one_has_the_ids_of_a_single_block(tmp_path):
 def test_each_estimate_has_its_own_price(tmp_path):
     suite = read_text(tmp_path, SUITE)
     cell = next(cell for cell in plan(suite).cells if cell.arm == "MDLM")
-    found = [costs(suite, cell)[stage.folder] for stage in cell.stages[1:]]
+    found = [stage_flops(suite, cell)[stage.folder] for stage in cell.stages[1:]]
     assert [price / found[0] for price in found] == [1.0, 5 / 4, 10 * 3 / (4 * 2)]  # last guesses: 1 of 4, and 2 of 8
 
 

@@ -230,7 +230,7 @@ def test_a_suite_names_policies_alone_or_with_settings_and_for_which_arms(tiny, 
     samples = read(tiny).spec.evaluation.samples
     assert [each.policy for each in samples[::4]] == [Ancestral(), Remask(rule="star")]
     stages = {
-        cell.arm: [stage.block["policy"]["name"] for stage in cell.stages if stage.name == "samples"]
+        cell.arm: [stage.settings["policy"]["name"] for stage in cell.stages if stage.name == "samples"]
         for cell in plan(read(tiny)).cells
     }
     assert stages == {"AR": ["ancestral"], "MDLM": ["ancestral", "euler", "confidence", "remask"]}
