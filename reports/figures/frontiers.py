@@ -21,7 +21,7 @@ from bench.results.statistics.pooled import ArmResults
 from bench.results.suite_record import Record
 from reports.figures.style import FAINT, INK, look, save
 from reports.tables.arms import describe_missing
-from reports.tables.quality import find_estimate, split_controls, split_shapes, split_ways
+from reports.tables.quality_results import find_estimate, split_controls, split_shapes, split_ways
 
 HEIGHTS = {  # what the upper panel shows: the first of these that was measured
     "gen_ppl": "generative perplexity",

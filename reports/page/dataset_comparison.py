@@ -21,7 +21,7 @@ from reports.page.page import find_template
 from reports.tables.arms import choose_score, split_arms, warn_incomplete
 from reports.tables.main import find_references, make_reference
 from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import MEANINGS, Column, Entry, Footnotes, Row, Table, format_column, make_row, pool_arm
+from reports.tables.table import SIGN_NOTES, Column, Entry, Footnotes, Row, Table, format_column, make_row, pool_arm
 
 Places = dict[str, tuple[float, float]]  # of arms, the best and the worst that is possible; 1 is the lowest score
 
@@ -66,7 +66,7 @@ def explain(label: str, unit: str, rows: list[Row]) -> list[tuple[str, str]]:
     protocols = {number.protocol for number in numbers.values()} - {""}
     noise = ", ".join(f"{name} {n.monte_carlo_error:.2g}" for name, n in numbers.items() if n.monte_carlo_error > 0)
     said = [f"protocol: {protocol}" for protocol in protocols if len(protocols) == 1]
-    said += [f"Monte-Carlo error of the estimates, in {unit}: {noise}"] * bool(noise)
+    said += [f"Monte Carlo error of the estimates, in {unit}: {noise}"] * bool(noise)
     return [("", f"{label}: {'; '.join(said)}.")] * bool(said)
 
 
@@ -151,7 +151,7 @@ def build_across(suite: str, records: Records) -> Table:
     warnings += [f"{label}: {record}." for label, record in records.items() if isinstance(record, str)]
     warnings += [OTHER_SUITES] * (len({record.source for record in known}) > 1)
     used = {cell.sign for row in rows for cell in row.entries} | {"±", "~"}
-    notes = [(sign, meaning) for sign, meaning in MEANINGS.items() if sign in used]
+    notes = [(sign, meaning) for sign, meaning in SIGN_NOTES.items() if sign in used]
     notes += [note for part in parts.values() for note in part.footnotes]
     notes += footnotes.list_notes()
     notes.append(("", "n: scored sequences × seeds."))

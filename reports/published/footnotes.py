@@ -7,7 +7,7 @@ from reports.published.claims import Claim, Place, Published, overlay
 from reports.published.match import DIFFERS, NO_COUNTERPART, NOT_RUN, REPRODUCED, Measured, explain
 from reports.published.settings import Counterpart, Paper, Protocol
 from reports.tables.numbers import format_compact
-from reports.tables.table import MEANINGS as OWN
+from reports.tables.table import SIGN_NOTES as OWN
 from reports.tables.table import Row
 
 HERE = "Measured here"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from bench.engine.metric import METRICS
 from bench.engine.model.method_instances import method_instance
 from bench.results.suite_record import Record
 from methods import METHODS
@@ -15,7 +16,7 @@ from methods.schedules import Schedule
 
 
 def select_arms(record: Record) -> pd.DataFrame:
-    """The rows of the arms, without those of controls and of the suite's own scorer."""
+    """The rows of the arms, without controls and the suite's own scorer."""
     return record.table[record.table["role"] == "arm"]
 
 
@@ -31,30 +32,24 @@ def split_cells(record: Record) -> list[tuple[str, str, pd.DataFrame]]:
     return [(str(role), str(name), rows) for (role, name), rows in named.groupby(["role", "arm"], sort=False)]
 
 
+def choose_score(record: Record) -> tuple[str, str]:
+    """The metric of the score and its unit: bits per byte if tokens are bytes, otherwise bits per character."""
+    name = "bits_per_byte" if record.data.get("level") == "byte" else "bits_per_char"
+    return name, METRICS[name].subtitle
+
+
 def join_names(names: Sequence[str], most: int = 4) -> str:
-    """Names as a list in a sentence, of which the last are only counted where they are many."""
+    """Names as a list in a sentence: "a, b and c"; from `most` names on, the last are only counted."""
     if len(names) > most:
         return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def find_problems(rows: pd.DataFrame) -> pd.DataFrame:
-    """The first stage that is not done of each cell of an arm, a failure before what is stale."""
+    """The first unfinished stage of each of an arm's cells; failures come before stale stages."""
     broken = rows[rows["status"] != "done"]
     ranked = broken.assign(is_stale=broken["status"] == "stale")  # the stages stand in their order
     return ranked.sort_values(["seed", "is_stale"], kind="stable").drop_duplicates("seed")
-
-
-def describe_missing(record: Record, *stages: str) -> str:
-    """The arms that lack seeds of some of these stages, as a sentence for a figure; "" where none does."""
-    told = []
-    for arm, rows in split_arms(record).items():
-        lost = rows[rows["stage"].isin(stages) & ~rows["status"].isin(["done", "stale"])].drop_duplicates("seed")
-        planned = rows["seed"].nunique()
-        for status, seeds in lost.groupby("status", sort=False):
-            count = f"{len(seeds)} of {planned} seeds " * (len(seeds) < planned)
-            told.append(f"{arm} ({count}{status})")
-    return f"Without a result: {', '.join(told)}." * bool(told)
 
 
 def describe_problem(problem: pd.Series) -> str:
@@ -63,8 +58,20 @@ def describe_problem(problem: pd.Series) -> str:
     return f"{problem['status']}: {reason} ({problem['stage']}, seed {problem['seed']})"
 
 
+def describe_missing(record: Record, *stages: str) -> str:
+    """The arms that lack seeds of some of these stages, as a sentence for a figure; "" if none does."""
+    missing = []
+    for arm, rows in split_arms(record).items():
+        is_lost = rows["stage"].isin(stages) & ~rows["status"].isin(["done", "stale"])
+        planned = rows["seed"].nunique()
+        for status, seeds in rows[is_lost].drop_duplicates("seed").groupby("status", sort=False):
+            count = f"{len(seeds)} of {planned} seeds " if len(seeds) < planned else ""
+            missing.append(f"{arm} ({count}{status})")
+    return f"Without a result: {', '.join(missing)}." if missing else ""
+
+
 def warn_incomplete(record: Record) -> str:
-    """What is wrong with the record as a sentence, "" when it is complete."""
+    """How many cells are done, as a sentence; "" if the record is complete."""
     if record.state == "complete":
         return ""
     cells = [rows for _, _, rows in split_cells(record)]
@@ -75,36 +82,42 @@ def warn_incomplete(record: Record) -> str:
 
 
 def list_other_problems(record: Record) -> list[tuple[str, str]]:
-    """What is wrong with the cells that are no arms, as footnotes."""
-    others = [(role, rows) for role, _, rows in split_cells(record) if role != "arm"]
-    return [
-        ("", f"The cell of the {'control texts' if role == 'control' else role}: {describe_problem(row)}.")
-        for role, rows in others
-        for _, row in find_problems(rows).iterrows()
-    ]
+    """Footnotes on what went wrong with the scorer and the controls."""
+    notes = []
+    for role, _, rows in split_cells(record):
+        if role != "arm":
+            name = "control texts" if role == "control" else role
+            problems = [describe_problem(problem) for _, problem in find_problems(rows).iterrows()]
+            notes += [("", f"The cell of the {name}: {problem}.") for problem in problems]
+    return notes
 
 
 def describe_tuning(record: Record) -> list[str]:
-    """How many trials each arm was tuned with, and the arms that were not, with the reason; nothing without tuning."""
+    """How many trials tuned each arm, and which arms were not tuned and why; nothing without tuning."""
     if not record.tuning:
         return []
     tuned, untuned = record.tuning["arms"], record.tuning["untuned"]
-    trials = sorted({each["trials"] for each in tuned.values()})
-    told = f"{trials[0]} trials for each arm" if len(trials) == 1 else f"{trials[0]} to {trials[-1]} trials an arm"
-    tokens = sum(each["tokens"] for each in tuned.values())
-    where = f"on the {record.tuning['split']} split, {tokens:,} tokens in all"
-    return [f"TunedArm: {told}, {where}.", *(f"{arm} was not tuned: {reason}." for arm, reason in untuned.items())]
+    trials = sorted({arm["trials"] for arm in tuned.values()})
+    count = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
+    tokens = sum(arm["tokens"] for arm in tuned.values())
+    summary = f"Tuned: {count} trials per arm on the {record.tuning['split']} split, {tokens:,} tokens in total."
+    return [summary, *(f"{arm} was not tuned: {reason}." for arm, reason in untuned.items())]
 
 
-def choose_score(record: Record) -> tuple[str, str]:
-    """The metric of the score and its unit: bits per byte where tokens are bytes, else bits per character."""
-    is_byte = record.data.get("level") == "byte"
-    return ("bits_per_byte", "bits per byte") if is_byte else ("bits_per_char", "bits per character")
+def build_methods(record: Record) -> dict[str, Method]:
+    """The method of each arm with its options, without those of plug-ins that are not loaded."""
+    names = {arm: str(rows["method"].iloc[0]) for arm, rows in split_arms(record).items()}
+    size = record.data.get("vocab_size") or 2
+    return {
+        arm: method_instance(name, size, record.options.get(arm, {})) for arm, name in names.items() if name in METHODS
+    }
 
 
 def identify_schedule(method: Method) -> str | None:
-    """What tells the signal of one method from that of another; None where it has none that is the same for all tokens
-    and known before training."""
+    """A key that is equal for methods with equal noise schedules.
+
+    None if the schedule depends on the token or is learned in training.
+    """
     schedule = getattr(method, "schedule", None)
     if isinstance(schedule, Schedule):
         return json.dumps([type(schedule).__name__, asdict(schedule)])
@@ -113,21 +126,13 @@ def identify_schedule(method: Method) -> str | None:
     return None
 
 
-def build_methods(record: Record) -> dict[str, Method]:
-    """The method of each arm with its options; those of plug-ins that are not loaded are left out."""
-    names = {arm: str(rows["method"].iloc[0]) for arm, rows in split_arms(record).items()}
-    size = record.data.get("vocab_size") or 2
-    return {
-        arm: method_instance(name, size, record.options.get(arm, {})) for arm, name in names.items() if name in METHODS
-    }
-
-
 def differ_in_schedule(record: Record) -> bool:
-    """Whether two arms of one method have different schedules and are alike in all other options."""
-    methods, seen = build_methods(record), dict[tuple[str, str], str | None]()
-    for arm, method in methods.items():
-        rest = {name: value for name, value in record.options.get(arm, {}).items() if name != "schedule"}
-        key = (type(method).__name__, json.dumps(rest, sort_keys=True, default=str))
-        if seen.setdefault(key, identify_schedule(method)) != identify_schedule(method):
+    """Whether two arms of one method have different schedules and otherwise equal options."""
+    schedules: dict[tuple[str, str], str | None] = {}
+    for arm, method in build_methods(record).items():
+        options = {name: value for name, value in record.options.get(arm, {}).items() if name != "schedule"}
+        key = (type(method).__name__, json.dumps(options, sort_keys=True, default=str))
+        schedule = identify_schedule(method)
+        if schedules.setdefault(key, schedule) != schedule:
             return True
     return False

@@ -13,24 +13,36 @@ from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summari
 from bench.results.suite_record import Record
 from reports.tables.arms import choose_score, split_arms, warn_incomplete
 from reports.tables.breakdown import explain_terms
-from reports.tables.main import list_main_columns
 from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import MEANINGS, MISSING, Column, Entry, Footnotes, Row, Table, make_row, pool_arm
+from reports.tables.table import (
+    MISSING,
+    SIGN_NOTES,
+    Column,
+    Entry,
+    Footnotes,
+    Row,
+    Table,
+    make_row,
+    metric_column,
+    pool_arm,
+)
 
-ONE_SEED = "the interval is over the documents alone: one seed shows no variance of training"
+Note = tuple[str, str]  # mark and text of a footnote
+
+ONE_SEED = "the interval is over documents only: one seed shows no training variance"
+NOISE = "noise is not shared, because the estimators differ: {unlike}"
+UNPAIRED = "not all seeds are paired; see the status"
 NOTES = {
-    "delta": "Delta: the arm minus its base, {on}; below zero the arm is better. 95 % interval: {how}",
-    "documents": "over the documents of the one seed, which shows no variance of training",
-    "seeds": "Student's t over the paired seeds, joined in quadrature with that over the documents, which they share",
-    "verdict": "Worse, better: the interval leaves out zero{corrected}{and_p}. Of 20 tables in which no arm differs, at"
-    " most one has such a verdict by chance{alone}",
-    "clusters": "The n sequences are cut from a running text: the error over them is that of {count} runs of"
-    " neighbours",
-    "detectable": "Detectable: the true difference, in the unit of Delta, that would get a verdict in 80 % of such"
-    " experiments",
-    "bounds": "A difference of bounds is not a difference of likelihoods: an arm may have the lower bound because its"
-    " bound is tighter{certified}",
-    "certified": "; a certificate says that it is a bound, not how tight",
+    "delta": "Delta: arm minus base {on}; negative is better. 95 % interval: {how}.",
+    "documents": "over the documents of the one seed, without training variance",
+    "seeds": "Student's t over paired seeds, combined in quadrature with that over the documents, which seeds share",
+    "verdict": "Worse, better: the interval excludes zero{corrected}{and_p}. If no arm differs, at most one table in"
+    " 20 has a verdict by chance{alone}.",
+    "clusters": "The n sequences are cut from a running text; their error is clustered over {count} runs of"
+    " neighbours.",
+    "detectable": "Detectable: the true difference, in the unit of Delta, that gets a verdict in 80 % of experiments.",
+    "bounds": "A difference of bounds is not a difference of likelihoods: the better may just be tighter{certified}.",
+    "certified": "; a certificate says nothing about tightness",
 }
 
 
@@ -45,8 +57,10 @@ def list_deltas(record: Record) -> pd.DataFrame:
 
 
 def format_delta(delta: Any) -> tuple[str, str, int]:
-    """A difference with its sign, the ends of its interval ("" where there is none), and the decimals of both: two
-    significant digits of half the interval."""
+    """A difference with its sign, its interval ("" if there is none), and their decimals.
+
+    Both are rounded to two significant digits of half the interval.
+    """
     half = (delta.high - delta.low) / 2
     digits = len(format_with_error(PooledEstimate(delta.value, half))[0].partition(".")[2])
     interval = f"[{delta.low:z.{digits}f}, {delta.high:z.{digits}f}]" if math.isfinite(half) else ""
@@ -54,74 +68,73 @@ def format_delta(delta: Any) -> tuple[str, str, int]:
 
 
 def format_p(delta: Any) -> str:
-    """The corrected p of the sign-flip test, or that it cannot be small; none where arm and base are one training."""
+    """The corrected p-value of the sign-flip test, or that it cannot be small; none if arm and base are one run."""
     if delta.verdict == SAME:
         return MISSING
     return "out of reach" if delta.reach else f"{delta.p_holm:.2g}"
 
 
+def is_decided(delta: Any) -> bool:
+    """Whether the arm is better or worse than its base."""
+    return delta.verdict in (WORSE, BETTER)
+
+
 def format_verdict(delta: Any) -> str:
-    """The verdict, with how little it rests on where that is a single seed."""
-    return delta.verdict + ", one seed" * (delta.seeds == 1 and delta.verdict in (WORSE, BETTER))
+    """The verdict, with a warning if it rests on a single seed."""
+    return f"{delta.verdict}, one seed" if delta.seeds == 1 and is_decided(delta) else str(delta.verdict)
 
 
-def score_entry(number: PooledEstimate | None, protocols: set[str], footnotes: Footnotes) -> Entry:
+def score_entry(estimate: PooledEstimate | None, protocols: set[str], footnotes: Footnotes) -> Entry:
     """The score of an arm or a base itself, with the sign of what it claims."""
-    if number is None:
+    if estimate is None:
         return Entry(MISSING)
-    return Entry(
-        *format_with_error(number), SIGNS[number.kind], footnotes.mark_estimate(number, protocols), estimate=number
-    )
+    marks = footnotes.mark_estimate(estimate, protocols)
+    return Entry(*format_with_error(estimate), SIGNS[estimate.kind], marks, estimate=estimate)
 
 
 def detectable_entry(delta: Any, digits: int) -> Entry:
-    """What could have been told apart, where nothing was."""
+    """The difference that would have been detected, if none was."""
     if delta.verdict != TIED or math.isnan(delta.detectable):
         return Entry(MISSING)
     return Entry(f"{delta.detectable:.{digits}f}", estimate=PooledEstimate(delta.detectable))
 
 
-def delta_entries(delta: Any, score: Entry, footnotes: Footnotes, notes: Sequence[str]) -> tuple[Entry, ...]:
-    """The cells of an arm; where it is not paired, words in place of its difference."""
+def delta_entries(delta: Any, score: Entry, marks: str) -> tuple[Entry, ...]:
+    """The entries of an arm; if it is not paired, a word takes the place of its difference."""
     if not delta.seeds:
-        return (
-            Entry("not paired"),
-            Entry(MISSING),
-            score,
-            Entry(MISSING),
-            Entry(MISSING),
-            Entry(MISSING),
-            Entry(MISSING),
-        )
+        return (Entry("not paired"), Entry(MISSING), score, *[Entry(MISSING)] * 4)
     text, interval, digits = format_delta(delta)
     number = PooledEstimate(delta.value, documents=delta.documents, seeds=delta.seeds, planned=delta.planned)
-    marks = footnotes.mark_all(notes)
     return (
         Entry(text, marks=marks, estimate=number),
         Entry(interval, estimate=number) if interval else Entry(MISSING),
         score,
         Entry(format_sample_size(number)[0], estimate=number),
         Entry(format_p(delta)),
-        Entry(format_verdict(delta), estimate=number if delta.verdict in (WORSE, BETTER) else None),
+        Entry(format_verdict(delta), estimate=number if is_decided(delta) else None),
         detectable_entry(delta, digits),
     )
 
 
-def list_marks(delta: Any, deltas: pd.DataFrame) -> list[str]:
+def list_caveats(delta: Any, deltas: pd.DataFrame) -> list[str]:
     """What sets the difference of an arm apart from others of the table."""
-    notes = [ONE_SEED] * (delta.seeds == 1 and bool((deltas["seeds"] > 1).any()))
-    notes += [f"the noise is not shared, for the estimators differ: {delta.unlike}"] * bool(delta.unlike)
-    return notes + ["not all seeds are paired; the status says why"] * (0 < delta.seeds < delta.planned)
+    caveats = []
+    if delta.seeds == 1 and (deltas["seeds"] > 1).any():
+        caveats.append(ONE_SEED)
+    if delta.unlike:
+        caveats.append(NOISE.format(unlike=delta.unlike))
+    if 0 < delta.seeds < delta.planned:
+        caveats.append(UNPAIRED)
+    return caveats
 
 
 def list_columns(record: Record) -> tuple[Column, ...]:
-    """The columns; the last is left out where every arm is told apart."""
+    """The columns; the last is left out if every arm has a verdict."""
     metric, unit = choose_score(record)
-    score = list_main_columns(record)[0]
     return (
         Column("bound", metric, "Delta", unit, format_with_error),
         Column("bound", metric, "Delta", "95 % interval", format_with_error),
-        replace(score, is_score=False),
+        replace(metric_column("bound", metric, is_score=True), is_score=False),
         Column("bound", metric, "Pairs", "n × seeds", format_sample_size),
         Column("bound", metric, "p", "Holm", format_with_error),
         Column("bound", metric, "Verdict", "", format_with_error),
@@ -131,74 +144,90 @@ def list_columns(record: Record) -> tuple[Column, ...]:
 
 def make_base_row(label: str, arms: dict[str, pd.DataFrame], score: Entry) -> Row:
     """The row of a base, which has a score and no difference."""
-    cells = (Entry("base"), Entry(), score, *[Entry()] * 4)
+    entries = (Entry("base"), Entry(), score, *[Entry()] * 4)
     if label not in arms:
-        return Row(label, "", cells)
-    return replace(make_row(label, arms[label], cells), label=f"{label} (base)")
+        return Row(label, "", entries)
+    return replace(make_row(label, arms[label], entries), label=f"{label} (base)")
 
 
 def join_reasons(row: Row, delta: Any) -> str:
-    """Why the arm is not done, and why some of its seeds are not paired; only the first where none is."""
-    is_told = bool(row.reason) and not delta.seeds
-    return "; ".join(filter(None, (row.reason, "" if is_told else str(delta.reason))))
+    """Why the arm is not done, and why some seeds are not paired; the first reason alone if none is."""
+    unpaired = "" if row.reason and not delta.seeds else str(delta.reason)
+    return "; ".join(filter(None, (row.reason, unpaired)))
 
 
 def make_rows(record: Record, deltas: pd.DataFrame, footnotes: Footnotes) -> list[Row]:
     """Each base with its arms below it."""
-    arms, column = split_arms(record), list_main_columns(record)[0]
-    shown = {*deltas["base"], *deltas["arm"]}
-    numbers = {label: pool_arm(rows, column) for label, rows in arms.items() if label in shown}
-    protocols = {number.protocol for number in numbers.values() if number}
-    scores = {label: score_entry(number, protocols, footnotes) for label, number in numbers.items()}
+    arms, column = split_arms(record), metric_column("bound", choose_score(record)[0])
+    labels = {*deltas["base"], *deltas["arm"]}
+    estimates = {label: pool_arm(rows, column) for label, rows in arms.items() if label in labels}
+    protocols = {estimate.protocol for estimate in estimates.values() if estimate}
+    scores = {label: score_entry(estimate, protocols, footnotes) for label, estimate in estimates.items()}
+
     rows: list[Row] = []
     for base, of_base in groupby(deltas.itertuples(), key=lambda delta: str(delta.base)):
         rows.append(make_base_row(base, arms, scores.get(base, Entry(MISSING))))
         for delta in of_base:
             label = str(delta.arm)
-            row = make_row(
-                label, arms[label], delta_entries(delta, scores[label], footnotes, list_marks(delta, deltas))
-            )
+            marks = footnotes.mark_all(list_caveats(delta, deltas)) if delta.seeds else ""
+            row = make_row(label, arms[label], delta_entries(delta, scores[label], marks))
             rows.append(replace(row, reason=join_reasons(row, delta)))
     return rows
 
 
-def explain(deltas: pd.DataFrame, rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """The footnotes: what a difference, its interval, p and verdict are, and what a difference of bounds is not."""
-    paired = deltas[deltas["seeds"] > 0]
-    used = {cell.sign for row in rows for cell in row.entries} | {"±"}
-    notes = [(sign, meaning) for sign, meaning in MEANINGS.items() if sign in used]
-    if paired.empty:
-        return notes
-    is_shared = (paired["unlike"] == "").any()
-    on = "on the same documents, seed by seed" + " and with the same noise" * bool(is_shared)
-    how = NOTES["seeds" if (paired["seeds"] > 1).any() else "documents"]
-    reached = bool((paired["p_holm"].notna() & (paired["reach"] == "")).any())
-    several = int(paired["p_interval"].notna().sum()) > 1
-    said = {
-        "corrected": " after Holm's correction over the arms" * several,
-        "and_p": " and, where it is within reach, p < 0.05" * reached + " after it" * (reached and several),
-        "alone": "; an interval is that of its arm alone" * several,
-    }
-    notes.append(("", NOTES["delta"].format(on=on, how=how)))
-    notes.append(("", NOTES["verdict"].format(**said)))
-    if (clusters := paired["clusters"][paired["clusters"] < paired["documents"]]).any():
-        notes.append(("", NOTES["clusters"].format(count=", ".join(map(str, sorted(set(clusters)))))))
-    notes += [("", f"{reach}.") for reach in dict.fromkeys(filter(None, paired["reach"]))]
-    notes += [("", NOTES["detectable"])] * bool((paired["verdict"] == TIED).any())
-    if kinds := {"certified", "bound"} & {cell.estimate.kind for row in rows for cell in row.entries if cell.estimate}:
-        certified = NOTES["certified"] * ("certified" in kinds)
-        notes.append(("", NOTES["bounds"].format(certified=certified)))
+def explain_signs(rows: Sequence[Row]) -> list[Note]:
+    """The footnotes of the signs in the table."""
+    signs = {entry.sign for row in rows for entry in row.entries} | {"±"}
+    return [(sign, meaning) for sign, meaning in SIGN_NOTES.items() if sign in signs]
+
+
+def explain_verdicts(paired: pd.DataFrame) -> list[str]:
+    """What a difference, its interval and a verdict are."""
+    has_shared_noise = bool((paired["unlike"] == "").any())
+    has_reachable_p = bool((paired["p_holm"].notna() & (paired["reach"] == "")).any())
+    is_corrected = int(paired["p_interval"].notna().sum()) > 1
+    and_p = " and, if within reach, p < 0.05" if has_reachable_p else ""
+    if has_reachable_p and is_corrected:
+        and_p += " after it"
+    delta = NOTES["delta"].format(
+        on="on the same documents, seed by seed" + (" and with the same noise" if has_shared_noise else ""),
+        how=NOTES["seeds" if (paired["seeds"] > 1).any() else "documents"],
+    )
+    verdict = NOTES["verdict"].format(
+        corrected=" after Holm's correction over the arms" if is_corrected else "",
+        and_p=and_p,
+        alone="; each interval is for its arm alone" if is_corrected else "",
+    )
+    return [delta, verdict]
+
+
+def explain_limits(paired: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
+    """What the table cannot say: clustered sequences, p out of reach, power, and bounds that are not likelihoods."""
+    notes = []
+    clusters = paired["clusters"][paired["clusters"] < paired["documents"]]
+    if clusters.any():
+        notes.append(NOTES["clusters"].format(count=", ".join(map(str, sorted(set(clusters))))))
+    notes += [f"{reach}." for reach in dict.fromkeys(filter(None, paired["reach"]))]
+    if (paired["verdict"] == TIED).any():
+        notes.append(NOTES["detectable"])
+    kinds = {entry.estimate.kind for row in rows for entry in row.entries if entry.estimate}
+    if kinds & {"certified", "bound"}:
+        notes.append(NOTES["bounds"].format(certified=NOTES["certified"] if "certified" in kinds else ""))
     return notes
 
 
 def build_deltas(record: Record) -> Table | None:
-    """Each base with its arms: difference, interval, score, pairs, p and verdict; None where no arm has a base."""
+    """Each base with its arms: difference, interval, score, pairs, p and verdict; None if no arm has a base."""
     deltas = compute_deltas(record)
     if deltas.empty:
         return None
     footnotes = Footnotes()
     rows, columns = make_rows(record, deltas, footnotes), list_columns(record)
-    notes = [*explain(deltas, rows), *explain_terms(record), *footnotes.list_notes()]
+    notes, paired = explain_signs(rows), deltas[deltas["seeds"] > 0]
+    if not paired.empty:
+        notes += [("", text) for text in (*explain_verdicts(paired), *explain_limits(paired, rows))]
+    notes += [*explain_terms(record), *footnotes.list_notes()]
+
     if not (deltas["verdict"] == TIED).any():
         rows, columns = [replace(row, entries=row.entries[:-1]) for row in rows], columns[:-1]
     caption = f"{record.suite}: differences from the base"

@@ -1,6 +1,6 @@
-"""The table of the estimators of the bound: a row for each arm and each way in which its bound was estimated.
+"""The table of bound estimators: a row for each arm and estimator of its bound.
 
-Estimators of one bound agree in the mean and differ in their variance, which is compared at equal network calls.
+All estimators of a bound have the same mean and differ in variance, which is compared at equal network calls.
 """
 
 import math
@@ -13,26 +13,26 @@ from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from bench.results.suite_record import Record
 from reports.tables.arms import differ_in_schedule, select_arms
 from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import MEANINGS, Column, Row, Table, build_table, metric_column
+from reports.tables.table import SIGN_NOTES, Column, Row, Table, build_table, metric_column
 
 STAGES = ("bound", "estimate")
-OF_DRAWS = ("estimator_sd", "variance_ratio")  # their chance is that of documents and draws, which the seeds share
+FROM_DRAWS = ("estimator_sd", "variance_ratio")  # seeds share their documents and draws, so these do not average out
 
 
-def format_noise(number: PooledEstimate) -> tuple[str, str]:
-    """The Monte-Carlo error to two significant digits."""
-    return (f"{number.monte_carlo_error:.2g}", "")
+def format_monte_carlo(number: PooledEstimate) -> tuple[str, str]:
+    """The Monte Carlo error to two significant digits."""
+    return f"{number.monte_carlo_error:.2g}", ""
 
 
 def format_signed(number: PooledEstimate) -> tuple[str, str]:
     """A difference with its sign and its error."""
     value, error = format_with_error(number)
-    return ("" if value.startswith("-") else "+") + value, error
+    return value if value.startswith("-") else f"+{value}", error
 
 
 COLUMNS = (
     metric_column("bound", "nats_per_token"),
-    Column("bound", "nats_per_token", "Monte Carlo", "error", format_noise, is_marked=False),
+    Column("bound", "nats_per_token", "Monte Carlo", "error", format_monte_carlo, is_marked=False),
     Column("bound", "nats_per_token", "Sequences", "n × seeds", format_sample_size, is_marked=False),
     metric_column("bound", "minus_headline", format=format_signed, is_marked=False),
     metric_column("bound", "estimator_sd", is_marked=False),
@@ -40,18 +40,18 @@ COLUMNS = (
     metric_column("bound", "variance_ratio", is_marked=False),
 )
 NOTES = {
-    "estimator_sd": "Deviation: the standard deviation, in nats per token, of the estimate of one sequence from the"
-    " draws of one replicate, pooled over the sequences; calls: how many network calls such an estimate takes",
-    "variance_ratio": "Variance: the variance of an estimator times its calls, over the same of the first of its arm:"
-    " how many times as many network calls it needs to be as sure",
-    "minus_headline": "Difference: minus the first of the arm, with the same weights and on the same documents; all"
-    " estimate one bound, so that it is 0 but for its error, which few draws show too small where the"
-    " deviation is large: then rare draws hold much of the bound",
+    "estimator_sd": "Deviation: standard deviation, in nats per token, of the estimate for one sequence from the draws"
+    " of one replicate, pooled over sequences. Calls: network calls per estimate.",
+    "variance_ratio": "Variance: variance × calls, relative to the first estimator of the arm; a value of 2 means twice"
+    " the network calls for the same precision.",
+    "minus_headline": "Difference: from the first estimator of the arm, with the same weights and documents. All"
+    " estimate the same bound, so it is zero up to its error. With few draws and a large deviation that error is"
+    " underestimated, since rare draws carry much of the bound.",
 }
 
 
 def find_cost(rows: pd.DataFrame) -> tuple[float, float]:
-    """Variance of a sequence's estimate times its network calls, and the relative error of that; nan where unknown."""
+    """Variance per sequence × network calls, and its relative error; nan if unknown."""
     metrics = rows.drop_duplicates("metric").set_index("metric")
     if not {"estimator_sd", "network_calls"} <= set(metrics.index):
         return math.nan, math.nan
@@ -61,56 +61,64 @@ def find_cost(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def list_ratios(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """For each arm and seed the variance of its other estimators over that of its first, at equal network calls: tidy
-    rows with an error to first order, both deviations taken as independent."""
-    found = []
+    """Tidy rows of the variance of each further estimator over that of the first, for each arm and seed.
+
+    Variances are compared at equal network calls. Errors are to first order, with both deviations independent.
+    """
+    ratios = []
     for _, cell in rows.groupby(["arm", "seed"], sort=False):
-        first, first_error = find_cost(cell[cell["stage"] == "bound"])
-        for _, other in cell[cell["stage"] == "estimate"].groupby("way", sort=False):
-            cost, error = find_cost(other)
-            ratio = {"value": cost / first, "standard_error": cost / first * math.hypot(error, first_error)}
-            common = {str(name): value for name, value in other.iloc[0].items()}
-            found.append(common | ratio | {"metric": "variance_ratio", "unit": ""})
-    return found
+        first_cost, first_error = find_cost(cell[cell["stage"] == "bound"])
+        for _, estimate in cell[cell["stage"] == "estimate"].groupby("way", sort=False):
+            cost, error = find_cost(estimate)
+            ratio = cost / first_cost
+            row = {str(name): value for name, value in estimate.iloc[0].items()}
+            row |= {"metric": "variance_ratio", "unit": "", "value": ratio}
+            row["standard_error"] = ratio * math.hypot(error, first_error)
+            ratios.append(row)
+    return ratios
 
 
 def list_estimates(record: Record) -> pd.DataFrame:
-    """The tidy rows of all estimates of bounds, each called by its arm and its way; no exact likelihoods."""
+    """The tidy rows of all estimated bounds, labelled by arm and estimator; exact likelihoods are left out."""
     rows = select_arms(record)
     rows = rows[rows["stage"].isin(STAGES)]
-    exact = (rows["kind"] == "exact") & (rows["metric"] != "source_nats_per_token")
-    rows = rows[~rows["arm"].isin(rows.loc[exact, "arm"])]
-    rows = pd.concat([rows, pd.DataFrame(list_ratios(rows), columns=rows.columns)]) if len(rows) else rows
-    is_shared = rows["metric"].isin(OF_DRAWS)
+    is_exact = (rows["kind"] == "exact") & (rows["metric"] != "source_nats_per_token")
+    rows = rows[~rows["arm"].isin(rows.loc[is_exact, "arm"])]
+    if len(rows):
+        rows = pd.concat([rows, pd.DataFrame(list_ratios(rows), columns=rows.columns)])
+    is_shared = rows["metric"].isin(FROM_DRAWS)
     rows = rows.assign(monte_carlo_error=rows["monte_carlo_error"].mask(is_shared, rows["standard_error"]))
     return rows.assign(arm=rows["arm"] + ": " + rows["way"], stage="bound")
 
 
 def has_estimators(record: Record) -> bool:
-    """Whether there is something to compare: several estimates of an arm, or arms that differ in schedules alone."""
+    """Whether there is something to compare: an arm with several estimates, or arms that differ only in schedule."""
     return bool((select_arms(record)["stage"] == "estimate").any()) or differ_in_schedule(record)
 
 
-def sign(row: Row) -> Row:
+def add_sign(row: Row) -> Row:
     """The row with the sign of what its bound claims."""
-    first = row.entries[0]
-    claim = SIGNS[first.estimate.kind] if first.estimate else ""
-    return replace(row, entries=(replace(first, sign=claim), *row.entries[1:]))
+    bound = row.entries[0]
+    claim = SIGNS[bound.estimate.kind] if bound.estimate else ""
+    return replace(row, entries=(replace(bound, sign=claim), *row.entries[1:]))
 
 
 def build_estimators(record: Record) -> Table | None:
-    """Bound, errors, deviation of a sequence, calls and variance of each estimator; None with nothing to compare."""
+    """Bound, errors, deviation, calls and variance of each estimator; None if there is nothing to compare."""
     if not has_estimators(record):
         return None
-    rows = list_estimates(record)
-    state = "complete" if rows["status"].isin(["done", "stale"]).all() else record.state
-    told = set(rows.loc[rows["value"].notna(), "metric"])
-    columns = [column for column in COLUMNS if column.metric in told]
+    estimates = list_estimates(record)
+    measured = set(estimates.loc[estimates["value"].notna(), "metric"])
+    columns = [column for column in COLUMNS if column.metric in measured]
     if not columns:
         return None
-    table = build_table(replace(record, table=rows, state=state), columns, f"{record.suite}: estimators of the bound")
-    signed = tuple(sign(row) for row in table.rows)
-    used = {row.entries[0].sign for row in signed} | {"±"}
-    notes = [(mark, meaning) for mark, meaning in MEANINGS.items() if mark in used]
-    notes += [("", note) for metric, note in NOTES.items() if metric in told]
-    return replace(table, rows=signed, footnotes=(*notes, *table.footnotes))
+
+    is_complete = estimates["status"].isin(["done", "stale"]).all()
+    part = replace(record, table=estimates, state="complete" if is_complete else record.state)
+    table = build_table(part, columns, f"{record.suite}: estimators of the bound")
+    rows = tuple(add_sign(row) for row in table.rows)
+
+    marks = {row.entries[0].sign for row in rows} | {"±"}
+    notes = [(mark, meaning) for mark, meaning in SIGN_NOTES.items() if mark in marks]
+    notes += [("", note) for metric, note in NOTES.items() if metric in measured]
+    return replace(table, rows=rows, footnotes=(*notes, *table.footnotes))

@@ -16,7 +16,7 @@ from reports.tables.numbers import (
     format_with_error,
 )
 from reports.tables.samplers import has_samplers
-from reports.tables.table import MEANINGS, MISSING, Column, Entry, Row, Table, build_table, metric_column
+from reports.tables.table import MISSING, SIGN_NOTES, Column, Entry, Row, Table, build_table, metric_column
 
 Note = tuple[str, str]  # mark and text of a footnote
 
@@ -88,10 +88,10 @@ def explain_scores(record: Record, table: Table) -> list[Note]:
     estimates, entries = list_estimates(table), [row.entries[0] for row in table.rows]
     marks = {entry.sign for entry in entries}
     marks |= {"±" for entry in entries if entry.error} | {"~" for entry in entries if entry.best}
-    notes = [(mark, meaning) for mark, meaning in MEANINGS.items() if mark in marks]
+    notes = [(mark, meaning) for mark, meaning in SIGN_NOTES.items() if mark in marks]
 
     if noise := describe_noise(estimates):
-        notes.append(("", f"Monte-Carlo error of the estimates, in {choose_score(record)[1]}: {noise}."))
+        notes.append(("", f"Monte Carlo error of the estimates, in {choose_score(record)[1]}: {noise}."))
     protocols = {estimate.protocol for estimate in estimates.values()} - {""}
     if len(protocols) == 1:
         notes.append(("", f"Protocol: {protocols.pop()}."))
@@ -145,6 +145,6 @@ def build_main(record: Record) -> Table:
     table = add_ranks(build_scores(record), record)
     notes = list(record.data.get("notes", []))
     if len(record.environment) > 1:
-        notes.append(f"The cells ran in {len(record.environment)} environments: seconds compare only within one.")
+        notes.append(f"The cells ran in {len(record.environment)} environments; times are comparable only within one.")
     notes += describe_tuning(record)
     return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes), *list_other_problems(record)))

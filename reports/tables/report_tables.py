@@ -48,7 +48,7 @@ def build_tables(record: Record) -> Tables:
         samplers=build_samplers(record),
         tuning=build_tuning(record),
         quality=build_qualities(record),
-        qualities=build_qualities(record, whole=True),
+        qualities=build_qualities(record, every_column=True),
         fairness=build_fairness(record),
         breakdown=build_breakdown(record),
     )

@@ -14,18 +14,17 @@ from reports.tables.numbers import FORMATS, Formatter
 LETTERS = "abcdefghijklmnoprstuvwxyz"  # of footnotes; there is no raised q in Unicode
 MISSING = "—"
 ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑", "nearer": "≈"}
-MEANINGS = {
-    "=": "the likelihood itself",
-    "<=": "a bound with a certificate",
-    "†": "a bound whose certificate has not been run; <= is kept for certified ones",
-    "±": "one standard error: over the seeds (and the Monte Carlo noise that they share) where there are several, else"
-    " over the n sequences of the one seed, which shows no variance of training; sequences of a running text are taken"
-    " in runs of neighbours, which may vary together",
-    "~": "the 95 % interval of the difference from the lowest value, which is bold, holds zero: Student's, over seeds"
-    " and sequences, unpaired",
+SIGN_NOTES = {
+    "=": "exact likelihood",
+    "<=": "certified bound",
+    "†": "bound that is not certified; <= is kept for certified ones",
+    "±": "one standard error: over seeds, with the Monte Carlo noise that they share; for a single seed, over its n"
+    " sequences only (no training variance). Neighbouring sequences of a running text are clustered",
+    "~": "tied with the lowest value (bold): the 95 % interval of the difference contains zero (Student's t over seeds"
+    " and sequences, unpaired)",
 }
-SURVIVORS = "a mean over the seeds that finished; the status names the others"
-STALE = "measured by other code than this checkout's"
+LOST_SEEDS = "mean over the seeds that finished; see the status for the others"
+STALE = "measured by a different version of the code"
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Footnotes:
         if len(protocols) > 1:
             texts.append(f"protocol: {estimate.protocol or 'not recorded'}")
         if estimate.planned > estimate.seeds:
-            texts.append(SURVIVORS)
+            texts.append(LOST_SEEDS)
         if estimate.is_stale:
             texts.append(STALE)
         return self.mark_all(texts)

@@ -57,7 +57,7 @@ def test_every_value_has_its_sign_error_n_and_unit(records):
     notes = [text for _, text in table.footnotes]
     assert sum("exactly k masked, 16 draws" in note for note in notes) == 1, "one letter for a protocol in both columns"
     assert any(
-        note.startswith("bytes: Monte-Carlo error of the estimates, in bits per byte: AR 0.004") for note in notes
+        note.startswith("bytes: Monte Carlo error of the estimates, in bits per byte: AR 0.004") for note in notes
     )
     assert cells(build_across("toy", records), "MD4") == cells(table, "MD4")
     assert [reference.label for reference in table.references] == ["uniform", "unigram"]

@@ -19,7 +19,7 @@ from reports.figures.frontiers import (
     trace_frontiers,
 )
 from reports.figures.style import look
-from reports.tables.quality import split_ways
+from reports.tables.quality_results import split_ways
 from tests.reports.test_quality_table import GOOD, REAL, make_controls, make_way
 from tests.reports.test_reports import make_record
 

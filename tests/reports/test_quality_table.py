@@ -17,7 +17,7 @@ from rich.console import Console
 import reports
 from bench.engine.data import DataSpec, load
 from bench.engine.quality import QualitySpec
-from bench.engine.stages.measure_quality import Appraiser
+from bench.engine.quality.evaluator import QualityEvaluator
 from bench.results.suite_record import Record
 from bench.results.tidy_table import COLUMNS
 from reports.figures.curves import trace_curves
@@ -89,8 +89,8 @@ def record() -> Record:
     return make_record(*arms, make_way("MDLM", GOOD), make_way("MD4", FLAT), make_controls())
 
 
-def table_of(record: Record, whole: bool = False) -> Table:
-    table = build_quality(record, whole)
+def table_of(record: Record, *, every_column: bool = False) -> Table:
+    table = build_quality(record, every_column=every_column)
     assert table is not None
     return table
 
@@ -122,7 +122,7 @@ def test_arms_stand_above_controls(record: Record) -> None:
 
 
 def test_the_best_arm_is_bold_in_each_direction(record: Record) -> None:
-    table = table_of(record, whole=True)
+    table = table_of(record, every_column=True)
     best = {c.metric: {label for label, cell in column(table, c.metric).items() if cell.best} for c in table.columns}
     assert best["gen_ppl"] == {"MD4"}  # lower
     assert best["mauve"] == {"MDLM"}  # higher
@@ -156,7 +156,7 @@ def test_a_column_that_an_adversary_wins_is_marked_and_names_it(form: str) -> No
     marked = {metric for metric, title in heads(table).items() if "‡" in title}
     assert marked == {"gen_ppl", "rep_4"}
     notes = dict(table.footnotes)
-    assert notes["‡"] == "won by an adversary, and alone says nothing: gen ppl, rep 4 by the n-gram model"
+    assert notes["‡"] == "won by an adversary, so meaningless on its own: gen ppl, rep 4 by the n-gram model"
     text = write(table, form)
     assert text.count(r"\ddagger" if form == "latex" else "‡") == 3
     assert "gen ppl, rep 4 by the n-gram model" in text
@@ -199,15 +199,15 @@ def test_texts_of_the_right_law_are_like_data_and_every_adversary_is_not(tmp_pat
     """On a chain of order 2, whose own texts stand for those of a perfect arm; n-grams of order 2 know too little."""
     block = {"source": "markov", "order": 2, "alphabet": 8, "length": 48, "train": 4000, "valid": 1500, "test": 600}
     data = load(TypeAdapter(DataSpec).validate_python(block), tmp_path, tmp_path)
-    appraiser, count = Appraiser(QualitySpec(ngram=2), data, None), 200
+    evaluator, count = QualityEvaluator(QualitySpec(ngram=2), data, None), 200
     perfect = torch.from_numpy(data.chain.sample(count, 48, np.random.default_rng(7)).astype(np.int64))
-    told = {"arm": appraiser.appraise(perfect), **appraiser.controls(count, 48)}
+    results = {"arm": evaluator.evaluate(perfect), **evaluator.evaluate_controls(count, 48)}
     rows = [
         {**COLUMNS, "arm": name, "method": "mdlm", "role": "arm" if name == "arm" else "control"}
         | {"status": "done", "stage": "quality", "metric": metric}
-        | {key: each[key] for key in ("value", "standard_error", "n")}
-        for name, found in told.items()
-        for metric, each in found["measures"].items()
+        | {key: getattr(measurement, key) for key in ("value", "standard_error", "n")}
+        for name, result in results.items()
+        for metric, measurement in result.measures.items()
     ]
     unlike = {label: cell.value for label, cell in column(table_of(make_record(rows)), "unlike_data").items()}
     assert unlike["arm"].startswith("0 of 16")

@@ -122,15 +122,15 @@ def test_the_formats_say_the_same(record, form):
 def test_budgets_in_flops_and_the_order_of_tpe_are_told(record):
     other = replace(record, tuning=record.tuning | {"budget": {"flops": 2.5e15}, "sampler": "tpe"})
     notes = "\n".join(note for _, note in table_of(other).footnotes)
-    assert "3 trials of 2.5e+15 FLOPs, drawn by tpe" in notes
-    assert "one that failed as the worst of the others; under tpe each goes by the scores before it" in notes
+    assert "3 trials of 2.5e+15 FLOPs, proposed by tpe" in notes
+    assert "a failed one counts as the worst of the others (TPE's trials depend on earlier ones" in notes
 
 
 def test_the_main_table_names_the_trials_and_what_was_not_tuned(record):
     notes = "\n".join(note for _, note in build_main(record).footnotes)
-    assert "TunedArm: 3 trials for each arm, on the valid split, 6,000 tokens in all." in notes
+    assert "Tuned: 3 trials per arm on the valid split, 6,000 tokens in total." in notes
     assert "MD4 was not tuned: as published." in notes
-    assert "TunedArm" not in "".join(note for _, note in build_main(replace(record, tuning={})).footnotes)
+    assert "Tuned:" not in "".join(note for _, note in build_main(replace(record, tuning={})).footnotes)
 
 
 def test_curves_begin_at_the_mean_and_end_at_the_best(record):

@@ -1,0 +1,112 @@
+"""Sample quality by row: each arm with each of its sampling settings, and each control.
+
+A control is text that no network wrote: held-out text, the row "data", or an adversary that is made to win one metric.
+"""
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.engine.metric import QUALITY
+from bench.engine.quality.controls import DATA
+from bench.engine.quality.metrics import JUDGED
+from bench.results.statistics.pooled import ArmResults, PooledEstimate
+from bench.results.suite_record import Record
+from reports.tables.arms import select_arms
+from reports.tables.table import metric_column
+
+STAGES = ("quality", "samples")
+COLUMNS = (
+    *(metric_column("quality", metric.name) for metric in QUALITY),
+    metric_column("samples", "network_calls", is_marked=False),
+    metric_column("samples", "seconds_per_sequence", is_marked=False),
+    metric_column("samples", "tokens_per_second", is_marked=False),
+)
+
+Estimates = dict[str, PooledEstimate]  # row label -> number
+
+
+@dataclass(frozen=True)
+class QualityResults:
+    """The numbers of all rows by metric."""
+
+    arms: dict[str, pd.DataFrame]  # row label -> rows of the tidy table
+    controls: dict[str, pd.DataFrame]
+    estimates: dict[str, Estimates]  # metric -> row label -> number, if it was measured
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of all rows: arms, then controls."""
+        return [*self.arms, *self.controls]
+
+
+def find_estimate(results: ArmResults, metric: str) -> PooledEstimate | None:
+    """The number of a row, from the first stage that has it."""
+    estimates = (results.find(stage, metric) for stage in STAGES)
+    return next((estimate for estimate in estimates if estimate), None)
+
+
+def split_shapes(record: Record) -> dict[str, Record]:
+    """The record split by the number and length of its samples; only those of one shape are comparable."""
+    texts = record.table.loc[record.table["stage"].isin(STAGES), "texts"]
+    shapes = [str(shape) for shape in dict.fromkeys(texts) if shape]
+    if len(shapes) < 2:
+        return dict.fromkeys(shapes or [""], record)
+    tables = {shape: record.table[record.table["texts"].isin(["", shape])] for shape in shapes}
+    return {shape: replace(record, table=table) for shape, table in tables.items()}
+
+
+def split_ways(record: Record) -> dict[str, pd.DataFrame]:
+    """The rows of each arm and sampling setting whose quality is measured, by "arm: setting", in suite order."""
+    rows = select_arms(record)
+    rows = rows[rows["stage"].isin(STAGES)]
+    ways = {}
+    for (arm, way), way_rows in rows.groupby(["arm", "way"], sort=False):
+        if (way_rows["stage"] == "quality").any():
+            ways[f"{arm}: {way}" if way else str(arm)] = way_rows
+    return ways
+
+
+def split_controls(record: Record) -> dict[str, pd.DataFrame]:
+    """The rows of each control by its name."""
+    controls = record.table[record.table["role"] == "control"]
+    return {str(name): rows for name, rows in controls.groupby("arm", sort=False)}
+
+
+def collect_quality(record: Record) -> QualityResults:
+    """All quality numbers of a record, pooled over seeds."""
+    arms, controls = split_ways(record), split_controls(record)
+    results = {label: ArmResults(rows) for label, rows in (arms | controls).items()}
+    estimates: dict[str, Estimates] = {}
+    for column in COLUMNS:
+        for label, row_results in results.items():
+            if estimate := find_estimate(row_results, column.metric):
+                estimates.setdefault(column.metric, {})[label] = estimate
+    return QualityResults(arms, controls, estimates)
+
+
+def list_losses(metric: str, estimates: Estimates) -> Estimates:
+    """The numbers turned so that lower is better; empty if the metric is not judged or needs a missing row "data"."""
+    better, data = JUDGED.get(metric), estimates.get(DATA)
+    if better is None or (better == "nearer" and data is None):
+        return {}
+    target = data.value if data else 0.0
+    losses = {}
+    for label, estimate in estimates.items():
+        loss = {
+            "lower": estimate.value,
+            "higher": -estimate.value,
+            "nearer": abs(estimate.value - target),
+        }[better]
+        losses[label] = replace(estimate, value=loss)
+    return losses
+
+
+def find_winners(metric: str, results: QualityResults) -> list[str]:
+    """The adversaries that beat every arm in a metric."""
+    losses = list_losses(metric, results.estimates[metric])
+    arms = [loss.value for label, loss in losses.items() if label in results.arms]
+    if not arms:
+        return []
+    adversaries = [label for label in losses if label in results.controls and label != DATA]
+    return [label for label in adversaries if losses[label].value < min(arms)]
