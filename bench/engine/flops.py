@@ -1,24 +1,24 @@
-"""What work costs, in floating-point operations (FLOPs): a closed form of the network's sizes and the method's needs.
+"""Floating-point operations (FLOPs): a closed form of the network's sizes and the method's needs.
 
-A multiplication with its addition counts as two, and only products of matrices count. With W the width, M the inner
-width of the MLP, C that of the condition, F = 128 features of time, D the width of vectors, S scores a position, one
-sequence of L positions that goes forward through the network takes
+A multiply-add counts as two operations, and only matrix products count. With W the width, M the inner width of the MLP,
+C that of the condition, F = 128 time features, D the width of vectors and S scores per position, the forward pass of a
+sequence of L positions costs
 
-    each position and layer     8 W^2             queries, keys, values and output of attention
+    per position and layer      8 W^2             queries, keys, values and output of attention
                                 4 W M             MLP (GELU); 6 W M (SwiGLU, which has a third matrix)
-    each sequence and layer     4 L^2 W           every query with every key, and the mixture of the values
-                                12 C W            adaLN: scale, shift and gate of two norms, if the network is told time
-    each sequence               2 C (F + C + 2 W) the embedding of time and the last norm, if it is told time
-    each position               2 D W             vectors, and as much for the guess of a self-conditioned network
-    each scored position        2 W S             the head
+    per sequence and layer      4 L^2 W           attention scores and the weighted sum of values
+                                12 C W            adaLN: scale, shift and gate of two norms, with time conditioning
+    per sequence                2 C (F + C + 2 W) time embedding and last norm, with time conditioning
+    per position                2 D W             vectors, and as much for the guess of a self-conditioned network
+    per scored position         2 W S             the output head
 
-The embedding of tokens is looked up, which is free. Every position is taken as scored: a masked method spares the head
-at visible ones, so that its count is an upper limit (by 0.01 % for 27 tokens on `small`). A causal network is counted
-with all L^2 pairs, as is customary, though a kernel may skip half of them. Left out are what a method does with the
-scores, the optimizer, and what is computed twice to save memory.
+The token embedding is a lookup and free. Every position is assumed to be scored: masked methods skip the head at
+visible ones, so their count is an upper limit (by 0.01 % for 27 tokens on `small`). A causal network is counted with
+all L^2 pairs, as is customary, although a kernel may skip half of them. Not counted are what a method does with the
+scores, the optimizer, and recomputation that saves memory.
 
-On the way back every product takes two more, one for the gradient of each of its factors: training a sequence costs
-three times the way forward, and more where `couple` goes back through the network once by itself (Plaid).
+The backward pass takes two products for each of the forward pass, one per gradient of a factor: a training sequence
+costs three forward passes, and more if `couple` itself goes backward through the network (Plaid).
 """
 
 from dataclasses import dataclass
@@ -37,87 +37,92 @@ from methods.method import Method
 
 @dataclass(frozen=True)
 class FlopCounter:
-    """What a method costs on a network, for sequences of `length` tokens."""
+    """FLOPs of a method on a network, for sequences of `length` tokens."""
 
     method: Method
     shape: Shape
     length: int
 
     def forward(self, length: int, scored: int) -> int:
-        """One sequence of `length` positions, the head at `scored` of them."""
+        """Return the FLOPs of the forward pass of `length` positions, `scored` of which reach the head."""
         needs, shape, width = self.method.needs, self.shape, self.shape.width
-        fed = (1 + needs.self_condition) * 2 * needs.vector_width * width
+        vectors = (1 + needs.self_condition) * 2 * needs.vector_width * width
         head = 2 * width * (self.method.vocab_size + needs.extra_scores)
-        total = length * (shape.layers * layer(shape) + fed) + scored * head + self.pairs(length)
-        return total + (clock(shape) if needs.time else 0)
+        total = length * (shape.layers * layer(shape) + vectors) + scored * head + self.attention_pairs(length)
+        return total + (time_conditioning(shape) if needs.time else 0)
 
-    def pairs(self, length: int) -> int:
-        """The share of attention's quadratic part in `forward`."""
+    def attention_pairs(self, length: int) -> int:
+        """Return the quadratic part of attention in `forward`."""
         return self.shape.layers * 4 * length**2 * self.shape.width
 
-    def whole(self) -> int:
-        """One sequence, every position scored."""
+    def sequence(self) -> int:
+        """Return the FLOPs of the forward pass of a sequence with every position scored."""
         return self.forward(self.length, self.length)
 
-    def step(self, batch_size: int, accumulate: int) -> float:
-        """One step of training: all noisings of a batch and, where they carry gradients, those of its two ends."""
-        batch, draws = batch_size // accumulate, accumulate * self.method.draws
-        ends = max(1, batch // END_DRAWS) if self.method.needs.trains_ends else 0
-        return self.trained(draws * batch, draws * ends)
+    def training_step(self, batch_size: int, accumulate: int) -> float:
+        """Return the FLOPs of a training step: its noise draws and, if trained, its reconstruction draws."""
+        micro_batch, draws = batch_size // accumulate, accumulate * self.method.draws
+        ends = max(1, micro_batch // END_DRAWS) if self.method.needs.trains_ends else 0
+        return self.training(draws * micro_batch, draws * ends)
 
-    def trained(self, noisings: int, ends: int) -> float:
-        """Training on so many noised sequences, and on so many that are noised to the ends of the bound.
+    def training(self, noise_draws: int, end_draws: int) -> float:
+        """Return the FLOPs of training on these numbers of noise draws and reconstruction draws.
 
-        Of a network that is shown its own guess, the share that is shown one is taken to be what is asked for.
+        Assumes the configured fraction of sequences is self-conditioned.
         """
-        shown = SELF_CONDITIONED if self.method.needs.self_condition else 0.0  # of the sequences; they are not coupled
-        coupled = (1 - shown) * (self.whole() + self.pairs(self.length)) if couples_backward(self.method) else 0.0
-        return (noisings + ends) * (3 + shown) * self.whole() + noisings * coupled
+        guess_share = SELF_CONDITIONED if self.method.needs.self_condition else 0.0  # these rows are not coupled
+        coupling = 0.0
+        if couples_backward(self.method):
+            coupling = (1 - guess_share) * (self.sequence() + self.attention_pairs(self.length))
+        return (noise_draws + end_draws) * (3 + guess_share) * self.sequence() + noise_draws * coupling
 
     def bound(self, sequences: float, draws: int, replicates: int = 1, estimator: EstimatorName = "auto") -> float:
-        """The bound of so many sequences; an exact likelihood takes one look at each."""
+        """Return the FLOPs of the bound of `sequences` sequences; an exact likelihood takes one pass per sequence."""
         replicates = 1 if self.method.exact else replicates
-        return sequences * replicates * estimator_for(self.method, estimator).network_calls(draws) * self.whole()
+        calls = estimator_for(self.method, estimator).network_calls(draws)
+        return sequences * replicates * calls * self.sequence()
 
     def samples(self, count: int, calls: int) -> int:
-        """Drawn texts; a causal method keeps the keys and values of its prefix, and each token looks at all of them."""
-        if self.method.needs.causal:
-            looks = self.pairs(1) * self.length * (self.length + 1) // 2
-            return count * (self.length * (self.forward(1, scored=1) - self.pairs(1)) + looks)
-        return count * calls * self.whole()
+        """Return the FLOPs of drawing `count` samples.
+
+        Causal methods cache keys and values; each new token attends to all tokens before it.
+        """
+        if not self.method.needs.causal:
+            return count * calls * self.sequence()
+        attention = self.attention_pairs(1) * self.length * (self.length + 1) // 2
+        return count * (self.length * (self.forward(1, scored=1) - self.attention_pairs(1)) + attention)
 
 
 def layer(shape: Shape) -> int:
-    """One position in one layer, but for attention's quadratic part."""
+    """Return the FLOPs of one position in one layer, without the quadratic part of attention."""
     width = shape.width
     mlp = 4 * width * 4 * width if shape.mlp == "gelu" else 6 * width * (8 * width // 3)
     return 8 * width**2 + mlp
 
 
-def clock(shape: Shape) -> int:
-    """What telling the network the time costs, for one sequence."""
+def time_conditioning(shape: Shape) -> int:
+    """Return the FLOPs of time conditioning for one sequence."""
     embedding = 2 * shape.condition * (TimeEmbedding.FEATURES + shape.condition)
     return embedding + 2 * shape.condition * shape.width * (6 * shape.layers + 2)
 
 
 @lru_cache(CACHE_SIZE)
 def couples_backward(method: Method) -> bool:
-    """Whether `couple` goes back through the network by itself, for gradients that the step's own way back lacks.
+    """Return True if the method's `couple` runs a backward pass through the network of its own.
 
-    A method of its own `couple` is asked with scores that stand for those of a network. That way makes no gradients of
-    weights: it costs one product for each of the way forward, and two where both factors depend on the input, as in
-    attention.
+    Found by calling `couple` on scores with a gradient hook. That pass makes no gradients of weights: it costs one
+    product for each of the forward pass, and two if both factors depend on the input, as in attention.
     """
     if type(method).couple is Method.couple:
         return False
     x = torch.zeros(method.draws, 1, dtype=torch.long)
     t = torch.full((len(x),), 0.5, dtype=torch.float64)
     z = method.corrupt(x, t, Stream(0))
-    shown = z.sum() + method.clock(t).sum()  # what the scores of a network would depend on
-    scores = 0 * shown + torch.zeros(len(x), 1, method.vocab_size + method.needs.extra_scores)
-    seen: list[torch.Tensor] = []
+    inputs = z.sum() + method.clock(t).sum()  # what the scores of a network would depend on
+    scores = 0 * inputs + torch.zeros(len(x), 1, method.vocab_size + method.needs.extra_scores)
+    gradients: list[torch.Tensor] = []
     if scores.requires_grad:
-        scores.register_hook(seen.append)
+        scores.register_hook(gradients.append)
     cost = method.objective(x, z, t[:, None], method.read(scores, z, t[:, None]))
     method.couple(cost, x, z, t)
-    return bool(seen)
+    return bool(gradients)

@@ -34,9 +34,9 @@ def training_amount(suite: Suite, arm: ArmSpec) -> Amount:
     method = method_instance(arm.method, suite.facts.vocab_size, arm.options)
     price = FlopCounter(method, spec.network_of(arm).shape(), spec.data.length)
     parts, tokens = spec.execution.accumulate, training.batch_size * spec.data.length
-    flops = price.step(training.batch_size, parts)
+    flops = price.training_step(training.batch_size, parts)
 
-    if budget.flops is not None and flops != price.step(training.batch_size, 1):
+    if budget.flops is not None and flops != price.training_step(training.batch_size, 1):
         problem = f"execution.accumulate {parts} makes a step of {training.batch_size} sequences more expensive"
         reason = "because each part has ends of its own"
         raise SuiteError(

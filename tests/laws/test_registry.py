@@ -37,8 +37,8 @@ def test_pieces_change_neither_costs_nor_gradients(name, monkeypatch):
     made, x = random_model(name), torch.randint(5, (4, 9))
     method, t = made.method, times(made.method, torch.tensor([0.05, 0.3, 0.6, 0.95], dtype=torch.float64))
     used: list[int] = []
-    whole = pieces.costs_in_pieces
-    monkeypatch.setattr(packing, "costs_in_pieces", lambda *given: (used.append(1), whole(*given))[1])
+    whole = pieces.chunked_costs
+    monkeypatch.setattr(packing, "chunked_costs", lambda *given: (used.append(1), whole(*given))[1])
     results = []
     for at_once in (2**21, 7 * 5):  # all positions in one piece; a handful at a time
         monkeypatch.setattr(packing, "SCORES_AT_ONCE", at_once)

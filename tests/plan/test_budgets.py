@@ -40,7 +40,7 @@ def test_a_budget_in_flops_is_the_same_training_as_its_whole_steps(tmp_path):
     """Each arm at its own price; the ids are those of suites that give the steps."""
     cells = plan(read(in_flops(tmp_path, arms=EVERY))).cells
     for cell in cells:
-        one = FlopCounter(build(cell.method, 3), cell.network.shape(), 12).step(8, 1)
+        one = FlopCounter(build(cell.method, 3), cell.network.shape(), 12).training_step(8, 1)
         assert cell.steps == round(float(FLOPS) / one)
         assert abs(cell.flops - float(FLOPS)) <= one / 2
     steps = {cell.method: cell.steps for cell in cells}
@@ -154,8 +154,8 @@ def test_what_a_trainer_counts_costs_what_was_planned(name, tmp_path):
         run.step()
         run.step()
         price = FlopCounter(build(name, 3), shape, 12)
-        trained = price.trained(run.progress.noise_draws, run.progress.end_draws)
-        assert trained == pytest.approx(2 * price.step(8, parts))
+        trained = price.training(run.progress.noise_draws, run.progress.end_draws)
+        assert trained == pytest.approx(2 * price.training_step(8, parts))
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_the_way_forward_is_counted_to_the_last_product(name, sizes):
         return counted(lambda: network.head(network(z, *told)[0, :scored]))
 
     closed = FlopCounter(method, shape(**sizes), LENGTH)
-    assert work(LENGTH) == closed.whole()
+    assert work(LENGTH) == closed.sequence()
     assert work(5) == closed.forward(LENGTH, scored=5)
 
 
@@ -100,7 +100,7 @@ def test_a_layer_in_a_step_of_training_costs_what_is_counted(name, share, accumu
         trainer = Trainer(made(name, layers), data, Training(batch_size=BATCH), Budget(steps=1), 0, accumulate)
         return counted(lambda: [trainer.loss(x, t).backward() for x, t in trainer.batches()])
 
-    assert of_a_layer(work) == of_a_layer(lambda layers: price(name, layers).step(BATCH, accumulate))
+    assert of_a_layer(work) == of_a_layer(lambda layers: price(name, layers).training_step(BATCH, accumulate))
 
 
 @pytest.mark.parametrize("name", METHODS)

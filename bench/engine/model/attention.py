@@ -1,4 +1,4 @@
-"""Attention backends. What was asked for is what runs: a backend that cannot be had is an error, never another one."""
+"""Attention backends. A backend that is not available is an error, never replaced by another one."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,15 @@ Attention = Callable[[Tensor, Tensor, Tensor, bool], Tensor]  # q, k, v [B, L, h
 
 
 def sdpa(q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor, causal: bool) -> Tensor:
-    """Torch's scaled_dot_product_attention, which picks its own kernel for the device and dtype."""
+    """Attend with torch's scaled_dot_product_attention, which picks a kernel for the device and dtype."""
     q_BHLD, k_BHLD, v_BHLD = (part.transpose(1, 2) for part in (q_BLHD, k_BLHD, v_BLHD))
     return F.scaled_dot_product_attention(q_BHLD, k_BHLD, v_BHLD, is_causal=causal).transpose(1, 2)
 
 
 def flash() -> Attention:
-    """flash-attn's kernel, for half-precision tensors on a GPU (Dao, arXiv:2307.08691).
+    """Return flash-attn's kernel, for half-precision tensors on a GPU (Dao, arXiv:2307.08691).
 
-    Raises ImportError with the way out when the package is missing.
+    Raises ImportError if the package is missing.
     """
     try:
         from flash_attn import flash_attn_func
@@ -40,5 +40,5 @@ def flash() -> Attention:
 
 
 def attention(name: str) -> Attention:
-    """The backend of that name; raises ImportError when its package is missing."""
+    """Return the backend of that name. Raises ImportError if its package is missing."""
     return flash() if name == "flash" else sdpa

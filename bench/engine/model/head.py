@@ -1,7 +1,7 @@
-"""The head and the loss behind it, a piece of the positions at a time, so that B x L x V never exists as a whole.
+"""The output head and the loss, computed chunk by chunk, so that scores [B, L, V] never exist in memory at once.
 
-The way forward keeps nothing of a piece but its costs; the way back computes each piece again. The gradient of the
-head's weights is added up in place: with a large vocabulary one copy of it weighs more than a piece.
+The forward pass saves only per-chunk costs; the backward pass recomputes each chunk. Gradients of the head's weights
+are accumulated in place: with a large vocabulary, one copy of them is larger than a chunk.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,72 +19,84 @@ Cost = Callable[[Scores, Latent, Rows], Nats]  # scores and z at packed position
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is done to each piece: `head` gives its scores, `cost` turns them into nats."""
+class ChunkedLoss:
+    """A head and a cost that are applied to one chunk of positions at a time."""
 
-    pieces: Sequence[Rows]
-    head: Callable[[Tensor], Scores]
+    chunks: Sequence[Rows]
+    head: Callable[[Tensor], Scores]  # hidden states [N, W] -> scores
     cost: Cost
-    output: nn.Linear  # the head's weights
-    others: Sequence[nn.Parameter]  # that the cost depends on
-    dtype: torch.dtype  # in which the head's products are computed
+    output: nn.Linear  # the weights of the head
+    method_parameters: Sequence[nn.Parameter]  # that the cost depends on
+    dtype: torch.dtype  # of the head's matrix products
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """Weight and bias of the head, followed by the method's parameters."""
+        return (*self.output.parameters(), *self.method_parameters)
 
 
-def costs_in_pieces(work: Work, hidden: Tensor, z: Latent) -> Nats:
-    """The costs of all positions [B, L], float64, from hidden states [B, L, W]; zero where nothing is scored."""
-    return _InPieces.apply(work, hidden, z, *_parameters(work))
+def chunked_costs(loss: ChunkedLoss, hidden: Tensor, z: Latent) -> Nats:
+    """Return the costs of all positions [B, L], float64, from hidden states [B, L, W]; zero at unscored positions."""
+    return _ChunkedCosts.apply(loss, hidden, z, *loss.parameters)
 
 
-class _InPieces(torch.autograd.Function):
+class _ChunkedCosts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, work: Work, hidden: Tensor, z: Latent, *parameters: Tensor) -> Nats:
-        ctx.work = work
+    def forward(ctx: Any, loss: ChunkedLoss, hidden: Tensor, z: Latent, *parameters: Tensor) -> Nats:
+        ctx.loss = loss
         ctx.save_for_backward(hidden, z)
-        result = torch.zeros(hidden.shape[:2], dtype=torch.float64, device=hidden.device)
-        for rows in work.pieces:
-            result[rows] = work.cost(work.head(hidden[rows]), z[rows], rows)
-        return result
+        costs = torch.zeros(hidden.shape[:2], dtype=torch.float64, device=hidden.device)
+        for rows in loss.chunks:
+            costs[rows] = loss.cost(loss.head(hidden[rows]), z[rows], rows)
+        return costs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Nats) -> tuple[Tensor | None, ...]:
-        (hidden, z), work = ctx.saved_tensors, ctx.work
-        sums = [torch.zeros_like(each) for each in (hidden, *_parameters(work))]
-        of_z = torch.zeros_like(z) if z.requires_grad else None
-        for rows in work.pieces:
-            gradients = _of_a_piece(work, hidden[rows], z[rows], rows, upstream[rows])
-            _add(work, sums, hidden[rows], rows, gradients)
-            if of_z is not None and gradients[1] is not None:
-                of_z[rows] = gradients[1]
-        return None, sums[0], of_z, *sums[1:]
+        (hidden, z), loss = ctx.saved_tensors, ctx.loss
+        hidden_grad = torch.zeros_like(hidden)
+        parameter_grads = [torch.zeros_like(parameter) for parameter in loss.parameters]
+        z_grad = torch.zeros_like(z) if z.requires_grad else None
+        for rows in loss.chunks:
+            grads = _backward_chunk(loss, hidden[rows], z[rows], rows, upstream[rows])
+            hidden_grad[rows] = _accumulate(loss, parameter_grads, hidden[rows], grads)
+            if z_grad is not None and grads.z is not None:
+                z_grad[rows] = grads.z
+        return None, hidden_grad, z_grad, *parameter_grads
 
 
-def _parameters(work: Work) -> tuple[nn.Parameter, ...]:
-    return (*work.output.parameters(), *work.others)  # weight, bias, others
+@dataclass(frozen=True)
+class _ChunkGradients:
+    scores: Tensor
+    z: Tensor | None
+    method_parameters: Sequence[Tensor | None]
 
 
-def _of_a_piece(work: Work, hidden: Tensor, z: Latent, rows: Rows, upstream: Nats) -> tuple[Tensor | None, ...]:
-    """The gradients with respect to the scores, z and the other parameters."""
-    scores = work.head(hidden).detach().requires_grad_()
+def _backward_chunk(loss: ChunkedLoss, hidden: Tensor, z: Latent, rows: Rows, upstream: Nats) -> _ChunkGradients:
+    """Recompute a chunk and return its gradients."""
+    scores = loss.head(hidden).detach().requires_grad_()
     z = z.detach().requires_grad_(z.is_floating_point())
     with torch.enable_grad():
-        nats = work.cost(scores, z, rows)
-    wanted = [scores, *([z] if z.requires_grad else []), *work.others]
-    of_scores, *rest = torch.autograd.grad(nats, wanted, upstream, allow_unused=True)
-    return (of_scores, *(rest if z.requires_grad else (None, *rest)))
+        nats = loss.cost(scores, z, rows)
+
+    inputs = [scores, *([z] if z.requires_grad else []), *loss.method_parameters]
+    scores_grad, *grads = torch.autograd.grad(nats, inputs, upstream, allow_unused=True)
+    z_grad = grads.pop(0) if z.requires_grad else None
+    return _ChunkGradients(scores_grad, z_grad, grads)
 
 
-def _add(work: Work, sums: list[Tensor], hidden: Tensor, rows: Rows, gradients: tuple[Tensor | None, ...]) -> None:
-    """Adds the gradients of a piece to those of hidden states, weight, bias and the other parameters, in place."""
-    of_scores = gradients[0]
-    assert of_scores is not None
-    sums[2] += of_scores.sum(0).to(sums[2])
-    g = of_scores.to(work.dtype)
-    sums[0][rows] = (g @ work.output.weight.to(g)).to(sums[0])
-    if g.dtype == sums[1].dtype:
-        sums[1].addmm_(g.T, hidden)
+def _accumulate(loss: ChunkedLoss, parameter_grads: list[Tensor], hidden: Tensor, grads: _ChunkGradients) -> Tensor:
+    """Add the gradients of a chunk to `parameter_grads` in place; return those of its hidden states."""
+    weight_grad, bias_grad, *method_grads = parameter_grads
+    bias_grad += grads.scores.sum(0).to(bias_grad)
+
+    scores_grad = grads.scores.to(loss.dtype)
+    if scores_grad.dtype == weight_grad.dtype:
+        weight_grad.addmm_(scores_grad.T, hidden)
     else:
-        sums[1] += g.T @ hidden.to(g)
-    for total, each in zip(sums[3:], gradients[2:], strict=True):
-        if each is not None:
-            total.add_(each)
+        weight_grad += scores_grad.T @ hidden.to(scores_grad)
+
+    for total, grad in zip(method_grads, grads.method_parameters, strict=True):
+        if grad is not None:
+            total.add_(grad)
+    return (scores_grad @ loss.output.weight.to(scores_grad)).to(hidden)

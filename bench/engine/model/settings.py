@@ -1,7 +1,7 @@
-"""The network of a suite: a preset, or sizes of its own."""
+"""Settings of the network in a suite."""
 
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,7 @@ from bench.engine.settings import Settings
 
 
 class NetworkSpec(Settings):
-    """The transformer that every arm is given: a preset, or a preset with sizes of one's own."""
+    """The transformer that every arm uses: a preset, optionally with some sizes replaced."""
 
     preset: Literal["micro", "tiny", "small", "medium"]
     layers: int | None = Field(None, ge=1)
@@ -30,11 +30,12 @@ class NetworkSpec(Settings):
 
     @property
     def label(self) -> str:
-        """The preset's name, with the sizes that are not its own."""
-        own = self.model_dump(exclude_none=True, exclude={"preset"})
-        return ", ".join([self.preset, *(f"{name} {value}" for name, value in own.items())])
+        """The name of the preset, followed by the sizes that replace its own."""
+        return ", ".join([self.preset, *(f"{name} {value}" for name, value in self._overrides().items())])
 
     def shape(self) -> Shape:
-        """The preset's sizes, with those that the suite gives in their place."""
-        own = self.model_dump(exclude_none=True, exclude={"preset"})
-        return Shape(**{**asdict(PRESETS[self.preset]), **own})
+        """Return the sizes of the preset, with the overrides of the suite."""
+        return Shape(**{**asdict(PRESETS[self.preset]), **self._overrides()})
+
+    def _overrides(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True, exclude={"preset"})

@@ -72,7 +72,7 @@ def result(trainer: Trainer, ema_model: Model, context: StageContext) -> TrainRe
     return TrainResult(
         steps=progress.step,
         tokens=progress.tokens,
-        flops=cell.price(data.summary.length).trained(progress.noise_draws, progress.end_draws),
+        flops=cell.price(data.summary.length).training(progress.noise_draws, progress.end_draws),
         epochs=progress.tokens / data.summary.tokens["train"],
         seconds=progress.seconds,
         tokens_per_second=progress.tokens / progress.seconds,

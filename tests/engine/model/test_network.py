@@ -8,7 +8,7 @@ import torch
 from bench.engine.model import model as model_module
 from bench.engine.model.attention import attention
 from bench.engine.model.model import Model, times
-from bench.engine.model.network import PRESETS, Network, Shape, rotate, rotations
+from bench.engine.model.network import PRESETS, Network, Shape, rotate, rotary_angles
 from bench.engine.rng import Keyed, Stream, seed_for
 from methods import build
 from methods.method import Needs
@@ -64,7 +64,7 @@ def test_a_time_free_network_does_not_react_to_time_and_a_timed_one_does():
 
 
 def test_rotary_attention_depends_on_distance_alone():
-    turns = rotations(12, 8, torch.device("cpu"))
+    turns = rotary_angles(12, 8, torch.device("cpu"))
     q, k = torch.randn(8), torch.randn(8)
     q_all, k_all = (rotate(vector.expand(1, 12, 1, 8), turns)[0, :, 0] for vector in (q, k))
     products = q_all @ k_all.T
