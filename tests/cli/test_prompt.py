@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.cli.main import POLICIES as LISTED
 from bench.cli.main import main
+from bench.cli.parser import POLICIES as LISTED
 from bench.cli.prompt import PromptError, parse_template
 from bench.cli.sample import describe_conditioning, draw, draw_prompted, parse_settings
 from bench.engine.model.model import Model

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from bench.cli import main as cli
-from bench.cli import suite_commands as commands
+from bench.cli import result_commands as commands
 from bench.engine import storage as record
 from bench.engine.code_hash import code_fingerprint, with_stage, written_in
 from bench.launch.job import submit

@@ -172,7 +172,7 @@ def at_hand(monkeypatch):
     monkeypatch.setattr("bench.launch.driver._start", start)
     monkeypatch.setattr(worker, "stop_with_parent", lambda: None)
     monkeypatch.setattr(worker.signal, "signal", lambda *asked: None)
-    monkeypatch.setattr("bench.cli.suite_commands._track", lambda *asked: [])
+    monkeypatch.setattr("bench.cli.suite_commands.track", lambda *arguments: "")
 
 
 def test_what_was_tuned_is_run_with_its_winners_and_reported(tmp_path, at_hand, capsys):

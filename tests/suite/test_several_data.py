@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.suite_commands import _code
+from bench.cli.result_commands import records_exit_code
 from bench.engine import storage as record
 from bench.engine.data import download as fetch
 from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, USAGE_ERROR
@@ -285,5 +285,5 @@ def test_certify_takes_the_arms_once(unrun, monkeypatch):
 
 def test_a_data_set_without_a_record_leaves_a_suite_incomplete():
     whole = make_record(make_arm("AR", 2.0, "exact"))
-    assert _code({"a": whole, "b": whole}) == DONE
-    assert _code({"a": whole, "b": "it was never run"}) == INCOMPLETE
+    assert records_exit_code({"a": whole, "b": whole}) == DONE
+    assert records_exit_code({"a": whole, "b": "it was never run"}) == INCOMPLETE

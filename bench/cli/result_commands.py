@@ -1,0 +1,159 @@
+"""Commands that read recorded results; each returns an exit code and imports what it needs."""
+
+import argparse
+import json
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, USAGE_ERROR
+
+if TYPE_CHECKING:
+    from bench.results.dataset_records import Records
+
+
+def sample(args: argparse.Namespace) -> int:
+    """`bench sample RUN`"""
+    from bench.cli.sample import draw, parse_settings
+    from bench.cli.views.samples import show
+    from bench.results.find import find
+
+    fields = ("count", "calls", "length", "stride", "temperature", "top_k", "top_p", "greedy_last")
+    spec = parse_settings(args.policy, args.option, **{name: getattr(args, name) for name in fields})
+    cell = find(args.runs, args.run)
+    show(draw(cell, spec, args.prompt, args.template, args.seed, args.device))
+    return DONE
+
+
+def compare(args: argparse.Namespace) -> int:
+    """`bench compare A B`"""
+    from bench.cli.views.comparison import as_json, exit_code, show
+    from bench.results.compare.compare import compare as compare_sides
+    from bench.results.compare.operands import find_side
+
+    comparison = compare_sides(find_side(args.runs, args.old), find_side(args.runs, args.new))
+    if args.json:
+        print(json.dumps(as_json(comparison, args.margin), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        show(comparison, args.margin)
+    return exit_code(comparison, args.margin)
+
+
+def status(args: argparse.Namespace) -> int:
+    """`bench status SUITE`"""
+    from bench.cli.views.plans import show_status
+    from bench.results.dataset_records import read_all
+
+    records = read_all(args.runs, record_names(args))
+    _warn_of_changes(records, args.suite)
+    for record in records.values():
+        if isinstance(record, str):
+            print(record, file=sys.stderr)
+            continue
+        if len(records) > 1:
+            print(f"{record.suite}:")
+        show_status(record)
+    return records_exit_code(records)
+
+
+def report(args: argparse.Namespace) -> int:
+    """`bench report SUITE`, `bench report --published NAME`"""
+    from bench.results.dataset_records import read_all
+
+    needs_suite = any((args.scale, args.data, args.from_mlflow, args.allow_incomplete))
+    if (args.published is None) == (args.suite is None) or (needs_suite and args.published is not None):
+        print("give a suite, such as suites/quickstart.yaml, or --published NAME without a suite", file=sys.stderr)
+        return USAGE_ERROR
+    if args.published is not None:
+        return _publish(args.published, args.runs)
+
+    records = read_all(args.runs, record_names(args), uri=args.from_mlflow)
+    _warn_of_changes(records, args.suite)
+    write_reports(records, args)
+    code = records_exit_code(records)
+    if code == DONE or args.allow_incomplete:
+        return DONE
+    advice = "bench run completes it, and --allow-incomplete accepts it as it is"
+    print(f"the report is incomplete: its stamp says what is missing; {advice}", file=sys.stderr)
+    return code
+
+
+def sync(args: argparse.Namespace) -> int:
+    """`bench sync SUITE`"""
+    from bench.results.dataset_records import read_all
+    from bench.results.tracking import store, track
+
+    records = read_all(args.runs, record_names(args))
+    for record in records.values():
+        if isinstance(record, str):
+            print(record, file=sys.stderr)
+        else:
+            track(args.runs, record.suite, record.table)
+            print(f"{store(args.runs)} holds the record of {record.suite}")
+    return DONE
+
+
+def ui(args: argparse.Namespace) -> int:
+    """`bench ui`"""
+    from bench.results.tracking import page
+
+    return page(args.runs, args.port)
+
+
+def record_names(args: argparse.Namespace) -> dict[str, str]:
+    """The names of the suite's records, by the labels of its data sets; a single data set has the label "".
+
+    Raises SuiteError if the scale or data set does not exist, AmbiguousName if several files share a bare name.
+    """
+    from bench.results.record_names import record_name
+    from bench.suite.datasets import suite_names
+
+    names = suite_names(args.suite, args.scale, args.data)
+    return {label: record_name(args.runs, args.suite, name) for label, name in names.items()}
+
+
+def write_reports(records: "Records", args: argparse.Namespace) -> None:
+    """Pass the records to every installed reporter, which are entry points: nothing of the reports is imported."""
+    from bench.results.record_names import record_name
+    from bench.suite.document import suite_name
+
+    reporters = entry_points(group="bench.reporters")
+    if not reporters:
+        print("no reporter is installed, so no table is written; install the project with: make setup", file=sys.stderr)
+    (record, *others) = records.values()
+    if not others and not isinstance(record, str):
+        name = record.suite
+    else:
+        name = record_name(args.runs, args.suite, suite_name(args.suite, args.scale))
+    for reporter in reporters:
+        reporter.load()(records, args.runs / "reports" / name)
+
+
+def records_exit_code(records: "Records") -> int:
+    """The exit code for the cells of all data sets."""
+    complete = [record for record in records.values() if not isinstance(record, str)]
+    if any((record.table["status"] == "failed").any() for record in complete):
+        return FAILED
+    states = {record.state for record in complete}
+    return INCOMPLETE if "incomplete" in states or len(complete) < len(records) else DONE
+
+
+def _publish(name: str, runs: Path) -> int:
+    """Show published numbers beside those under `runs`, by every installed publisher."""
+    publishers = entry_points(group="bench.publishers")
+    if not publishers:
+        print("no published numbers are installed; install the project with: make setup", file=sys.stderr)
+        return USAGE_ERROR
+    for publisher in publishers:
+        publisher.load()(name, runs)
+    return DONE
+
+
+def _warn_of_changes(records: "Records", suite: Path) -> None:
+    """Warn if the file, or one that it extends, has changed since the suite was run."""
+    from bench.suite.document import load
+
+    sources = {record.source for record in records.values() if not isinstance(record, str)}
+    if suite.is_file() and sources - {load(suite).source}:
+        print(f"{suite} has changed since it was run; this is what was run. Run it again to update it", file=sys.stderr)
