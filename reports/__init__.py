@@ -9,17 +9,18 @@ from rich.text import Text
 from bench.results import parquet as tidy
 from bench.results.dataset_records import Records
 from bench.results.suite_record import Record
-from reports.figures.bound_density import plot_spent
+from reports.figures.bound_density import plot_bound_density
 from reports.figures.cost import plot_cost
 from reports.figures.curves import plot_curves
-from reports.figures.expected_best import plot_tuning
+from reports.figures.expected_best import plot_expected_best
 from reports.figures.forest import plot_forest
 from reports.figures.frontiers import plot_frontiers
+from reports.figures.labels import number_labels
 from reports.figures.learned_parameters import plot_learned
 from reports.figures.schedules import plot_schedules
-from reports.figures.trajectories import plot_unmasked
+from reports.figures.trajectories import plot_changes
 from reports.formats.latex import format_latex
-from reports.formats.markdown import format_markdown
+from reports.formats.markdown import escape_markdown, format_markdown
 from reports.formats.text import print_table, tabulate
 from reports.page.dataset_comparison import build_across, write_across
 from reports.page.page import render
@@ -33,9 +34,9 @@ PLOTS = (
     plot_schedules,
     plot_learned,
     plot_frontiers,
-    plot_unmasked,
-    plot_tuning,
-    plot_spent,
+    plot_changes,
+    plot_expected_best,
+    plot_bound_density,
     plot_cost,
 )
 
@@ -76,6 +77,8 @@ def write_tables(record: Record, tables: Tables, folder: Path) -> list[Path]:
     texts = format_texts(tables) | format_numbers(record, tables)
     figures = [path for plot in PLOTS for path in plot(record, folder)]
     drawn = {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
+    if key := number_labels(record).describe():
+        texts["figure_labels.md"] = f"{escape_markdown(key)}\n"
     texts["index.html"] = render(record, tables, drawn)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

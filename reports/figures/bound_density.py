@@ -1,4 +1,4 @@
-"""The figure of where each family spends its nats: the density of the bound over time, or over the share of masks."""
+"""Where the bound spends its nats: the density of its integral over time, or over the share of masks."""
 
 import math
 from pathlib import Path
@@ -11,62 +11,83 @@ from matplotlib.figure import Figure
 
 from bench.results.statistics.pooled import pool
 from bench.results.suite_record import Record
+from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, draw_lines, save
 from reports.tables.arms import describe_missing, split_arms
 
-WIDTHS = {"masked": "share of positions that are masked", "t": "time t, from text to noise"}
-ROOM = 64  # characters that stand beside each other in the names of the lines
+X_LABELS = {"masked": "share of masked positions", "t": "time t, from data to noise"}
+LEGEND_WIDTH = 64  # characters of names that fit beside each other below the figure
 COLUMNS = ["arm", "method", "along", "low", "high", "middle", "value", "standard_error", "seeds", "nats_per_token"]
 
 
-def trace_spent(record: Record) -> pd.DataFrame:
-    """A row for each arm and bin: nats per token per unit of what they lie along, the mean over the seeds with one
-    standard error over seeds and documents, and the nats of the bin, which add up to the integral of the bound."""
-    found = []
-    blank: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
-    of_arms = record.profiles[record.profiles["arm"].isin(list(split_arms(record)))]
-    for _, rows in of_arms.groupby(["arm", "along", "low", "high"], sort=False):
-        place = rows[["arm", "method", "along", "low", "high"]].iloc[0].to_dict()
-        number, width = pool(rows.assign(**blank)), place["high"] - place["low"]
-        assert number, f"the profile of {place['arm']} holds no number"
-        shared = number.sampling if number.seeds > 1 else 0.0  # the seeds met the same documents and the same noise
-        error = math.hypot(number.error, shared)
-        place |= {"middle": place["low"] + width / 2, "value": number.value, "standard_error": error}
-        found.append(place | {"seeds": number.seeds, "nats_per_token": number.value * width})
-    return pd.DataFrame(found, columns=COLUMNS)
+def tabulate_density(record: Record) -> pd.DataFrame:
+    """Tabulate the density of the bound's integral, a row per arm and bin.
+
+    Values are nats per token per unit of the axis: means over seeds, with one standard error over seeds and documents.
+    The nats per token of all bins add up to the integral.
+    """
+    defaults: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
+    profiles = record.profiles[record.profiles["arm"].isin(list(split_arms(record)))]
+    bins = []
+    for _, rows in profiles.groupby(["arm", "along", "low", "high"], sort=False):
+        bin_row = rows[["arm", "method", "along", "low", "high"]].iloc[0].to_dict()
+        estimate, width = pool(rows.assign(**defaults)), bin_row["high"] - bin_row["low"]
+        assert estimate, f"the density of {bin_row['arm']} has no value in the bin from {bin_row['low']}"
+
+        shared_error = estimate.sampling if estimate.seeds > 1 else 0.0  # seeds share their documents and noise
+        bins.append(
+            {
+                **bin_row,
+                "middle": bin_row["low"] + width / 2,
+                "value": estimate.value,
+                "standard_error": math.hypot(estimate.error, shared_error),
+                "seeds": estimate.seeds,
+                "nats_per_token": estimate.value * width,
+            }
+        )
+    return pd.DataFrame(bins, columns=COLUMNS)
 
 
-def draw_panel(axes: Axes, bins: pd.DataFrame, along: str, room: int) -> None:
-    """One line an arm through the middles of its bins, and below what each is: side by side where the names leave room
-    on a line of so many characters."""
+def draw_panel(axes: Axes, bins: pd.DataFrame, along: str, legend_width: int) -> None:
+    """Draw a line per arm through the middles of its bins, and a legend below: two columns if the names fit."""
     draw_lines(axes, bins, "middle", "value", size=5)
     arms = [str(arm) for arm in bins["arm"].unique()]
-    columns = 2 if 2 * max(map(len, arms)) <= room else 1
-    style: dict[str, Any] = {"ncols": columns, "frameon": False, "fontsize": 9, "handlelength": 3.2}
     lines = axes.get_lines()
     assert len(lines) == len(arms), (len(lines), arms)
-    axes.legend(lines, arms, loc="upper center", bbox_to_anchor=(0.5, -0.16), **style)
+    axes.legend(
+        lines,
+        arms,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=2 if 2 * max(map(len, arms)) <= legend_width else 1,
+        frameon=False,
+        fontsize=9,
+        handlelength=3.2,
+    )
+
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    axes.set_xlabel(WIDTHS[along])
+    axes.set_xlabel(X_LABELS[along])
     axes.set_ylabel("")
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.6)
     sns.despine(ax=axes)
 
 
-def draw(spent: pd.DataFrame) -> Figure:
-    """A panel for what was counted in masks, and one for what was drawn over time; their heights can be compared."""
-    shown = [along for along in WIDTHS if (spent["along"] == along).any()]
+def draw_density(bins: pd.DataFrame) -> Figure:
+    """Draw a panel for arms whose masks were counted and one for arms measured over time, with one vertical scale."""
+    axis_names = [along for along in X_LABELS if (bins["along"] == along).any()]
     figure = Figure(figsize=(7.2, 3.8))
-    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.14})[0]
-    for axes, along in zip(panels, shown, strict=True):
-        draw_panel(axes, spent[spent["along"] == along], along, ROOM // len(shown))
-    panels[0].set_ylim(bottom=min(0.0, (spent["value"] - spent["standard_error"].fillna(0.0)).min()))
+    panels = figure.subplots(1, len(axis_names), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.14})[0]
+    for axes, along in zip(panels, axis_names, strict=True):
+        draw_panel(axes, bins[bins["along"] == along], along, LEGEND_WIDTH // len(axis_names))
+    panels[0].set_ylim(bottom=min(0.0, (bins["value"] - bins["standard_error"].fillna(0.0)).min()))
     panels[0].set_ylabel("nats per token, per unit of the axis")
     return figure
 
 
-def plot_spent(record: Record, folder: Path) -> list[Path]:
-    """The paths of spent.svg, .png, .pdf and .csv; none where no profile was recorded."""
-    spent = trace_spent(record)
-    return [] if spent.empty else save("spent", folder, lambda: draw(spent), spent, describe_missing(record, "bound"))
+def plot_bound_density(record: Record, folder: Path) -> list[Path]:
+    """Write spent.svg, .png, .pdf and .csv, and return their paths; nothing if no density was recorded."""
+    bins = tabulate_density(record)
+    if bins.empty:
+        return []
+    return save("spent", folder, draw_density, bins, number_labels(record), describe_missing(record, "bound"))

@@ -1,4 +1,4 @@
-"""The figure of tuning: how good the best of k trials is expected to be."""
+"""The expected best of k tuning trials, against k (Dodge et al., "Show Your Work", arXiv:1909.03004)."""
 
 from pathlib import Path
 from typing import Any
@@ -10,50 +10,70 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.engine.metric import METRICS
-from bench.results.statistics.expected_best import expect_best, spread_best
+from bench.results.statistics.expected_best import expected_best, expected_best_deviation
 from bench.results.suite_record import Record
-from reports.figures.style import FAINT, choose_dashes, draw_labels, look, save
+from reports.figures.labels import number_labels
+from reports.figures.style import FAINT, LineEnd, choose_dashes, draw_labels, find_style, save
 from reports.tables.arms import split_arms
 
-
-def list_scores(tuned: Any) -> list[float]:
-    """The scores of all trials of an arm; one that failed counts as the worst of those that did not."""
-    scores = [each["score"] for each in tuned["tried"]]
-    there = [score for score in scores if score is not None]
-    return [max(there) if score is None else score for score in scores] if there else []
+COLUMNS = ["arm", "method", "k", "trials", "expected", "deviation"]
 
 
-def trace_best(record: Record) -> pd.DataFrame:
-    """A row per arm and k = 1, ..., n: the expected best of k trials, and its standard deviation."""
+def list_scores(tuned_arm: Any) -> list[float]:
+    """The scores of an arm's trials; a failed trial counts as the worst of the others. Empty if all failed."""
+    scores = [trial["score"] for trial in tuned_arm["tried"]]
+    valid = [score for score in scores if score is not None]
+    return [max(valid) if score is None else score for score in scores] if valid else []
+
+
+def tabulate_expected_best(record: Record) -> pd.DataFrame:
+    """Tabulate the expected best of k trials and its standard deviation, a row per arm and k = 1, ..., n."""
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
     points = []
-    for label, tuned in record.tuning.get("arms", {}).items():
-        scores = list_scores(tuned)
+    for label, tuned_arm in record.tuning.get("arms", {}).items():
+        scores = list_scores(tuned_arm)
         for k in range(1, len(scores) + 1):
-            told = {"arm": label, "method": methods.get(label, ""), "k": k, "trials": len(scores)}
-            points.append(told | {"expected": expect_best(scores, k), "deviation": spread_best(scores, k)})
-    return pd.DataFrame(points, columns=["arm", "method", "k", "trials", "expected", "deviation"])
+            points.append(
+                {
+                    "arm": label,
+                    "method": methods.get(label, ""),
+                    "k": k,
+                    "trials": len(scores),
+                    "expected": expected_best(scores, k),
+                    "deviation": expected_best_deviation(scores, k),
+                }
+            )
+    return pd.DataFrame(points, columns=COLUMNS)
 
 
-def draw_lines(axes: Axes, best: pd.DataFrame) -> None:
-    """A line for each arm, with a band of one standard deviation."""
-    dashes = choose_dashes(best)
-    for arm, points in best.groupby("arm", sort=False):
-        style, dash = look(str(points["method"].iloc[0])), dashes[str(arm)]
-        line: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markeredgewidth": 0, "markersize": 6}
-        axes.plot(points["k"], points["expected"], linestyle=(0, dash) if dash else "-", **line)
-        low, high = points["expected"] - points["deviation"], points["expected"] + points["deviation"]
-        low = low.clip(lower=points["expected"].min())  # no draw is better than the best trial
-        axes.fill_between(points["k"], low, high, color=style.colour, alpha=0.15, linewidth=0)
+def draw_lines(axes: Axes, points: pd.DataFrame) -> None:
+    """Draw a line for each arm, with a band of one standard deviation."""
+    dashes = choose_dashes(points)
+    for arm, line in points.groupby("arm", sort=False):
+        style, dash = find_style(str(line["method"].iloc[0])), dashes[str(arm)]
+        axes.plot(
+            line["k"],
+            line["expected"],
+            color=style.color,
+            linestyle=(0, dash) if dash else "-",
+            marker=style.marker,
+            markeredgewidth=0,
+            markersize=6,
+        )
+
+        best_trial = line["expected"].min()
+        low = (line["expected"] - line["deviation"]).clip(lower=best_trial)  # no draw beats the best trial
+        high = line["expected"] + line["deviation"]
+        axes.fill_between(line["k"], low, high, color=style.color, alpha=0.15, linewidth=0)
 
 
-def draw(best: pd.DataFrame, unit: str) -> Figure:
-    """The expected best of k trials against k."""
+def draw_expected_best(points: pd.DataFrame, unit: str) -> Figure:
+    """Draw the expected best of k trials against k."""
     figure = Figure(figsize=(7.2, 4.2))
     axes = figure.add_subplot()
-    draw_lines(axes, best)
-    ends = best.groupby("arm", sort=False).tail(1).to_dict("records")
-    draw_labels(axes, {str(end["arm"]): (float(end["k"]), float(end["expected"])) for end in ends})
+    draw_lines(axes, points)
+    last_points = points.groupby("arm", sort=False).tail(1).to_dict("records")
+    draw_labels(axes, [LineEnd(str(end["arm"]), float(end["k"]), float(end["expected"])) for end in last_points])
     axes.set_xlabel("trials k")
     axes.set_ylabel(f"expected best of k, {unit}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -62,10 +82,10 @@ def draw(best: pd.DataFrame, unit: str) -> Figure:
     return figure
 
 
-def plot_tuning(record: Record, folder: Path) -> list[Path]:
-    """The paths of tuning.svg, .png, .pdf and .csv; none where nothing was tuned, or every trial failed."""
-    best = trace_best(record)
-    if best.empty:
+def plot_expected_best(record: Record, folder: Path) -> list[Path]:
+    """Write tuning.svg, .png, .pdf and .csv, and return their paths; nothing if no trial succeeded."""
+    points = tabulate_expected_best(record)
+    if points.empty:
         return []
     unit = f"{METRICS[record.tuning['metric']].subtitle} on {record.tuning['split']}"
-    return save("tuning", folder, lambda: draw(best, unit), best)
+    return save("tuning", folder, lambda table: draw_expected_best(table, unit), points, number_labels(record))

@@ -10,65 +10,77 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.results.suite_record import Record
-from reports.figures.style import FAINT, INK, look, save
+from reports.figures.labels import number_labels
+from reports.figures.style import FAINT, INK, find_style, save
 from reports.tables.arms import choose_score
 from reports.tables.deltas import compute_deltas, format_delta
 
-ARM, LINE, FRAME = 0.36, 0.15, 0.95  # inches: of an arm, of each further line of its name, of title and axis of a panel
-WIDTH = 28  # characters of a line of a name
+ARM, LINE, FRAME = 0.36, 0.15, 0.95  # inches for an arm, each further line of its name, and a panel's title and axis
+NAME_WIDTH = 28  # characters in a line of a name
 
 
-def write_numbers(delta: Any) -> str:
-    """The difference and its interval in figures; why there is none."""
+def format_numbers(delta: Any) -> str:
+    """The difference and its interval as text, or "not paired"."""
     if not delta.seeds:
         return "not paired"
-    text, interval, _ = format_delta(delta)
-    return f"{text} {interval}".strip() + ", one seed" * (delta.seeds == 1)
+    difference, interval, _ = format_delta(delta)
+    text = f"{difference} {interval}".strip()
+    return f"{text}, one seed" if delta.seeds == 1 else text
 
 
-def draw_arm(axes: Axes, place: float, delta: Any) -> None:
-    """An arm's marker on its interval, empty where that is over the documents of one seed; its numbers at the right."""
-    style = look(str(delta.method))
+def draw_arm(axes: Axes, height: float, delta: Any) -> None:
+    """Draw an arm's marker on its interval, with numbers on the right.
+
+    The marker is empty if the interval covers only the documents of one seed.
+    """
+    color = find_style(str(delta.method)).color
     if delta.seeds:
-        axes.hlines(place, delta.low, delta.high, color=style.colour, linewidth=1.6)
-        inside = style.colour if delta.seeds > 1 else "none"
-        settings: dict[str, Any] = {"markeredgecolor": style.colour, "markerfacecolor": inside, "markeredgewidth": 1.3}
-        axes.plot(delta.value, place, marker=style.marker, markersize=6, linestyle="", zorder=3, **settings)
-    colour = INK if delta.seeds else FAINT
+        axes.hlines(height, delta.low, delta.high, color=color, linewidth=1.6)
+        axes.plot(
+            delta.value,
+            height,
+            marker=find_style(str(delta.method)).marker,
+            markersize=6,
+            markeredgecolor=color,
+            markerfacecolor=color if delta.seeds > 1 else "none",
+            markeredgewidth=1.3,
+            linestyle="",
+            zorder=3,
+        )
     axes.annotate(
-        write_numbers(delta),
-        (1.02, place),
+        format_numbers(delta),
+        (1.02, height),
         xycoords=axes.get_yaxis_transform(),
         va="center",
-        color=colour,
+        color=INK if delta.seeds else FAINT,
         annotation_clip=False,
     )
 
 
 def draw_panel(axes: Axes, base: str, deltas: pd.DataFrame, unit: str) -> None:
-    """The arms of one base from the first at the top, and a line at no difference."""
-    places = range(len(deltas) - 1, -1, -1)
+    """Draw the arms of one base, the first on top, and a line at zero."""
+    heights = range(len(deltas) - 1, -1, -1)
     axes.axvline(0, color=FAINT, linewidth=1, zorder=1)
-    for place, delta in zip(places, deltas.itertuples(), strict=True):
-        draw_arm(axes, place, delta)
-    axes.set_yticks(list(places), [fill(str(arm), WIDTH) for arm in deltas["arm"]])
+    for height, delta in zip(heights, deltas.itertuples(), strict=True):
+        draw_arm(axes, height, delta)
+    axes.set_yticks(list(heights), [fill(str(arm), NAME_WIDTH) for arm in deltas["arm"]])
     axes.set_ylim(-0.6, len(deltas) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.set_title(f"minus {base}", loc="left", fontsize=10)
-    axes.set_xlabel(f"difference in {unit} (left of the line: better)")
+    axes.set_xlabel(f"difference in {unit} (negative is better)")
     axes.margins(x=0.08)
     axes.grid(axis="x", color=FAINT, alpha=0.2, linewidth=0.6)
     sns.despine(ax=axes, left=True)
 
 
 def measure_height(deltas: pd.DataFrame) -> float:
-    """The inches that a panel takes, each of its arms as much as the longest name."""
-    lines = max(len(wrap(str(arm), WIDTH)) for arm in deltas["arm"])
-    return FRAME + (ARM + LINE * (lines - 1)) * len(deltas)
+    """The height of a panel in inches; every arm takes as much as the longest name."""
+    line_count = max(len(wrap(str(arm), NAME_WIDTH)) for arm in deltas["arm"])
+    return FRAME + (ARM + LINE * (line_count - 1)) * len(deltas)
 
 
-def draw(deltas: pd.DataFrame, unit: str) -> Figure:
-    """A panel for each base, one below the other, as high as its arms are many."""
+def draw_forest(deltas: pd.DataFrame, unit: str) -> Figure:
+    """Draw a panel for each base, one below the other, with heights that fit their arms."""
     panels = [(str(base), rows) for base, rows in deltas.groupby("base", sort=False)]
     heights = [measure_height(rows) for _, rows in panels]
     figure = Figure(figsize=(7.2, sum(heights)))
@@ -80,8 +92,9 @@ def draw(deltas: pd.DataFrame, unit: str) -> Figure:
 
 
 def plot_forest(record: Record, folder: Path) -> list[Path]:
-    """The paths of forest.svg, .png, .pdf and .csv; none where no arm is paired with a base."""
+    """Write forest.svg, .png, .pdf and .csv, and return their paths; nothing if no arm is paired with a base."""
     deltas = compute_deltas(record)
     if not (deltas["seeds"] > 0).any():
         return []
-    return save("forest", folder, lambda: draw(deltas, choose_score(record)[1]), deltas)
+    unit = choose_score(record)[1]
+    return save("forest", folder, lambda table: draw_forest(table, unit), deltas, number_labels(record))

@@ -1,4 +1,4 @@
-"""How texts come about: what the player on the page shows, and the figure of how many tokens each call changes."""
+"""How many tokens each network call changes while samples are drawn."""
 
 from pathlib import Path
 from typing import Any
@@ -12,41 +12,38 @@ from matplotlib.ticker import MaxNLocator
 from bench.engine.sample.trajectory import changed
 from bench.results.suite_record import Record
 from reports.figures.frontiers import DASHES
-from reports.figures.style import FAINT, look, save
+from reports.figures.labels import number_labels
+from reports.figures.style import FAINT, find_style, save
 from reports.tables.arms import describe_missing
 
 COLUMNS = ["arm", "method", "way", "grid", "text", "call", "changed"]
 
 
-def count_changes(record: Record) -> pd.DataFrame:
-    """A row per trajectory, text and network call: how many positions the call changed."""
-    return pd.DataFrame(
-        [
-            {**{key: trajectory[key] for key in ("arm", "method", "way", "grid")}, "text": text, "call": call}
-            | {"changed": count}
-            for trajectory in record.trajectories
-            for text, encoded in enumerate(trajectory["texts"], start=1)
-            for call, count in enumerate(changed(encoded), start=1)
-        ],
-        columns=COLUMNS,
-    )
+def tabulate_changes(record: Record) -> pd.DataFrame:
+    """Tabulate the positions that each network call changed, a row per trajectory, sample and call."""
+    rows = []
+    for trajectory in record.trajectories:
+        common = {name: trajectory[name] for name in ("arm", "method", "way", "grid")}
+        for sample, encoded in enumerate(trajectory["texts"], start=1):
+            for call, count in enumerate(changed(encoded), start=1):
+                rows.append({**common, "text": sample, "call": call, "changed": count})
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def draw_way(axes: Axes, counts: pd.DataFrame, label: str, dash: Any) -> None:
-    """The mean over the texts of one way, and each text faintly behind it."""
-    colour = look(str(counts["method"].iloc[0])).colour
-    for _, text in counts.groupby("text"):
-        axes.plot(text["call"], text["changed"], color=colour, linestyle=dash, linewidth=0.7, alpha=0.25)
-    mean = counts.groupby("call")["changed"].mean()
-    axes.plot(mean.index, mean, color=colour, linestyle=dash, linewidth=1.8, label=label)
+def draw_way(axes: Axes, changes: pd.DataFrame, label: str, dash: Any) -> None:
+    """Draw the mean over the samples of one way of sampling, and each sample faintly behind it."""
+    color = find_style(str(changes["method"].iloc[0])).color
+    for _, sample in changes.groupby("text"):
+        axes.plot(sample["call"], sample["changed"], color=color, linestyle=dash, linewidth=0.7, alpha=0.25)
+    mean = changes.groupby("call")["changed"].mean()
+    axes.plot(mean.index, mean, color=color, linestyle=dash, linewidth=1.8, label=label)
 
 
-def draw_panel(axes: Axes, counts: pd.DataFrame) -> None:
-    """One arm: a line for each way of drawing."""
-    ways = list(counts.groupby("way", sort=False))
-    for turn, (way, rows) in enumerate(ways):
-        draw_way(axes, rows, str(way), DASHES[turn % len(DASHES)])
-    axes.set_title(str(counts["arm"].iloc[0]), loc="left", fontsize=10)
+def draw_panel(axes: Axes, changes: pd.DataFrame) -> None:
+    """Draw one arm with a line for each way of sampling."""
+    for number, (way, rows) in enumerate(changes.groupby("way", sort=False)):
+        draw_way(axes, rows, str(way), DASHES[number % len(DASHES)])
+    axes.set_title(str(changes["arm"].iloc[0]), loc="left", fontsize=10)
     axes.set_ylabel("tokens changed")
     axes.set_ylim(bottom=0)
     for axis in (axes.xaxis, axes.yaxis):
@@ -56,9 +53,9 @@ def draw_panel(axes: Axes, counts: pd.DataFrame) -> None:
     sns.despine(ax=axes)
 
 
-def draw(counts: pd.DataFrame) -> Figure:
-    """A panel for each arm, one below the other."""
-    arms = [rows for _, rows in counts.groupby("arm", sort=False)]
+def draw_changes(changes: pd.DataFrame) -> Figure:
+    """Draw a panel for each arm, one below the other."""
+    arms = [rows for _, rows in changes.groupby("arm", sort=False)]
     figure = Figure(figsize=(7.2, 2.4 * len(arms) + 0.4))
     figure.set_layout_engine("constrained", hspace=0.06)
     panels = figure.subplots(len(arms), squeeze=False)[:, 0]
@@ -68,7 +65,11 @@ def draw(counts: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_unmasked(record: Record, folder: Path) -> list[Path]:
-    """The paths of unmasked.svg, .png, .pdf and .csv; none where no trajectory was kept."""
-    counts, holes = count_changes(record), describe_missing(record, "trajectories")
-    return [] if counts.empty else save("unmasked", folder, lambda: draw(counts), counts, holes)
+def plot_changes(record: Record, folder: Path) -> list[Path]:
+    """Write unmasked.svg, .png, .pdf and .csv, and return their paths; nothing if no trajectory was recorded."""
+    changes = tabulate_changes(record)
+    if changes.empty:
+        return []
+    return save(
+        "unmasked", folder, draw_changes, changes, number_labels(record), describe_missing(record, "trajectories")
+    )

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from reports.figures.style import INK, look
+from reports.figures.style import INK, find_style
 from reports.tables.table import LETTERS, Entry, Row, Table
 
 LONG_LABEL = 60  # characters of a label that takes several lines, so that it hides no number
@@ -50,8 +50,8 @@ def format_entry(cell: Entry, room: Width) -> Markup:
 
 def format_label(label: str, method: str) -> Markup:
     """The name of an arm with the marker that it has in every figure."""
-    style = look(method)
-    ink = "currentColor" if style.colour == INK else style.colour
+    style = find_style(method)
+    ink = "currentColor" if style.color == INK else style.color
     glyph = Markup('<span class="glyph" style="color:{}" aria-hidden="true">{}</span> ').format(ink, style.glyph)
     return (glyph if method else Markup("")) + label
 

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from bench.results.statistics.pooled import is_tied
 from bench.results.suite_record import Record
-from reports.figures.curves import trace_curves
+from reports.figures.curves import tabulate_curves
+from reports.figures.labels import FigureLabels, number_labels
 from reports.figures.learned_parameters import explain
 from reports.formats.html import format_html, format_label
 from reports.page.player import list_finals, list_players
@@ -145,7 +146,7 @@ def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
 
 def describe_cost_panels(record: Record) -> str:
     """What the lower panels of the learning curves show, and what they cannot because it was not recorded."""
-    curves = trace_curves(record)
+    curves = tabulate_curves(record)
     names = {"flops": "FLOPs", "seconds": "seconds"}
     there = [name for column, name in names.items() if curves[column].notna().any()]
     lost = [name for column, name in names.items() if name not in there]
@@ -160,10 +161,15 @@ def count_validated(record: Record) -> str:
     return f"{counts.pop():,} " if len(counts) == 1 else ""
 
 
-def show_figures(figures: dict[str, str], arms: str) -> dict[str, Markup]:
-    """Every figure with a name for those who do not see it; "" for one that was not made."""
-    labels = {name: f"{title} of {arms or 'no arm'}" for name, title in FIGURES.items()}
-    return {name: inline(figures[name], label) if name in figures else Markup("") for name, label in labels.items()}
+def show_figures(figures: dict[str, str], arms: str, labels: FigureLabels) -> dict[str, Markup]:
+    """The SVG of each figure with a name for screen readers, and the key to its numbered labels; "" if not drawn."""
+    shown = dict.fromkeys(FIGURES, Markup(""))
+    key = Markup('<p class="lead">{}</p>').format(labels.describe())
+    for name, svg in figures.items():
+        shown[name] = inline(svg, f"{FIGURES[name]} of {arms or 'no arm'}")
+        if any(number in svg for number in labels.numbers.values()):
+            shown[name] += key
+    return shown
 
 
 def find_template(name: str) -> Template:
@@ -182,7 +188,7 @@ def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
         answer=answer(main),
         main=format_html(replace(main, caption="Every arm of the suite; lower is better where an arrow points down")),
         **{name: format_html(table) if table else "" for name, table in tables.optional.items()},
-        figures=show_figures(figures, join_names(list(split_arms(record)), most=12)),
+        figures=show_figures(figures, join_names(list(split_arms(record)), most=12), number_labels(record)),
         meaning=explain(record),
         costs=describe_cost_panels(record),
         validated=count_validated(record),

@@ -15,8 +15,8 @@ import reports
 from bench.results.statistics.paired import COLUMNS
 from bench.results.statistics.verdicts import summarise
 from bench.results.suite_record import Record
-from reports.figures.forest import draw, measure_height, plot_forest
-from reports.figures.style import LOOKS
+from reports.figures.forest import draw_forest, measure_height, plot_forest
+from reports.figures.style import STYLES
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
@@ -262,8 +262,8 @@ def test_the_forest_shows_every_arm_a_panel_for_each_base(record: Record, tmp_pa
     svg = plot_forest(other, tmp_path)[0].read_text()
     for said in ("minus A", "minus near", "+0.1230 [0.1153, 0.1307]", "not paired", "lost", "one seed"):
         assert f">{said}" in svg or f"{said}<" in svg, said
-    assert svg.count("left of the line: better") == 2
-    assert {LOOKS["md4"].colour.lower()} <= set(re.findall(r"#[0-9a-f]{6}", svg.lower()))
+    assert svg.count("negative is better") == 2
+    assert {STYLES["md4"].color.lower()} <= set(re.findall(r"#[0-9a-f]{6}", svg.lower()))
     numbers = pd.read_csv(tmp_path / "forest.csv")
     assert numbers["value"].tolist()[0] == pytest.approx(0.123)
 
@@ -271,7 +271,7 @@ def test_the_forest_shows_every_arm_a_panel_for_each_base(record: Record, tmp_pa
 def test_long_names_take_several_lines_and_their_room() -> None:
     short, long = pd.DataFrame({"arm": ["A", "B"]}), pd.DataFrame({"arm": ["A", "B, " + "without this " * 5]})
     assert measure_height(long) > measure_height(short) + 2 * 0.15
-    figure = draw(summarise(pd.DataFrame(make_pairs(long["arm"][1], "A", 0.1)), "bits_per_char"), "bits")
+    figure = draw_forest(summarise(pd.DataFrame(make_pairs(long["arm"][1], "A", 0.1)), "bits_per_char"), "bits")
     assert [label.get_text().count("\n") for label in figure.axes[0].get_yticklabels()] == [2]
 
 

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from reports.figures.curves import CROWD, draw_curves, trace_curves
-from reports.figures.style import settle
+from reports.figures.curves import MOST_LABELS, draw_curves, tabulate_curves
+from reports.figures.style import freeze_layout
 from reports.formats.html import format_html
 from reports.page.page import answer, render
 from reports.tables.arms import join_names
@@ -30,7 +30,7 @@ document.body.textContent = "SEEN" + JSON.stringify([first, shown(), part("count
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
     """The texts of a figure that stand on each other."""
-    settle(figure)
+    freeze_layout(figure)
     texts = [text for axes in figure.axes for text in axes.texts]
     texts += [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     texts += [text for legend in figure.legends for text in legend.get_texts()]
@@ -38,10 +38,10 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     return [(one, other) for (one, a), (other, b) in combinations(boxes, 2) if a.overlaps(b)]
 
 
-@pytest.mark.parametrize("arms", [3, CROWD - 1, CROWD + 1, 40])
+@pytest.mark.parametrize("arms", [3, MOST_LABELS - 1, MOST_LABELS + 1, 40])
 def test_no_two_names_of_curves_stand_on_each_other(arms: int) -> None:
     record = make_record(*(make_arm(f"Arm {place}", 3.0 + place / 100) for place in range(arms)))
-    figure = draw_curves(record, trace_curves(record))
+    figure = draw_curves(record, tabulate_curves(record))
     names = {text.get_text() for axes in figure.axes for text in axes.texts}
     names |= {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     assert {f"Arm {place} (bound)" for place in range(arms)} < names
@@ -49,18 +49,18 @@ def test_no_two_names_of_curves_stand_on_each_other(arms: int) -> None:
 
 
 def test_arms_of_one_method_are_told_apart_in_the_legend() -> None:
-    record = make_record(*(make_arm(f"Arm {place}", 3.0 + place / 100) for place in range(CROWD + 2)))
-    (legend,) = draw_curves(record, trace_curves(record)).legends
+    record = make_record(*(make_arm(f"Arm {place}", 3.0 + place / 100) for place in range(MOST_LABELS + 2)))
+    (legend,) = draw_curves(record, tabulate_curves(record)).legends
     looks = {(line.get_marker(), line.get_fillstyle(), str(line._dash_pattern)) for line in legend.get_lines()}
-    assert len(looks) == CROWD + 2
+    assert len(looks) == MOST_LABELS + 2
 
 
-@pytest.mark.parametrize("arms", [3, CROWD + 1])
+@pytest.mark.parametrize("arms", [3, MOST_LABELS + 1])
 def test_long_names_leave_room_for_curves_and_numbers(arms: int) -> None:
     record = make_record(*(make_arm(f"Arm {place} {'of many words ' * 14}", 3.0 + place) for place in range(arms)))
-    figure = draw_curves(record, trace_curves(record))
+    figure = draw_curves(record, tabulate_curves(record))
     assert overlaps(figure) == []
-    assert settle(figure).width < 16
+    assert freeze_layout(figure).width < 16
     page = format_html(build_main(record))
     assert page.count('<th scope="row" class="long">') == arms
 
@@ -69,7 +69,7 @@ def test_the_answer_and_the_axis_count_the_names_that_they_have_no_room_for() ->
     record = make_record(*(make_arm(f"AR {place}", 3.0 + place / 1000, "exact") for place in range(20)))
     told = answer(build_main(record))
     assert "not told apart from AR 1, AR 2, AR 3 and 16 more" in told
-    label = draw_curves(record, trace_curves(record)).axes[0].get_ylabel()
+    label = draw_curves(record, tabulate_curves(record)).axes[0].get_ylabel()
     assert label.replace("\n", " ") == "bits per character (AR 0, AR 1, AR 2 and 17 more exact)"
     assert max(map(len, label.split("\n"))) <= 46
 

@@ -20,7 +20,7 @@ from bench.engine.quality import QualitySpec
 from bench.engine.quality.evaluator import QualityEvaluator
 from bench.results.suite_record import Record
 from bench.results.tidy_table import COLUMNS
-from reports.figures.curves import trace_curves
+from reports.figures.curves import tabulate_curves
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
@@ -298,7 +298,7 @@ def test_a_scorer_and_controls_are_no_arms() -> None:
     assert write(build_main(with_others), "markdown") == write(build_main(without), "markdown")
     assert answer(build_main(with_others)) == answer(build_main(without))
     assert build_samplers(with_others) is None
-    assert set(trace_curves(with_others)["arm"]) == {"AR", "MDLM"}
+    assert set(tabulate_curves(with_others)["arm"]) == {"AR", "MDLM"}
     fairness, breakdown = (build_table(with_others, columns, "") for columns in (FAIRNESS, BREAKDOWN))
     assert [row.label for row in fairness.rows + breakdown.rows] == ["AR", "MDLM"] * 2
 

@@ -23,9 +23,9 @@ from bench.launch.exit_codes import DONE, INCOMPLETE
 from bench.results.suite_record import PROFILE, Record, read
 from methods import build
 from methods.method import Method
-from reports.figures.bound_density import plot_spent, trace_spent
-from reports.figures.cost import plot_cost, trace_cost
-from reports.figures.curves import plot_curves, trace_curves
+from reports.figures.bound_density import plot_bound_density, tabulate_density
+from reports.figures.cost import plot_cost, tabulate_cost
+from reports.figures.curves import plot_curves, tabulate_curves
 from reports.page.page import describe_cost_panels
 from reports.tables.arms import describe_missing
 from reports.tables.fairness import list_fairness
@@ -102,7 +102,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_records_its_profile_and_its_memory(runs: Path) -> None:
     record = read(runs, "plots")
     integral = record.table[(record.table["metric"] == "integral") & (record.table["arm"] == "MDLM")]["value"].item()
-    spent = trace_spent(record)
+    spent = tabulate_density(record)
     assert list(spent["arm"].unique()) == ["MDLM"]
     assert spent["nats_per_token"].sum() == pytest.approx(integral)
     for found in runs.glob("cells/*/train/result.json"):
@@ -112,7 +112,7 @@ def test_a_run_records_its_profile_and_its_memory(runs: Path) -> None:
 
 def test_a_run_has_its_curves_by_every_cost(runs: Path) -> None:
     record = read(runs, "plots")
-    curves = trace_curves(record).set_index("arm").loc["MDLM"]
+    curves = tabulate_curves(record).set_index("arm").loc["MDLM"]
     trained = record.table[(record.table["arm"] == "MDLM") & (record.table["stage"] == "train")].set_index("metric")
     for metric in ("flops", "seconds"):
         assert curves[metric].iloc[-1] == pytest.approx(trained.loc[metric, "value"])
@@ -135,7 +135,7 @@ def test_the_figures_are_on_the_page_with_their_numbers_and_equal_bytes(runs: Pa
         assert "#000000" not in svg
         assert f"<code>{name}.csv</code>" in page
     assert "training FLOPs" in page
-    assert "seconds of training" in page
+    assert "training seconds" in page
     assert (
         page.index('id="breakdown"')
         < page.index('aria-label="Where the bound spends its nats')
@@ -179,7 +179,7 @@ def test_speed_and_memory_are_means_over_seeds_with_their_errors() -> None:
         cost_rows("A", seed, tokens_per_second=1e3 + 200 * seed, peak_memory_bytes=2.0**30, seconds_per_sequence=0.5)
         for seed in (0, 1)
     ]
-    cost = trace_cost(make_record(*seeds)).set_index("metric")
+    cost = tabulate_cost(make_record(*seeds)).set_index("metric")
     assert cost.loc["tokens_per_second", "value"] == pytest.approx(1100)
     assert cost.loc["tokens_per_second", "standard_error"] == pytest.approx(100)
     assert cost.loc["seconds_per_sequence", ["value", "seeds"]].to_list() == [0.5, 2]
@@ -201,12 +201,12 @@ def test_figures_name_the_arms_that_they_lack(tmp_path: Path) -> None:
 
 def test_each_way_of_drawing_has_a_marker_of_its_own() -> None:
     rows = [row | {"way": way} for way in ("8 calls", "16 calls") for row in cost_rows("A", 0, seconds_per_sequence=1)]
-    assert list(trace_cost(make_record(rows))["way"]) == ["8 calls", "16 calls"]
+    assert list(tabulate_cost(make_record(rows))["way"]) == ["8 calls", "16 calls"]
 
 
 def test_nothing_is_drawn_where_nothing_was_recorded(tmp_path: Path) -> None:
     old = make_record(make_arm("A", 3.0))
-    assert plot_spent(old, tmp_path) == plot_cost(old, tmp_path) == []
+    assert plot_bound_density(old, tmp_path) == plot_cost(old, tmp_path) == []
     assert list(tmp_path.iterdir()) == []
     assert "peak_memory_bytes" not in {column.metric for column in list_fairness(old)}
     assert describe_cost_panels(old) == "There is no panel by FLOPs or seconds, which the record lacks."
@@ -227,10 +227,10 @@ def test_a_panel_stands_for_each_thing_that_bounds_lie_along(tmp_path: Path) -> 
         for low, high, value in bins
     ]
     record = replace(make_record(*(make_arm(arm, 3.0) for arm in arms)), profiles=pd.DataFrame(rows, columns=PROFILE))
-    svg = plot_spent(record, tmp_path)[0].read_text()
-    assert "share of positions that are masked" in svg
-    assert "time t, from text to noise" in svg
-    assert trace_spent(record).groupby("arm")["nats_per_token"].sum().to_list() == [2.0] * 3
+    svg = plot_bound_density(record, tmp_path)[0].read_text()
+    assert "share of masked positions" in svg
+    assert "time t, from data to noise" in svg
+    assert tabulate_density(record).groupby("arm")["nats_per_token"].sum().to_list() == [2.0] * 3
 
 
 def test_a_profile_gets_no_surer_by_seeds_that_share_its_documents_and_noise() -> None:
@@ -238,7 +238,7 @@ def test_a_profile_gets_no_surer_by_seeds_that_share_its_documents_and_noise() -
     values = (1.0, 1.02, 1.04)  # whose mean has an error of 0.02 / sqrt(3)
     rows = [{**common, "seed": seed, "value": value, "standard_error": 0.1} for seed, value in enumerate(values)]
     one, all_of = (
-        trace_spent(replace(make_record(make_arm("A", 3.0)), profiles=pd.DataFrame(part, columns=PROFILE)))
+        tabulate_density(replace(make_record(make_arm("A", 3.0)), profiles=pd.DataFrame(part, columns=PROFILE)))
         for part in (rows[:1], rows)
     )
     assert one["standard_error"].item() == 0.1
@@ -252,7 +252,7 @@ def test_old_results_have_no_profile(runs: Path, tmp_path: Path) -> None:
     record: Record = read(runs, "plots")
     place.write_text(kept)
     assert record.profiles.empty
-    assert plot_spent(record, tmp_path) == []
+    assert plot_bound_density(record, tmp_path) == []
 
 
 def test_an_incomplete_report_is_stamped_and_accepted_only_where_that_is_asked_for(

@@ -11,7 +11,7 @@ import pytest
 
 import reports
 from bench.results.suite_record import Record
-from reports.figures.schedules import name_line, plot_schedules, trace_schedules
+from reports.figures.schedules import plot_schedules, tabulate_schedules
 from reports.tables.arms import differ_in_schedule
 from reports.tables.breakdown import explain_terms, list_breakdown
 from reports.tables.estimators import build_estimators, list_ratios
@@ -41,13 +41,13 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_there_is_one_line_for_each_distinct_schedule():
-    curves = trace_schedules(record_of(*OPTIONS))
+    curves = tabulate_schedules(record_of(*OPTIONS))
     assert list(curves["arms"].unique()) == ["MDLM; MD4", "cosine", "cubic", "GIDD"]  # GenMD4 has one for each token
-    assert [name_line(arms) for arms in curves["arms"].unique()] == ["MDLM and 1 more", "cosine", "cubic", "GIDD"]
+    assert list(curves["name"].unique()) == ["MDLM and 1 more", "cosine", "cubic", "GIDD"]
 
 
 def test_the_lines_are_those_of_the_papers():
-    curves = trace_schedules(record_of(*OPTIONS)).set_index("arm")
+    curves = tabulate_schedules(record_of(*OPTIONS)).set_index("arm")
     t = curves.loc["cosine", "t"].to_numpy()
     np.testing.assert_allclose(curves.loc["MDLM", "alpha"], 1 - t)
     np.testing.assert_allclose(curves.loc["MDLM", "weight"], 1 / t)
@@ -75,7 +75,7 @@ def test_arms_that_differ_in_more_than_their_schedule_are_not_compared_by_it():
 
 def test_a_method_that_is_not_here_has_no_line():
     found = make_record(make_arm("mine", 3.0, method="from-a-plugin"), make_arm("cosine", 3.0, method="mdlm"))
-    assert trace_schedules(found).empty
+    assert tabulate_schedules(found).empty
 
 
 def test_the_figure_is_on_the_page_with_its_numbers_beside(folder):

@@ -16,8 +16,8 @@ import reports
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import Record
 from bench.results.tidy_table import COLUMNS
-from reports.figures.curves import plot_curves, trace_curves
-from reports.figures.style import LOOKS, OTHER, spread
+from reports.figures.curves import plot_curves, tabulate_curves
+from reports.figures.style import OTHER, STYLES, separate
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
@@ -353,17 +353,17 @@ def test_the_curves_follow_the_reader_into_the_dark(record: Record, tmp_path: Pa
 
 
 def test_methods_are_told_apart_without_colour() -> None:
-    looks = [*LOOKS.values(), OTHER]
+    looks = [*STYLES.values(), OTHER]
     assert len({drawn.marker for drawn in looks}) == len({drawn.glyph for drawn in looks}) == len(looks)
 
 
 def test_the_cost_of_the_source_does_not_make_a_bound_exact() -> None:
     source = {**make_arm("A", 3.0)[-1], "stage": "bound", "metric": "source_nats_per_token", "kind": "exact"}
-    assert set(trace_curves(make_record([*make_arm("A", 3.0), source]))["kind"]) == {"bound"}
+    assert set(tabulate_curves(make_record([*make_arm("A", 3.0), source]))["kind"]) == {"bound"}
 
 
 def test_labels_of_curves_stand_apart_in_their_order() -> None:
-    placed = spread([3.05, 2.7, 3.06, 3.06], gap=0.1)
+    placed = separate([3.05, 2.7, 3.06, 3.06], gap=0.1)
     assert min(abs(a - b) for k, a in enumerate(placed) for b in placed[:k]) > 0.0999
     assert placed[1] == 2.7
     assert placed[1] < placed[0] < placed[2] < placed[3]

@@ -13,14 +13,14 @@ from rich.console import Console
 import reports
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE
-from bench.results.statistics.expected_best import expect_best, spread_best
+from bench.results.statistics.expected_best import expected_best, expected_best_deviation
 from bench.results.suite_record import Record
 from bench.results.suite_record import read as read_record
 from bench.suite.suite import read
 from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm
 from bench.suite.tuning.lock_file import read as read_lock
 from bench.tune.tuned_suite import lock_path, read_tuned
-from reports.figures.expected_best import list_scores, plot_tuning, trace_best
+from reports.figures.expected_best import list_scores, plot_expected_best, tabulate_expected_best
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
@@ -39,7 +39,7 @@ SCORES = [3.1, 2.7, 2.9, 2.7, 3.6]
 @pytest.mark.parametrize("k", range(1, 6))
 def test_the_expected_best_is_the_mean_over_all_sets_of_k_trials(k):
     lowest = [min(chosen) for chosen in itertools.combinations(SCORES, k)]
-    assert expect_best(SCORES, k) == pytest.approx(sum(lowest) / len(lowest), rel=1e-12)
+    assert expected_best(SCORES, k) == pytest.approx(sum(lowest) / len(lowest), rel=1e-12)
 
 
 @pytest.mark.parametrize("k", range(1, 6))
@@ -47,7 +47,7 @@ def test_its_spread_is_that_of_the_best_of_k_draws(k):
     lowest = [min(drawn) for drawn in itertools.product(SCORES, repeat=k)]
     mean = sum(lowest) / len(lowest)
     variance = sum((value - mean) ** 2 for value in lowest) / len(lowest)
-    assert spread_best(SCORES, k) == pytest.approx(math.sqrt(variance), rel=1e-9)
+    assert expected_best_deviation(SCORES, k) == pytest.approx(math.sqrt(variance), rel=1e-9)
 
 
 def test_a_failed_trial_counts_as_the_worst(record):
@@ -134,7 +134,7 @@ def test_the_main_table_names_the_trials_and_what_was_not_tuned(record):
 
 
 def test_curves_begin_at_the_mean_and_end_at_the_best(record):
-    best = trace_best(record).set_index(["arm", "k"])["expected"]
+    best = tabulate_expected_best(record).set_index(["arm", "k"])["expected"]
     assert best["AR", 1] == pytest.approx(2.8)
     assert best["AR", 3] == pytest.approx(2.7)
     assert best["MDLM", 3] == pytest.approx(3.1)
@@ -154,10 +154,10 @@ def test_the_figure_and_every_trial_are_written_and_stand_on_the_page(record, tm
 def test_a_suite_that_was_not_tuned_has_nothing_of_it(record, tmp_path):
     plain = replace(record, tuning={})
     assert build_tuning(plain) is None
-    assert plot_tuning(plain, tmp_path) == []
+    assert plot_expected_best(plain, tmp_path) == []
     assert "tuning" not in render(plain, build_tables(plain), {}).replace("fine-tuning", "")
     lost = replace(record, tuning=record.tuning | {"arms": {"AR": make_tuned(None, None).model_dump(mode="json")}})
-    assert plot_tuning(lost, tmp_path) == []
+    assert plot_expected_best(lost, tmp_path) == []
     assert table_of(lost).rows[0].entries[7].value == "every trial failed"
 
 

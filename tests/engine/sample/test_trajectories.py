@@ -16,7 +16,7 @@ import reports
 from bench.engine.data import DataSpec, load
 from bench.engine.sample.trajectory import changed, decode, encode, show_tokens
 from bench.results.suite_record import Record
-from reports.figures.trajectories import plot_unmasked
+from reports.figures.trajectories import plot_changes
 from reports.page.player import list_players
 from tests.reports.test_reports import make_arm, make_record
 from tests.support.browser import run_page
@@ -147,13 +147,13 @@ def test_the_page_with_a_player_needs_no_other_file(tmp_path: Path) -> None:
 def test_the_figure_counts_each_call_of_each_text(tmp_path: Path) -> None:
     fast, slow = make_trajectory(make_frames(2, 12, 3), way="fast"), make_trajectory(make_frames(2, 12, 6), way="slow")
     record = make_watched(fast, slow, make_trajectory(arm="MD4"))
-    paths = plot_unmasked(record, tmp_path)
+    paths = plot_changes(record, tmp_path)
     assert [path.name for path in paths] == [f"unmasked.{ending}" for ending in ("svg", "png", "pdf", "csv")]
     counts = pd.read_csv(paths[-1]).query("arm == 'MDLM' and way == 'fast'")
     assert counts["changed"].tolist() == [4] * 6
     assert all(f">{word}<" in paths[0].read_text() for word in ("MDLM", "MD4", "fast", "slow", "tokens changed"))
     first = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in plot_unmasked(record, tmp_path)] == first
+    assert [path.read_bytes() for path in plot_changes(record, tmp_path)] == first
 
 
 PROBE = """

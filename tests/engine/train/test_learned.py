@@ -24,7 +24,7 @@ from bench.launch.worker import Worker
 from bench.results import tracking
 from bench.results.suite_record import LEARNED, read
 from bench.results.tidy_table import COLUMNS
-from reports.figures.learned_parameters import ENDS, average, choose, draw, find_meaning
+from reports.figures.learned_parameters import END_TOKENS, average_seeds, choose_tokens, draw_learned, find_meaning
 from tests.conftest import TINY
 from tests.reports.test_reports import make_arm, make_record
 
@@ -173,7 +173,7 @@ def test_above_one_is_masked_later():
     assert low < 1 < high
     masked = method.hidden(torch.tensor([0.5], dtype=torch.float64))[0]
     assert masked[1] < masked[0]
-    assert "above 1 it is masked later" in find_meaning("power").sentence
+    assert "above 1 is masked later" in find_meaning("power").sentence
 
 
 def test_where_nothing_was_learned_there_is_no_figure(tmp_path):
@@ -210,7 +210,7 @@ def test_a_large_vocabulary_is_summed_up_in_the_tidy_table_and_whole_in_the_reco
     assert len(record.learned) == 1001 * len(SEEDS)
     reports.write_report(record, tmp_path / "report")
     words = find_words((tmp_path / "report" / "learned.svg").read_text("utf-8"))
-    shown = {f"word{i}" for i in (*range(ENDS), *range(1001 - ENDS, 1001))}
+    shown = {f"word{i}" for i in (*range(END_TOKENS), *range(1001 - END_TOKENS, 1001))}
     assert {word for word in words if word.startswith("word")} == shown
     assert "961" in words  # that are left out
     assert len(pd.read_csv(tmp_path / "report" / "learned.csv")) == 1001
@@ -223,11 +223,11 @@ def make_learned(tokens: list[str], values: list[float]) -> pd.DataFrame:
 
 def test_tokens_stand_from_the_highest_to_the_lowest_on_stems_from_where_they_started():
     record = make_record(make_arm("A", 3.0, method="genmd4"), learned=make_learned(["a", "$", "c"], [0.9, 1.2, 1.1]))
-    numbers = average(record)
-    shown, left = choose(numbers)
+    numbers = average_seeds(record)
+    shown, left = choose_tokens(numbers)
     assert (list(shown["token"]), left) == (["$", "c", "a"], 0)
     assert numbers["standard_error"].isna().all()  # one seed shows no variance
-    axes = draw(numbers).axes[0]
+    axes = draw_learned(numbers).axes[0]
     stems = [segment[:, 1].tolist() for lines in axes.collections for segment in lines.get_segments()]
     assert stems == [[1.0, 1.2], [1.0, 1.1], [1.0, 0.9]]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["$", "c", "a"]
@@ -259,8 +259,10 @@ def test_hostile_names_are_shown_and_not_acted_on(tmp_path):
 
 def test_no_place_is_shared_where_tokens_are_left_out():
     tokens = [f"word{i}" for i in range(100)]
-    shown, left = choose(average(make_record(learned=make_learned(tokens, np.linspace(0, 2, 100).tolist()))))
-    assert (len(shown), left) == (2 * ENDS, 100 - 2 * ENDS)
+    shown, left = choose_tokens(
+        average_seeds(make_record(learned=make_learned(tokens, np.linspace(0, 2, 100).tolist())))
+    )
+    assert (len(shown), left) == (2 * END_TOKENS, 100 - 2 * END_TOKENS)
     assert shown["place"].is_unique
     assert shown["place"].is_monotonic_increasing
 
