@@ -100,7 +100,7 @@ def test_the_time_that_is_left_is_unknown_until_it_is_measured(done, tmp_path, c
     assert (
         "how long that takes is unknown: no training, bound, drawing left to right or drawing on such a network" in told
     )
-    assert "to know it, run one cell of such a network" in told
+    assert "to find out, run one cell of such a network" in told
     for cell, speed in zip(plan(read(path)).cells, (1e6, 4e6), strict=True):
         finish(cell, speed)
     path.write_text(path.read_text().replace("seeds: [0]", "seeds: [0, 1]"))
@@ -109,8 +109,8 @@ def test_the_time_that_is_left_is_unknown_until_it_is_measured(done, tmp_path, c
     assert after["seconds_left"] == pytest.approx(due, abs=1)
     assert main(["plan", str(path), "--runs", str(runs)]) == DONE
     told = " ".join(capsys.readouterr().out.split())
-    assert "by the speed of 6 stages measured on cpu, 1 thread, float32" in told
-    assert "without the start of 2 processes, some seconds each" in told
+    assert "at the speed of 6 stages timed on cpu, 1 thread, float32" in told
+    assert "not counting the start of 2 processes, a few seconds each" in told
 
 
 def test_the_file_of_speeds_says_what_the_folders_say(done):

@@ -1,4 +1,4 @@
-"""Plans and their states on the terminal."""
+"""Plans and their status on the terminal."""
 
 import math
 from collections import Counter
@@ -13,161 +13,192 @@ from rich.text import Text
 
 from bench.plan.cells import Plan
 from bench.plan.fairness import describe_match
+from bench.plan.forecast import Forecast
 from bench.plan.power import describe_power
 from bench.plan.status import CellStatus, PlanStatus, join_statuses
 
 if TYPE_CHECKING:
     from bench.results.suite_record import Record
 
+LEFT_COLUMNS = 5  # columns of text; those of numbers are aligned to the right
 
-def show_plans(found: Sequence[PlanStatus]) -> None:
-    """Prints the plans of all data sets of a suite, and where there are several what they cost together."""
+
+def show_plans(statuses: Sequence[PlanStatus]) -> None:
+    """Print the plan of each data set, and the total of several."""
     console = Console(highlight=False)
-    for each in found:
-        show_plan(each)
-        if len(found) > 1:
+    for status in statuses:
+        show_plan(status)
+        if len(statuses) > 1:
             console.print()
-    if len(found) > 1:
-        console.print(Text(f"all {len(found)} data sets:"))
-        _show_total(join_statuses(found), console)
+    if len(statuses) > 1:
+        console.print(Text(f"all {len(statuses)} data sets:"))
+        _show_total(join_statuses(statuses), console)
 
 
-def show_plan(found: PlanStatus) -> None:
-    """Prints every cell with what is there of it already and what it costs, then how long the rest takes."""
+def show_plan(status: PlanStatus) -> None:
+    """Print every cell with its state and cost, then how long the rest takes and what the seeds can show."""
     console = Console(highlight=False)
-    for line in (*_words(found.plan), *([describe_match(found.match)] if len(found.plan.suite.spec.arms) > 1 else [])):
+    lines = describe_plan(status.plan)
+    if len(status.plan.suite.spec.arms) > 1:
+        lines.append(describe_match(status.match))
+    for line in lines:
         console.print(Text(line))
-    for row in _table(found):
+    for row in format_table(status):
         console.print(row, soft_wrap=True)
-    for reason in dict.fromkeys(reason for line in found.cells for reason in line.reasons):
+
+    reasons = [reason for cell in status.cells for reason in cell.reasons]
+    for reason in dict.fromkeys(reasons):
         console.print(Text(f"failed: {reason}"))
-    for each in found.refused:
-        console.print(Text(f"refused: {each.label} ({each.method}): {each.reason}"))
-    _show_total(found, console)
-    for line in describe_power(found.power):
+    for arm in status.refused:
+        console.print(Text(f"refused: {arm.label} ({arm.method}): {arm.reason}"))
+    _show_total(status, console)
+    for line in describe_power(status.power):
         console.print(Text(line))
 
 
-def _show_total(found: PlanStatus, console: Console) -> None:
-    """Prints how many cells there are, what they cost, and how long the rest takes."""
-    console.print(f"{len(found.distinct)} cells, {found.tokens:,} training tokens, {_short(found.flops)} FLOPs")
-    for line in _time(found) if found.to_run else ["nothing is left to run"]:
+def _show_total(status: PlanStatus, console: Console) -> None:
+    """Print the number of cells, their cost, and how long the rest takes."""
+    flops = format_flops(status.flops)
+    console.print(f"{len(status.distinct)} cells, {status.tokens:,} training tokens, {flops} FLOPs")
+    for line in describe_time(status) if status.to_run else ["nothing is left to run"]:
         console.print(Text(line))
 
 
-def show_status(found: "Record") -> None:
-    """Prints the state of each stage, with the reasons of failures."""
-    console = Console()
+def show_status(record: "Record") -> None:
+    """Print the state of each stage of a record, with the reasons of failures."""
+    columns = ["arm", "seed", "cell", "stage", "status", "reason"]
     table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")
-    stages = found.table.drop_duplicates(["arm", "seed", "cell", "stage", "status", "reason"])
-    for row in stages.to_dict("records"):
-        words = (row[name] for name in ("arm", "seed", "cell", "stage", "status", "reason"))
-        table.add_row(*(Text(str(word)) for word in words))
-    console.print(table)
+    for row in record.table.drop_duplicates(columns).to_dict("records"):
+        table.add_row(*(Text(str(row[name])) for name in columns))
+    Console().print(table)
 
 
-def _words(plan: Plan) -> list[str]:
-    """The suite's question, its data and its budget."""
+def describe_plan(plan: Plan) -> list[str]:
+    """The suite's question, data, budget, and tuned settings."""
     suite, facts, spec = plan.suite, plan.suite.facts, plan.suite.spec
-    holds = ", ".join(f"{count:,} {split}" for split, count in facts.sequences.items())
-    own = ", but for arms with budgets of their own" if any(arm.budget for arm in spec.arms) else ""
-    return [
+    sizes = ", ".join(f"{count:,} {split}" for split, count in facts.sequences.items())
+    lines = [
         f"{suite.name}: {spec.question}",
-        f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: {holds}",
-        *(() if facts.is_read else facts.notes[-1:]),
-        f"Each cell is trained for {_budget(plan)}{own}.",
-        *(suite.winners.describe() if suite.winners else ()),
+        f"{facts.source}: {facts.vocab_size} tokens in the vocabulary, sequences of {facts.length}: {sizes}",
     ]
+    if not facts.is_read:
+        lines += facts.notes[-1:]
+    exception = ", except for arms with their own budgets" if any(arm.budget for arm in spec.arms) else ""
+    lines.append(f"Each cell is trained for {_describe_budget(plan)}{exception}.")
+    if suite.winners:
+        lines += suite.winners.describe()
+    return lines
 
 
-def _budget(plan: Plan) -> str:
-    """The suite's budget, in whole steps where they are the same for every method."""
+def _describe_budget(plan: Plan) -> str:
+    """The suite's budget, in whole steps if they are the same for every method."""
     spec, length = plan.suite.spec, plan.suite.facts.length
     batch = f"steps of {spec.training.batch_size:,} sequences"
     if spec.budget.flops is not None:
-        return f"{_short(spec.budget.flops)} FLOPs in whole {batch}"
+        return f"{format_flops(spec.budget.flops)} FLOPs in whole {batch}"
     tokens = spec.training.batch_size * length
     steps = spec.budget.in_steps(tokens)
     return f"{steps:,} {batch}: {steps * tokens:,} tokens"
 
 
-def _table(found: PlanStatus) -> list[Text]:
-    """A line for each arm and seed: its cell, what is there of it, and its FLOPs; and for what is refused.
+def format_table(status: PlanStatus) -> list[Text]:
+    """A row for each arm and seed, with its cell, states and FLOPs, and one for each refused arm.
 
-    In plain columns, since the tables of rich take longer for a thousand cells than everything else.
+    Plain columns: with a thousand cells, rich's tables take longer than everything else.
     """
-    uneven = len({line.cell.tokens for line in found.cells if line.cell.role == "arm"}) > 1
-    names = ["arm", "method", "seed", "cell", "stages", *(["steps", "tokens"] if uneven else [])]
-    rows = [["", "", "", "", "", *(["", ""] if uneven else []), "training", "evaluation"], [*names, "FLOPs", "FLOPs"]]
-    for line in found.cells:
-        cell, sizes = line.cell, [f"{line.cell.steps:,}", f"{line.cell.tokens:,}"] if uneven else []
-        flops = (_short(line.training), _short(line.evaluation))
-        rows.append([cell.arm, cell.method, str(cell.seed), cell.id, _states(line), *sizes, *flops])
-    rows += [[each.label, each.method, "", "", "refused"] for each in found.refused]
-    widths = [max(map(cell_len, column)) for column in zip_longest(*rows, fillvalue="")]
-    lines = [_aligned(row, widths, left=5) for row in rows]
-    return [Text(line, "bold" if place < 2 else "") for place, line in enumerate(lines)]
-
-
-def _aligned(row: list[str], widths: list[int], left: int) -> str:
-    """A row in columns, of which so many are aligned to the left and the others to the right."""
-    gaps = [" " * (width - cell_len(word)) for word, width in zip(row, widths, strict=False)]
-    cells = [
-        word + gap if place < left else gap + word for place, (word, gap) in enumerate(zip(row, gaps, strict=True))
+    has_sizes = len({line.cell.tokens for line in status.cells if line.cell.role == "arm"}) > 1
+    sizes = ["steps", "tokens"] if has_sizes else []
+    rows = [
+        [""] * (LEFT_COLUMNS + len(sizes)) + ["training", "evaluation"],
+        ["arm", "method", "seed", "cell", "stages", *sizes, "FLOPs", "FLOPs"],
     ]
+    for line in status.cells:
+        cell = line.cell
+        row = [cell.arm, cell.method, str(cell.seed), cell.id, _describe_states(line)]
+        if has_sizes:
+            row += [f"{cell.steps:,}", f"{cell.tokens:,}"]
+        rows.append([*row, format_flops(line.training), format_flops(line.evaluation)])
+    rows += [[arm.label, arm.method, "", "", "refused"] for arm in status.refused]
+
+    widths = [max(map(cell_len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return [Text(_align(row, widths), "bold" if number < 2 else "") for number, row in enumerate(rows)]
+
+
+def _align(row: list[str], widths: list[int]) -> str:
+    """Pad a row to the widths of its columns: text to the left, numbers to the right."""
+    cells = []
+    for number, (text, width) in enumerate(zip(row, widths, strict=False)):
+        padding = " " * (width - cell_len(text))
+        cells.append(text + padding if number < LEFT_COLUMNS else padding + text)
     return "  ".join(cells).rstrip()
 
 
-def _states(status: CellStatus) -> str:
-    """The states of a cell's stages; one word where all are the same."""
+def _describe_states(status: CellStatus) -> str:
+    """The states of a cell's stages; one word if all are the same."""
     states: dict[str, list[str]] = {}
     for stage in status.stages:
         states.setdefault(stage.name, []).append(stage.state)
-    every = {state for of_name in states.values() for state in of_name}
-    return every.pop() if len(every) == 1 else ", ".join(f"{name} {_joined(each)}" for name, each in states.items())
+    distinct = {stage.state for stage in status.stages}
+    if len(distinct) == 1:
+        return distinct.pop()
+    return ", ".join(f"{name} {_count_states(of_name)}" for name, of_name in states.items())
 
 
-def _joined(states: list[str]) -> str:
-    """The state of all stages of a name, or of how many of them each is."""
-    count = Counter(states)
-    parts = (f"{number} of {len(states)} {state}" for state, number in count.items())
-    return states[0] if len(count) == 1 else " and ".join(parts)
+def _count_states(states: list[str]) -> str:
+    """The state of all stages of a name, or how many of them are in each."""
+    counts = Counter(states)
+    if len(counts) == 1:
+        return states[0]
+    return " and ".join(f"{count} of {len(states)} {state}" for state, count in counts.items())
 
 
-def _short(flops: float) -> str:
+def format_flops(flops: float) -> str:
+    """FLOPs to three digits, such as 1.23e12."""
     return f"{flops:.2e}".replace("e+", "e")
 
 
-def _time(found: PlanStatus) -> list[str]:
-    """How long that takes, by what was measured on the device that the suite asks for, in plain words."""
-    time, left = found.time, f"left to run: {_short(found.remaining)} FLOPs"
+def describe_time(status: PlanStatus) -> list[str]:
+    """How long the rest takes, by the speeds measured on the device that the suite asks for."""
+    time, left = status.time, f"left to run: {format_flops(status.remaining)} FLOPs"
     if time.forecast is None:
         return [f"{left}; how long that takes is unknown here: {time.reason}"]
-    device = _device(time.device)
+    device = _describe_device(time.device)
     if not time.is_known:
         *kinds, last = time.forecast.unknown
-        missing = f"{', '.join(kinds)} or {last}" if kinds else last
-        way = "to know it, run one cell of such a network with a small budget, or a small scale that has it"
-        return [f"{left}; how long that takes is unknown: no {missing} on such a network was measured on {device}", way]
-    forecast, count = time.forecast, sum(speed.measured for speed in time.forecast.speeds)
-    ends = [_long(forecast.least), _long(forecast.most)]
-    spread = f" ({' to '.join(ends)})" if forecast.most > 1.05 * forecast.least and ends[0] != ends[1] else ""
-    stages = f"{count} stage{'s' * (count != 1)}"
-    lines = [f"{left}, about {_long(forecast.seconds)}{spread} by the speed of {stages} measured on {device}"]
-    lines += ["in part by other methods on the same network"] * any(not speed.method for speed in forecast.speeds)
-    starts = len({cell.id for cell, _ in found.to_run})
-    lines.append(f"without the start of {starts} process{'es' * (starts > 1)}, some seconds each")
-    without = f"without {' and '.join(found.uncounted)}, whose cost is not known beforehand"
-    return lines + [without] * bool(found.uncounted)
+        kind = f"{', '.join(kinds)} or {last}" if kinds else last
+        return [
+            f"{left}; how long that takes is unknown: no {kind} on such a network was timed on {device}",
+            "to find out, run one cell of such a network with a small budget, or a small scale that has it",
+        ]
+
+    count = sum(speed.measured for speed in time.forecast.speeds)
+    stages = f"{count} stage{'' if count == 1 else 's'}"
+    lines = [f"{left}, about {_describe_seconds(time.forecast)} at the speed of {stages} timed on {device}"]
+    if any(not speed.method for speed in time.forecast.speeds):
+        lines.append("in part, other methods on the same network were timed")
+    starts = len({cell.id for cell, _ in status.to_run})
+    lines.append(f"not counting the start of {starts} process{'es' if starts > 1 else ''}, a few seconds each")
+    if status.uncounted:
+        lines.append(f"not counting {' and '.join(status.uncounted)}, whose cost is unknown")
+    return lines
 
 
-def _device(device: dict[str, str]) -> str:
-    threads = f", {device['threads']} thread{'s' * (device['threads'] != '1')}" if device["threads"] else ""
+def _describe_seconds(forecast: Forecast) -> str:
+    """The forecast, with its range if the measured speeds differ."""
+    ends = [format_seconds(forecast.least), format_seconds(forecast.most)]
+    has_range = forecast.most > 1.05 * forecast.least and ends[0] != ends[1]
+    return format_seconds(forecast.seconds) + (f" ({' to '.join(ends)})" if has_range else "")
+
+
+def _describe_device(device: dict[str, str]) -> str:
+    threads = ""
+    if device["threads"]:
+        threads = f", {device['threads']} thread{'' if device['threads'] == '1' else 's'}"
     return f"{device['device']}{threads}, {device['precision']}"
 
 
-def _long(seconds: float) -> str:
-    """A time, to two digits."""
+def format_seconds(seconds: float) -> str:
+    """A time to two digits."""
     for size, unit in ((3600, "hours"), (60, "min")):
         if seconds >= 2 * size:
             return f"{float(f'{seconds / size:.2g}'):,g} {unit}"

@@ -9,55 +9,57 @@ from rich.text import Text
 from bench.suite.labels import format_value
 from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm, format_values
 
-TPE = "tpe chooses each trial by the scores before it: where one score differs, as on another machine or after a retry,"
-NOTES = {
-    "noise": "the best of several noisy scores flatters: it chooses the winner, and is not what is reported",
-    "tpe": f"{TPE} so do all trials after it",
-}
+NOISE = "the best of several noisy scores is optimistic: it selects the winner and is not reported"
+TPE = (
+    "tpe chooses each trial by the scores of earlier ones: if one score differs, as on another machine or after a "
+    "retry, so do all later trials"
+)
 
 
 def show(lock: Lock, file: Path) -> None:
-    """Prints the trials of each arm from the first to the last, and the winner of each."""
+    """Print the trials of each arm, then the winners."""
     console = Console(highlight=False)
 
-    def tell(line: str, style: str = "") -> None:
+    def print_line(line: str, style: str = "") -> None:
         console.print(Text(line, style), soft_wrap=True)
 
-    for label, tuned in lock.arms.items():
-        tell(f"{label}: {tuned.trials} trials, {tuned.failed} failed, {tuned.tokens:,} tokens", "bold")
-        console.print(_table(tuned, lock.metric))
-        for number, each in enumerate(tuned.tried, 1):
-            if each.reason:
-                tell(f"trial {number} failed: {each.reason}")
-    for label, tuned in lock.arms.items():
-        won = tuned.winner is not None
-        tell(
-            f"{label}: {format_values(tuned.winner or {})}: {_score(tuned)}"
-            if won
-            else f"{label}: no winner, every trial failed"
-        )
-    tell(f"scored on {lock.split}, seed {', '.join(map(str, lock.seeds))}; {NOTES['noise']}")
+    for label, arm in lock.arms.items():
+        print_line(f"{label}: {arm.trials} trials, {arm.failed} failed, {arm.tokens:,} tokens", "bold")
+        console.print(_table(arm, lock.metric))
+        for number, trial in enumerate(arm.tried, 1):
+            if trial.reason:
+                print_line(f"trial {number} failed: {trial.reason}")
+
+    for label, arm in lock.arms.items():
+        if arm.winner is None:
+            print_line(f"{label}: no winner, every trial failed")
+        else:
+            print_line(f"{label}: {format_values(arm.winner)}: {_format_score(arm)}")
+    print_line(f"scored on {lock.split}, seed {', '.join(map(str, lock.seeds))}; {NOISE}")
     if lock.sampler == "tpe":
-        tell(NOTES["tpe"])
-    tell(f"winners: {file}")
+        print_line(TPE)
+    print_line(f"winners: {file}")
 
 
-def _table(tuned: TunedArm, metric: str) -> Table:
-    """A row for each trial: what was tried, its score with its error, its seconds, and whether it is the best."""
-    keys = list(dict.fromkeys(key for each in tuned.tried for key in each.values))
-    table = Table("trial", *(key.split(".", 1)[-1] for key in keys), box=None, header_style="bold", pad_edge=False)
+def _table(arm: TunedArm, metric: str) -> Table:
+    """A row per trial: its values, its score with the error, its seconds, and whether it is the best."""
+    keys = list(dict.fromkeys(key for trial in arm.tried for key in trial.values))
+    names = [key.split(".", 1)[-1] for key in keys]
+    table = Table("trial", *names, box=None, header_style="bold", pad_edge=False)
     for name in (metric.replace("_", " "), "seconds"):
         table.add_column(name, justify="right")
     table.add_column("")
-    best = next((each for each in tuned.tried if each.score == tuned.score), None)
-    for number, each in enumerate(tuned.tried, 1):
-        end = "failed" if each.reason else "best" if each is best else ""
-        said = [format_value(each.values.get(key)) for key in keys]
-        table.add_row(*map(Text, (str(number), *said, _score(each), f"{each.seconds:.1f}", end)))
+
+    best = next((trial for trial in arm.tried if trial.score == arm.score), None)
+    for number, trial in enumerate(arm.tried, 1):
+        mark = "failed" if trial.reason else "best" if trial is best else ""
+        values = [format_value(trial.values.get(key)) for key in keys]
+        table.add_row(*map(Text, (str(number), *values, _format_score(trial), f"{trial.seconds:.1f}", mark)))
     return table
 
 
-def _score(found: TrialResult | TunedArm) -> str:
-    if found.score is None:
+def _format_score(result: TrialResult | TunedArm) -> str:
+    if result.score is None:
         return "-"
-    return f"{found.score:.4f}" + (f" ± {found.standard_error:.4f}" if found.standard_error else "")
+    error = f" ± {result.standard_error:.4f}" if result.standard_error else ""
+    return f"{result.score:.4f}{error}"

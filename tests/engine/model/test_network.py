@@ -8,7 +8,7 @@ import torch
 from bench.engine.model import model as model_module
 from bench.engine.model.attention import attention
 from bench.engine.model.model import Model, times
-from bench.engine.model.network import PRESETS, Network, Shape, rotate, rotary_angles
+from bench.engine.model.network import PRESETS, Network, Shape, rotary_angles, rotate
 from bench.engine.rng import Keyed, Stream, seed_for
 from methods import build
 from methods.method import Needs
