@@ -64,9 +64,9 @@ def certify(args: argparse.Namespace) -> int:
 
 def new_method(args: argparse.Namespace) -> int:
     """`bench new method NAME`"""
-    from bench.cli.new_method import new_method as write_method
+    from bench.cli.new_method import create_method
 
-    write_method(args.name, args.like, args.plugin_file)
+    create_method(args.name, args.like, args.plugin_file)
     return DONE
 
 

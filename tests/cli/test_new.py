@@ -12,7 +12,7 @@ import pytest
 
 import bench
 from bench.cli.main import main
-from bench.cli.new_method import copyable, new_method, renamed
+from bench.cli.new_method import copyable, create_method, rename
 from bench.cli.templates.masked import Masked
 from bench.launch.exit_codes import DONE, USAGE_ERROR
 from methods import METHODS, PLUGINS, OptionError
@@ -20,6 +20,7 @@ from methods.method import Method
 from tests.conftest import ROOT, TINY
 
 KINDS = [("my-method", None), ("bump-2", "gidd")]
+FOLDERS = {None: "masked", "gidd": "discrete"}  # in methods/, by the method that is copied
 QUICK = ("identities", "probes", "oracle")
 LAWS = (
     "test_training_ends_close_above_the_entropy_of_a_chain",
@@ -75,13 +76,13 @@ def test_the_copy_is_what_its_python_imports(copy):
 
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_a_new_method_trains_and_passes_its_tests_and_those_of_every_method(name, like, copy):
-    new_method(name, like, None, copy)
+    create_method(name, like, None, copy)
     module = name.replace("-", "_")
-    files = [f"methods/{module}.py", f"tests/test_{module}.py"]
+    files = [f"methods/{FOLDERS[like]}/{module}.py", f"tests/methods/test_{module}.py"]
     python(copy, "-m", "ruff", "check", *files)
     python(copy, "-m", "ruff", "format", "--check", *files, "methods/__init__.py")
     asked = [
-        f"tests/test_{module}.py",
+        f"tests/methods/test_{module}.py",
         f"tests/project/test_readme.py::test_every_method_and_option_has_its_row[{name}]",
         "tests/project/test_readme.py::test_the_readme_names_every_registered_method",
         "tests/project/test_readme.py::test_links_of_the_documentation_lead_somewhere",
@@ -94,24 +95,24 @@ def test_a_new_method_trains_and_passes_its_tests_and_those_of_every_method(name
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_a_new_method_holds_a_certificate_once_it_is_asked_for(name, like, copy):
-    new_method(name, like, None, copy)
+    create_method(name, like, None, copy)
     asked = f"print(holds(subject({name!r}, {{}}, 'float32'), Path('runs')))"
     code = f"from pathlib import Path\nfrom bench.certify.certificate_files import holds, subject\n{asked}"
     assert python(copy, "-c", code) == "False\n"
     python(copy, "-m", "bench", "certify", name, "--write")
     assert python(copy, "-c", code) == "True\n"
-    python(copy, "-m", "mypy", f"methods/{name.replace('-', '_')}.py")
+    python(copy, "-m", "mypy", f"methods/{FOLDERS[like]}/{name.replace('-', '_')}.py")
 
 
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_a_new_method_touches_five_files_and_names_them(name, like, copy, capsys):
     before = contents(copy)
-    new_method(name, like, None, copy)
+    create_method(name, like, None, copy)
     after, module = contents(copy), name.replace("-", "_")
     told = dict(reversed(line.split()) for line in capsys.readouterr().out.splitlines()[:5])
     assert told == {
-        f"methods/{module}.py": "wrote",
-        f"tests/test_{module}.py": "wrote",
+        f"methods/{FOLDERS[like]}/{module}.py": "wrote",
+        f"tests/methods/test_{module}.py": "wrote",
         "methods/__init__.py": "changed",
         "methods/README.md": "changed",
         "README.md": "changed",
@@ -124,27 +125,28 @@ def test_a_new_method_touches_five_files_and_names_them(name, like, copy, capsys
 
 @pytest.mark.parametrize("like", copyable())
 def test_every_method_that_is_alone_in_its_file_can_be_copied(like, copy):
-    new_method("twin", like, None, copy)
+    create_method("twin", like, None, copy)
     factory = METHODS[like]
     source = Path(sys.modules[factory.__module__].__file__).read_text()
-    assert (copy / "methods" / "twin.py").read_text() == source.replace(f"class {factory.__name__}(", "class Twin(")
+    folder = Path(*factory.__module__.split(".")[:-1])
+    assert (copy / folder / "twin.py").read_text() == source.replace(f"class {factory.__name__}(", "class Twin(")
     (row,) = re.findall(r"^\| `twin` .*", (copy / "methods" / "README.md").read_text(), re.MULTILINE)
     assert factory.paper in row
     assert f"equals `{like}`" in row
-    assert f'"twin", "{like}"' in (copy / "tests" / "test_twin.py").read_text()
+    assert f'"twin", "{like}"' in (copy / "tests" / "methods" / "test_twin.py").read_text()
 
 
 def test_imports_stay_sorted_and_entries_are_at_the_end_whatever_the_names(copy):
     names = ["aa", "zz", "d2", "d10", "d3pm-two", "d3", "md4-two", "m-a", "ma", "plaid-2", "gidd-mdlm-masked"]
     for name in names:
-        new_method(name, "gidd" if "mdlm" in name else None, None, copy)
+        create_method(name, "gidd" if "mdlm" in name else None, None, copy)
     python(copy, "-m", "ruff", "check", "--select", "I", "methods/__init__.py")
     told = python(copy, "-c", "import methods; print(*methods.METHODS)")
     assert told.split() == [*METHODS, *names]
     readme = (copy / "methods" / "README.md").read_text()
     rows = readme[readme.index("| name | paper") :].split("\n\n")[0]
     assert re.findall(r"^\| `([\w-]+)`", rows, re.MULTILINE)[-len(names) :] == names
-    assert 'NAME, TWIN = "gidd-mdlm-masked", "gidd"' in (copy / "tests" / "test_gidd_mdlm_masked.py").read_text()
+    assert 'NAME, TWIN = "gidd-mdlm-masked", "gidd"' in (copy / "tests" / "methods" / "test_gidd_mdlm_masked.py").read_text()
 
 
 @pytest.mark.parametrize(("name", "like"), KINDS)
@@ -168,7 +170,7 @@ def test_a_file_of_ones_own_is_certified_and_run_by_the_commands_that_are_told(
 
 
 def test_a_file_of_ones_own_needs_no_checkout_and_is_checked_code(tmp_path):
-    new_method("mine", None, tmp_path / "mine.py", tmp_path / "nowhere")
+    create_method("mine", None, tmp_path / "mine.py", tmp_path / "nowhere")
     assert contents(tmp_path).keys() == {"mine.py"}
     python(ROOT, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine.py"))
     python(ROOT, "-m", "ruff", "format", "--check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine.py"))
@@ -184,15 +186,16 @@ REFUSED = [
     ("My_Method", None, '"My_Method" cannot be the name of a method; use lower-case'),
     ("2d", None, '"2d" cannot be the name'),
     ("gidd", None, 'method "gidd" is registered already'),
-    ("class", None, "written as class, a word of Python"),
-    ("none", None, "written as None, a word of Python"),
+    ("class", None, "written as class, a Python keyword"),
+    ("none", None, "written as None, a Python keyword"),
     ("schedule", None, "written as Schedule, which .*masked.py uses"),
     ("share", "gidd", "written as Share, which .*gidd.py uses"),
     ("option-error", None, "written as OptionError, which .*methods/__init__.py uses"),
     ("dict", None, "written as dict, which .*methods/__init__.py uses"),
-    ("inspect", None, "written as inspect, which .*methods/__init__.py uses"),
+    ("path", None, "written as path, which .*methods/__init__.py uses"),
     ("autoregressive", "ar", "autoregressive.py exists already; choose another name"),
-    ("bound", None, "test_bound.py exists already; choose another name"),
+    ("plugins", None, "test_plugins.py exists already; choose another name"),
+    ("absorbing", None, "absorbing.py exists already; choose another name"),
     ("mine", "mdlm", 'method "mdlm" cannot be copied: absorbing.py holds mdlm, md4; take one of ar, genmd4, .*gidd'),
     ("mine", "d3pm-absorb", "d3pm.py holds d3pm-absorb, d3pm-uniform; take one of"),
     ("mine", "gid", 'unknown method "gid"; did you mean "gidd"'),
@@ -203,17 +206,17 @@ REFUSED = [
 def test_what_cannot_be_named_so_is_refused_and_nothing_is_written(name, like, reason, copy):
     before = contents(copy)
     with pytest.raises(OptionError, match=reason):
-        new_method(name, like, None, copy)
+        create_method(name, like, None, copy)
     assert contents(copy) == before
 
 
 @pytest.mark.parametrize(("name", "like", "reason"), [case for case in REFUSED if "exist" not in case[2]])
 def test_a_file_of_ones_own_is_refused_for_the_same_names(name, like, reason, tmp_path):
     if "methods/__init__.py" in reason:  # the registry of the project has no part in it
-        new_method(name, like, tmp_path / "mine.py")
+        create_method(name, like, tmp_path / "mine.py")
         return
     with pytest.raises(OptionError, match=reason):
-        new_method(name, like, tmp_path / "mine.py")
+        create_method(name, like, tmp_path / "mine.py")
     assert not contents(tmp_path)
 
 
@@ -224,19 +227,19 @@ def test_a_file_that_exists_is_never_written_over(tmp_path, capsys):
     assert contents(tmp_path) == {"mine.py": b"kept"}
     (tmp_path / "link.py").symlink_to(tmp_path / "gone.py")
     with pytest.raises(OptionError, match="exists already"):
-        new_method("mine", None, tmp_path / "link.py")
-    with pytest.raises(OptionError, match=r"there is no folder .*missing; make it first"):
-        new_method("mine", None, tmp_path / "missing" / "mine.py")
+        create_method("mine", None, tmp_path / "link.py")
+    with pytest.raises(OptionError, match=r"there is no folder .*missing; create it first"):
+        create_method("mine", None, tmp_path / "missing" / "mine.py")
 
 
 def test_outside_a_checkout_it_advises_a_file_of_ones_own(copy, monkeypatch):
     with pytest.raises(OptionError, match=r"is missing or cannot be written.* --plugin FILE"):
-        new_method("mine", None, None, copy / "reports")
+        create_method("mine", None, None, copy / "reports")
     before = contents(copy)
     allowed = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != copy / "README.md" and allowed(path, mode))
     with pytest.raises(OptionError, match=r"README.md is missing or cannot be written.* --plugin FILE"):
-        new_method("mine", None, None, copy)
+        create_method("mine", None, None, copy)
     assert contents(copy) == before
 
 
@@ -245,7 +248,7 @@ def test_a_file_without_the_place_for_a_method_is_refused_before_anything_is_wri
     (copy / file).write_text("# other\n")
     before = contents(copy)
     with pytest.raises(OptionError, match=f"{file} has no place for a new method"):
-        new_method("mine", None, None, copy)
+        create_method("mine", None, None, copy)
     assert contents(copy) == before
 
 
@@ -253,10 +256,10 @@ def test_a_plug_in_is_not_copied(monkeypatch):
     monkeypatch.setitem(METHODS, "theirs", Masked)
     monkeypatch.setitem(PLUGINS, "theirs", None)
     with pytest.raises(OptionError, match='"theirs" cannot be copied: it is a plug-in; take one of ar'):
-        new_method("mine", "theirs", None)
+        create_method("mine", "theirs", None)
 
 
 def test_a_name_changes_where_it_is_code_alone():
     text = '"""Old, and é."""\nx = "é", Old, Older, a.Old  # Old\n\nclass Old(Base[Old]):\n    """Old."""\n'
     code = '"""Old, and é."""\nx = "é", Newer, Older, a.Newer  # Old\n\nclass Newer(Base[Newer]):\n    """Old."""\n'
-    assert renamed(text, "Old", "Newer") == code
+    assert rename(text, "Old", "Newer") == code

@@ -1,1 +1,1 @@
-"""What `bench new method` starts from, each a file that is checked like any other: a method and the tests of one."""
+"""The starting points of `bench new method`: a masked method and its tests, checked like any other code."""
