@@ -44,14 +44,16 @@ def assert_same_bound(
 ) -> None:
     """Assert that two methods have the same bound, term by term, given equal networks and noise.
 
-    Both take `options`. Raises AssertionError if a term differs, or if the diffusion loss is not positive.
+    Both take `options`, and both or neither have time conditioning, as their networks would differ otherwise. Raises
+    AssertionError if a term differs, or if the diffusion loss is not positive.
     """
     terms, other_terms = untrained_bound(method, options), untrained_bound(other, options)
     assert terms.keys() == other_terms.keys()
     for name, nats in terms.items():
-        torch.testing.assert_close(
-            nats, other_terms[name], rtol=rtol, atol=atol, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        try:
+            torch.testing.assert_close(nats, other_terms[name], rtol=rtol, atol=atol)
+        except AssertionError as error:
+            raise AssertionError(f"{name} of {method} and {other}: {error}") from None
     assert (terms["integral"] > 0).all(), f"the diffusion loss of {method} is not positive"
 
 

@@ -146,7 +146,10 @@ def test_imports_stay_sorted_and_entries_are_at_the_end_whatever_the_names(copy)
     readme = (copy / "methods" / "README.md").read_text()
     rows = readme[readme.index("| name | paper") :].split("\n\n")[0]
     assert re.findall(r"^\| `([\w-]+)`", rows, re.MULTILINE)[-len(names) :] == names
-    assert 'NAME, TWIN = "gidd-mdlm-masked", "gidd"' in (copy / "tests" / "methods" / "test_gidd_mdlm_masked.py").read_text()
+    assert (
+        'NAME, TWIN = "gidd-mdlm-masked", "gidd"'
+        in (copy / "tests" / "methods" / "test_gidd_mdlm_masked.py").read_text()
+    )
 
 
 @pytest.mark.parametrize(("name", "like"), KINDS)
