@@ -1,4 +1,4 @@
-"""What was asked and found, on the terminal and as certificates."""
+"""`bench certify`: run the checks of methods, print their outcomes and save certificates."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,26 +15,27 @@ from bench.engine.model.model import Precision
 
 
 def show(arms: Sequence[tuple[str, dict[str, Any]]], precision: Precision, runs: Path | None) -> bool:
-    """Prints what every method with its options was asked and what was found; True when all passed.
+    """Print the checks of each method with its options; returns whether all passed.
 
-    The certificates are kept, too, where a folder of results is given.
+    If `runs` is given, the certificates are saved there.
     """
-    out, fine = console(), True
+    output, has_passed = console(), True
     for name, options in arms:
-        of = subject(name, options, precision)
-        found = list(certify(Case(name, options, precision)))
-        _print(out, of, found)
-        fine = fine and all(each.passed for each in found)
-        out.print(f"kept in {write(of, found, runs)}\n" if runs else "")
+        certified = subject(name, options, precision)
+        checks = list(certify(Case(name, options, precision)))
+        _print(output, certified, checks)
+        has_passed = has_passed and all(check.passed for check in checks)
+        output.print(f"saved in {write(certified, checks, runs)}\n" if runs else "")
     if runs:
         refresh()
-    return fine
+    return has_passed
 
 
-def _print(out: Console, of: Subject, found: Sequence[Check]) -> None:
-    departures = ", ".join(f"{key}={value}" for key, value in of.options.items())
-    out.print(f"[bold]{of.method}{departures and f'({departures})'}[/bold], {of.precision}")
-    table = Table("check", "found", "", "has to hold", box=None, header_style="bold")
-    for each in found:
-        table.add_row(each.name, each.figure, "passed" if each.passed else "FAILED", each.meaning)
-    out.print(table)
+def _print(output: Console, certified: Subject, checks: Sequence[Check]) -> None:
+    options = ", ".join(f"{key}={value}" for key, value in certified.options.items())
+    title = f"{certified.method}({options})" if options else certified.method
+    output.print(f"[bold]{title}[/bold], {certified.precision}")
+    table = Table("check", "result", "", "requirement", box=None, header_style="bold")
+    for check in checks:
+        table.add_row(check.name, check.figure, "passed" if check.passed else "FAILED", check.meaning)
+    output.print(table)

@@ -8,7 +8,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from bench.cli.main import main
-from bench.cli.views.methods import first_sentence, values, written
+from bench.cli.views.methods import first_sentence, to_yaml, values
 from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.suite.suite import read
 from methods import METHODS, SCHEDULES, build, check, parameters
@@ -89,7 +89,7 @@ def test_every_schedule_is_told_with_its_settings_and_their_defaults(name, told)
         sentence, *settings = rows[schedule]
         assert sentence == first_sentence(factory)
         assert settings == [
-            f"{setting}: {values(parameter.annotation)} ({written(parameter.default)})"
+            f"{setting}: {values(parameter.annotation)} ({to_yaml(parameter.default)})"
             for setting, parameter in parameters(factory).items()
         ]
     (shown,) = re.findall(r"settings is written (.*\})", text)
@@ -126,7 +126,7 @@ def test_what_a_method_needs_and_what_its_bound_is_are_told(name, told):
     assert set(re.findall(r"[\w-]+", identities)) >= {each.name for each in method.neighbours}
     assert ("none" in identities) == (not method.neighbours)
     assert ("causal" in network) == method.needs.causal
-    assert ("not told the time" in network) == (not method.needs.time)
+    assert ("without the time" in network) == (not method.needs.time)
     assert ("vectors" in network) == bool(method.needs.vector_width)
     assert ("previous guess" in network) == method.needs.self_condition
     assert ("discrete" in time) == (method.needs.steps is not None)
@@ -159,7 +159,7 @@ def test_a_type_is_worded_from_its_annotation(words):
 
 @pytest.mark.parametrize("annotation", [list[float], Annotated[str, Field(min_length=1)]])
 def test_a_type_without_words_is_refused(annotation):
-    with pytest.raises(TypeError, match="no words for the values"):
+    with pytest.raises(TypeError, match="no description of the values"):
         values(annotation)
 
 
@@ -179,7 +179,7 @@ def test_a_type_without_words_is_refused(annotation):
     ],
 )
 def test_a_value_is_written_as_in_a_suite(value, text):
-    assert written(value) == text
+    assert to_yaml(value) == text
 
 
 def test_a_method_that_is_registered_later_is_told_like_the_others(told, monkeypatch):

@@ -16,39 +16,30 @@ from bench.results.compare.compare import REGRESSION, Comparison, Difference, Ma
 from bench.results.compare.settings import Changes
 from bench.results.statistics.verdicts import SAME, TIED
 
-PAIRED = "paired: the same sequences, seed by seed, and the same noise where nothing else is said"
+PAIRED = "paired: the same sequences, seed by seed, and the same noise unless noted otherwise"
 UNPAIRED = "unpaired: a results file has no values of single sequences"
-WIDEST = 10_000  # signs in a line
-ONE_SEED = "one seed: the interval is over the sequences alone and shows no variance of training"
+ONE_SEED = "one seed: the interval covers the sequences alone and not the variance of training"
+MAX_WIDTH = 10_000  # characters in a line
 
 
-def show(found: Comparison, margin: Margin | None) -> None:
-    """Prints what differs: numbers first, then what may be the reason."""
+def show(comparison: Comparison, margin: Margin | None) -> None:
+    """Print the differences: numbers first, then their possible reasons."""
     console = Console(highlight=False)
-    one, other = found.names
-    how = PAIRED if any(each.is_paired for each in found.bounds) else UNPAIRED
-    console.print(Text(f"A: {one}\nB: {other}"), soft_wrap=True)
-    _section(console, f"Bound, {METRICS[found.metric].subtitle}, B minus A; below zero B is better ({how})")
-    _print_whole(console, _bounds(found, margin))
-    for note in dict.fromkeys(note for each in found.bounds for note in _notes(each)):
-        console.print(Text(note, "dim"), soft_wrap=True)
-    if found.qualities:
-        _section(console, "Texts, B minus A (unpaired: each side drew its own)")
-        if told := [each for each in found.qualities if each.verdict != TIED]:
-            _print_whole(console, _qualities(told))
-        if rest := len(found.qualities) - len(told):
-            console.print(f"{rest} of {len(found.qualities)} numbers are not told apart; --json has them all")
-    for title, by_arm in (
-        ("Settings", found.settings),
-        ("Surroundings", found.surroundings),
-        ("Protocol of the bound", found.protocols),
+    name_a, name_b = comparison.names
+    console.print(Text(f"A: {name_a}\nB: {name_b}"), soft_wrap=True)
+    _print_bounds(console, comparison, margin)
+    _print_qualities(console, comparison)
+    for title, changes in (
+        ("Settings", comparison.settings),
+        ("Environment", comparison.surroundings),
+        ("Protocol of the bound", comparison.protocols),
     ):
-        _section(console, title)
-        console.print(_changes(by_arm) if any(by_arm.values()) else Text("no difference"))
-    for name, arms in found.only.items():
+        _print_heading(console, title)
+        console.print(_changes_table(changes) if any(changes.values()) else Text("no difference"))
+    for name, arms in comparison.only.items():
         console.print(Text(f"only in {name}: {', '.join(arms)}"), soft_wrap=True)
     if margin is not None:
-        _gate(console, found, margin)
+        _print_gate(console, comparison, margin)
 
 
 def exit_code(comparison: Comparison, margin: Margin | None = None) -> int:
@@ -64,108 +55,163 @@ def exit_code(comparison: Comparison, margin: Margin | None = None) -> int:
     return USAGE_ERROR if is_missing or not comparison.bounds or only_in_a else DONE
 
 
-def as_json(found: Comparison, margin: Margin | None) -> dict[str, Any]:
-    """The same for other programs; null where there is no number."""
-    told = asdict(found)
-    for each, difference in zip(told["bounds"], found.bounds, strict=True):
-        each["decision"] = None if margin is None else decide(difference, margin)
-    told["exit_code"] = exit_code(found, margin)
-    plain: dict[str, Any] = _plain(told)
+def as_json(comparison: Comparison, margin: Margin | None) -> dict[str, Any]:
+    """The comparison for other programs; numbers that do not exist are null."""
+    content = asdict(comparison)
+    for row, difference in zip(content["bounds"], comparison.bounds, strict=True):
+        row["decision"] = None if margin is None else decide(difference, margin)
+    content["exit_code"] = exit_code(comparison, margin)
+    plain: dict[str, Any] = _without_nan(content)
     return plain
 
 
-def _plain(value: Any) -> Any:
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN or infinity; they become null."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _section(console: Console, title: str) -> None:
+def _print_bounds(console: Console, comparison: Comparison, margin: Margin | None) -> None:
+    pairing = PAIRED if any(difference.is_paired for difference in comparison.bounds) else UNPAIRED
+    _print_heading(
+        console, f"Bound, {METRICS[comparison.metric].subtitle}, B minus A; below zero B is better ({pairing})"
+    )
+    _print_unfolded(console, _bounds_table(comparison, margin))
+    notes = [note for difference in comparison.bounds for note in _notes(difference)]
+    for note in dict.fromkeys(notes):
+        console.print(Text(note, "dim"), soft_wrap=True)
+
+
+def _print_qualities(console: Console, comparison: Comparison) -> None:
+    """Print the metrics of samples that differ, and count the others."""
+    if not comparison.qualities:
+        return
+    _print_heading(console, "Samples, B minus A (unpaired: each side drew its own)")
+    different = [difference for difference in comparison.qualities if difference.verdict != TIED]
+    if different:
+        _print_unfolded(console, _qualities_table(different))
+    if tied := len(comparison.qualities) - len(different):
+        console.print(f"{tied} of {len(comparison.qualities)} numbers do not differ significantly; see --json")
+
+
+def _print_heading(console: Console, title: str) -> None:
     console.print(Text(f"\n{title}", "bold"), soft_wrap=True)
 
 
-def _print_whole(console: Console, table: Table) -> None:
-    """Prints a table as wide as it is: none of its numbers is cut off, wherever they are printed."""
-    width = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+def _print_unfolded(console: Console, table: Table) -> None:
+    """Print a table at its full width, so that no number is cut off."""
+    width = Measurement.get(console, console.options.update(max_width=MAX_WIDTH), table).maximum
     Console(highlight=False, width=max(width, console.width)).print(table)
 
 
-def _bounds(found: Comparison, margin: Margin | None) -> Table:
-    """A row for each arm."""
-    heads = ("arm", "A", "B - A", "95 % interval", "n × seeds", "p (Holm)", "sign flip", "verdict", "detectable")
-    table = Table(*heads, *(["margin"] if margin else []), box=None, header_style="bold", pad_edge=False)
-    for each in found.bounds:
-        size = _write(each, each.detectable) if each.verdict == TIED else ""
-        flips = "out of reach" if each.reach and each.verdict != SAME else _short(each.p_sign_flip)
-        sizes = f"{each.n:,} × {each.seeds}" if each.seeds else ""
-        words = [each.arm, *_numbers(each), sizes, _short(each.p), flips, each.verdict or "not compared", size]
-        decision = [decide(each, margin)] if margin else []
-        style = "bold red" if REGRESSION in decision else ""
-        table.add_row(*(Text(word, style) for word in (*words, *decision)))
+def _bounds_table(comparison: Comparison, margin: Margin | None) -> Table:
+    """A row per arm."""
+    heads = ["arm", "A", "B - A", "95 % interval", "n × seeds", "p (Holm)", "sign flip", "verdict", "detectable"]
+    if margin:
+        heads.append("margin")
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    for difference in comparison.bounds:
+        is_out_of_reach = difference.reach and difference.verdict != SAME
+        sign_flip = "out of reach" if is_out_of_reach else _format_p(difference.p_sign_flip)
+        detectable = _format(difference, difference.detectable) if difference.verdict == TIED else ""
+        row = [
+            difference.arm,
+            *_numbers(difference),
+            _sizes(difference),
+            _format_p(difference.p),
+            sign_flip,
+            difference.verdict or "not compared",
+            detectable,
+        ]
+        style = ""
+        if margin:
+            decision = decide(difference, margin)
+            row.append(decision)
+            style = "bold red" if decision == REGRESSION else ""
+        table.add_row(*(Text(cell, style) for cell in row))
     return table
 
 
-def _qualities(found: Sequence[Difference]) -> Table:
-    """A row for each number of texts."""
+def _qualities_table(differences: Sequence[Difference]) -> Table:
+    """A row per metric of samples."""
     heads = ("arm", "drawn", "metric", "A", "B - A", "95 % interval", "n × seeds", "p (Holm)", "verdict")
     table = Table(*heads, box=None, header_style="bold", pad_edge=False)
-    for each in found:
-        sizes = f"{each.n:,} × {each.seeds}" if each.seeds else ""
-        words = (*_numbers(each), sizes, _short(each.p), each.verdict or each.reason)
-        table.add_row(*(Text(word) for word in (each.arm, each.way, each.metric, *words)))
+    for difference in differences:
+        row = [
+            difference.arm,
+            difference.way,
+            difference.metric,
+            *_numbers(difference),
+            _sizes(difference),
+            _format_p(difference.p),
+            difference.verdict or difference.reason,
+        ]
+        table.add_row(*map(Text, row))
     return table
 
 
-def _numbers(each: Difference) -> tuple[str, str, str]:
-    """The number of A, the difference, and its interval; two significant digits of half the interval."""
-    if not each.seeds:
-        return _write(each, each.base), "", ""
-    has_interval = math.isfinite(each.low)
-    interval = f"[{_write(each, each.low)}, {_write(each, each.high)}]" if has_interval else ""
-    return _write(each, each.base), f"{'+' * (each.value > 0)}{_write(each, each.value)}", interval
+def _numbers(difference: Difference) -> tuple[str, str, str]:
+    """A's value, the difference, and its interval, to two significant digits of half the interval."""
+    base = _format(difference, difference.base)
+    if not difference.seeds:
+        return base, "", ""
+    interval = ""
+    if math.isfinite(difference.low):
+        interval = f"[{_format(difference, difference.low)}, {_format(difference, difference.high)}]"
+    sign = "+" if difference.value > 0 else ""
+    return base, f"{sign}{_format(difference, difference.value)}", interval
 
 
-def _write(each: Difference, value: float) -> str:
-    half = (each.high - each.low) / 2
+def _sizes(difference: Difference) -> str:
+    return f"{difference.n:,} × {difference.seeds}" if difference.seeds else ""
+
+
+def _format(difference: Difference, value: float) -> str:
+    half = (difference.high - difference.low) / 2
     digits = 1 - math.floor(math.log10(half)) if math.isfinite(half) and half > 0 else 4
     return f"{value:z.{min(max(digits, 0), 6)}f}" if math.isfinite(value) else ""
 
 
-def _short(p: float) -> str:
+def _format_p(p: float) -> str:
     return f"{p:.2g}" if math.isfinite(p) else ""
 
 
-def _notes(each: Difference) -> Iterator[str]:
-    """What has to be known beside the numbers of an arm."""
-    if each.reason:
-        yield f"{each.arm}: {each.reason}"
-    if each.notes:
-        yield f"{each.arm}: {each.notes}"
-    if each.reach and each.verdict != SAME:
-        yield each.reach
-    if each.seeds == 1 and each.verdict != SAME:
+def _notes(difference: Difference) -> Iterator[str]:
+    """What to know beside the numbers of an arm."""
+    if difference.reason:
+        yield f"{difference.arm}: {difference.reason}"
+    if difference.notes:
+        yield f"{difference.arm}: {difference.notes}"
+    if difference.reach and difference.verdict != SAME:
+        yield difference.reach
+    if difference.seeds == 1 and difference.verdict != SAME:
         yield ONE_SEED
 
 
-def _changes(by_arm: dict[str, Changes]) -> Table:
-    """A row for each thing that differs; what differs alike in all arms stands once."""
+def _changes_table(changes_of_arms: dict[str, Changes]) -> Table:
+    """A row per change; one that is the same in several arms is listed once."""
     table = Table("arm", "what", "A", "B", box=None, header_style="bold", pad_edge=False)
     arms: dict[tuple[str, str, str], list[str]] = {}
-    for arm, changes in by_arm.items():
+    for arm, changes in changes_of_arms.items():
         for name, values in changes.items():
             arms.setdefault((name, *values), []).append(arm)
-    for (name, old, new), those in arms.items():
-        label = "all" if len(those) == len(by_arm) > 1 else ", ".join(those)
-        table.add_row(*(Text(word) for word in (label, name, old, new)))
+    for (name, old, new), changed in arms.items():
+        label = "all" if len(changed) == len(changes_of_arms) > 1 else ", ".join(changed)
+        table.add_row(*map(Text, (label, name, old, new)))
     return table
 
 
-def _gate(console: Console, found: Comparison, margin: Margin) -> None:
-    """What --fail-on-regression says of it, in one line."""
-    decisions = [(each.arm, decide(each, margin)) for each in found.bounds]
-    counts = {word: [arm for arm, each in decisions if each == word] for word in dict.fromkeys(d for _, d in decisions)}
-    told = "; ".join(f"{word}: {', '.join(arms)}" for word, arms in counts.items())
-    size = f"{margin.size:.4g}" if not margin.is_share else f"{margin.size:.4%}".rstrip("0%").rstrip(".") + " % of A"
-    console.print(Text(f"\nmargin {size}: {told} (exit code {exit_code(found, margin)})", "bold"), soft_wrap=True)
+def _print_gate(console: Console, comparison: Comparison, margin: Margin) -> None:
+    """Print the decisions of --fail-on-regression in one line."""
+    arms: dict[str, list[str]] = {}
+    for difference in comparison.bounds:
+        arms.setdefault(decide(difference, margin), []).append(difference.arm)
+    decisions = "; ".join(f"{decision}: {', '.join(labels)}" for decision, labels in arms.items())
+    size = f"{margin.size:.4g}"
+    if margin.is_share:
+        size = f"{margin.size:.4%}".rstrip("0%").rstrip(".") + " % of A"
+    code = exit_code(comparison, margin)
+    console.print(Text(f"\nmargin {size}: {decisions} (exit code {code})", "bold"), soft_wrap=True)
