@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.engine.code_hash import fingerprint, written_in
-from methods import METHODS, PLUGINS, describe
+from bench.engine.code_hash import certificate_code, certificate_roots, is_fresh
+from methods import PLUGINS, describe
 
 if TYPE_CHECKING:
     from bench.certify.checks import Check
 
 FOLDER = Path(__file__).parent / "certificates"
-CODE = ("bench/engine/**/*.py", "bench/certify/*.py")
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Subject:
     options: dict[str, Any]  # the departures from the defaults
     precision: str
     plugin: str | None  # the code of the plug-in that the method comes from
+    roots: tuple[str, ...]  # definitions that the code of the method and of its neighbours starts from
 
     def path(self, runs: Path) -> Path:
         """The file of its certificate; `runs` is the folder of results."""
@@ -37,23 +37,24 @@ class Subject:
 
     def code(self) -> str:
         """The code that a verdict on it depends on."""
-        return fingerprint((*CODE, *written_in(self.method))) if self.method in METHODS else ""
+        return certificate_code(self.roots)
 
     def is_current(self, code: str) -> bool:
         """Whether `code` is the code that a verdict would depend on now."""
-        return code == self.code()
+        return is_fresh(code, self.code(), "certificate", self.method)
 
 
 def subject(method: str, options: dict[str, Any], precision: str) -> Subject:
     """A registered method with its options; raises OptionError as `methods.describe` does."""
     plugin = PLUGINS.get(method)
-    return Subject(method, describe(method, options), precision, plugin.code if plugin else None)
+    code = plugin.code if plugin else None
+    return Subject(method, describe(method, options), precision, code, certificate_roots(method))
 
 
 def write(of: Subject, checks: list["Check"], runs: Path) -> Path:
     """Keeps what was found, passed or not."""
     content = {
-        **asdict(of),
+        **{name: value for name, value in asdict(of).items() if name != "roots"},
         "code": of.code(),
         "passed": all(each.passed for each in checks),
         "checks": [asdict(each) for each in checks],

@@ -27,7 +27,7 @@ from bench.engine.sample.sampler import Samples, refusal, sample
 from bench.engine.sample.settings import SamplesSpec
 from bench.engine.sample.state import NO_TRUNCATION, Prompt
 from bench.engine.stages.context import CellContext
-from bench.results.staleness import is_stale
+from bench.results.staleness import code_origin, is_stale
 from methods import check_name
 from methods.method import Method, Tokens
 
@@ -91,7 +91,9 @@ def warnings(cell: CellContext) -> list[str]:
     result = storage.read_result(cell.folder, "train")
     if result is None:
         return [UNFINISHED]
-    return [OTHER_CODE] if is_stale(result, "train", cell.job.method) else []
+    training = next(stage for stage in cell.job.stages if stage.name == "train")
+    origin = code_origin(cell.job.method, cell.job.data["source"])
+    return [OTHER_CODE] if is_stale(cell.folder, training, origin) else []
 
 
 def parse_settings(policy: str, options: Sequence[str], **others: Any) -> SamplesSpec:

@@ -10,7 +10,7 @@ from typing import Literal, cast
 import torch
 from pydantic import Field
 
-from bench.engine.code_hash import ROOT, code_fingerprint, with_stage, written_in
+from bench.engine.code_hash import ROOT
 from bench.engine.model.attention import attention
 from bench.engine.model.model import Precision
 from bench.engine.settings import Settings
@@ -48,14 +48,14 @@ def settle(execution: Execution) -> tuple[torch.device, Precision]:
     return device, cast(Precision, precision)
 
 
-def environment(device: torch.device, precision: str, execution: Execution, stage: str, method: str) -> dict[str, str]:
-    """Software, hardware and settings of this process, in words, and the code that the stage runs for the method."""
+def environment(device: torch.device, precision: str, execution: Execution, code: str) -> dict[str, str]:
+    """Software, hardware and settings of this process, in words, and the code that it runs."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         **hardware(device, precision, execution),
         "commit": _commit(),
-        "code": code_fingerprint(with_stage(written_in(method) if method else (), stage)),
+        "code": code,
     }
 
 

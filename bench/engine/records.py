@@ -109,6 +109,7 @@ class StoredCell(Record):
     flops: float = 0.0
     network: str = ""  # label
     training: dict[str, Any] = {}
+    roots: dict[str, tuple[str, ...]] = {}  # definitions that the method's code starts from, by use
 
     def stage(self, name: str) -> Stage | None:
         """The first stage of that name, if there is one."""

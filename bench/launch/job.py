@@ -9,6 +9,7 @@ from bench.plan.budget import budget_due
 from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.plan.cost import stage_work
 from bench.results.record_names import record_name, stored_path
+from bench.results.staleness import roots_to_record
 from methods import PLUGINS
 
 
@@ -84,4 +85,5 @@ def store_cell(cell: Cell) -> StoredCell:
         flops=cell.flops,
         network=cell.network.label,
         training=cell.training.model_dump(mode="json"),
+        roots=roots_to_record(cell.method),
     )

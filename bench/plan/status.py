@@ -14,7 +14,7 @@ from bench.plan.cost import stage_work
 from bench.plan.fairness import Match, match_arms
 from bench.plan.forecast import Forecast, network_key, read_speeds
 from bench.plan.power import Power, plan_power
-from bench.results.staleness import is_stale
+from bench.results.staleness import code_origin, is_stale
 from bench.suite.variations import RefusedArm
 
 FINISHED = ("cached", "stale")  # states of stages that a run leaves as they are
@@ -185,7 +185,8 @@ def _stage_statuses(plan: Plan, cell: Cell, folder: Path) -> Iterator[StageStatu
 
 def _state(folder: Path, cell: Cell, stage: Stage, result: StageResult | None) -> tuple[str, str]:
     if result is not None:
-        return ("stale" if is_stale(result, stage.name, cell.method) else "cached"), ""
+        origin = code_origin(cell.method, cell.science["data"]["source"])
+        return ("stale" if is_stale(folder, stage, origin) else "cached"), ""
     state, reason = storage.status(folder, stage.folder)
     return ("to run" if state == "missing" else state), reason
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from bench.certify.certificate_files import Subject
 from bench.engine.records import StoredSuite
 from bench.results.recorded_cell import RecordedCell, recorded_cells
+from bench.results.staleness import recorded_roots
 
 State = Literal["certified", "outdated", "refused", "none"]  # outdated: passed, but by other code
 
@@ -26,7 +27,8 @@ class Certification:
 def subject_of(cell: RecordedCell, precision: str) -> Subject:
     """What a certificate of a cell's method is about."""
     science = cell.stored.science
-    return Subject(science["method"], science["options"], precision, science.get("plugin"))
+    roots = recorded_roots(cell.stored, "certificate")
+    return Subject(science["method"], science["options"], precision, science.get("plugin"), roots)
 
 
 def certifications(runs: Path, suite: StoredSuite) -> list[Certification]:

@@ -20,7 +20,7 @@ from bench.engine.records import ControlsResult, DataFacts, Measurement, Stage, 
 from bench.engine.sample.settings import SamplesSpec
 from bench.results.certification import subject_of
 from bench.results.recorded_cell import RecordedCell
-from bench.results.staleness import is_stale
+from bench.results.staleness import is_stale, recorded_origin
 from bench.results.statistics.paired import describe_difference, minus_headline
 from methods import METHODS
 
@@ -67,7 +67,7 @@ def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) 
         status, reason = _why_missing(cell, stage)
         return [{**row, "status": status, "reason": reason}]
 
-    stale = is_stale(result, stage.name, cell.method)
+    stale = is_stale(cell.folder, stage, recorded_origin(cell.stored, suite.facts.source))
     reason = f"made by other code; remove cells/{cell.id}/{stage.folder} of the results to make it again"
     row |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     if isinstance(result, ControlsResult):

@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from pydantic import TypeAdapter
 
-from bench.engine.data import Dataset, DataSpec, load
+from bench.engine.code_hash import method_roots, stage_code
+from bench.engine.data import SOURCES, Dataset, DataSpec, load
 from bench.engine.environment import Execution, environment, settle
 from bench.engine.flops import FlopCounter
 from bench.engine.model import checkpoint
@@ -126,7 +127,9 @@ class CellContext:
 
     def environment(self, stage: str) -> dict[str, str]:
         """Software, hardware and code of this process, for the result of a stage."""
-        return environment(self.device, self.precision, self.execution, stage, self.job.method)
+        source = SOURCES.get(self.job.data["source"])
+        code = stage_code(stage, method_roots(self.job.method), source)
+        return environment(self.device, self.precision, self.execution, code)
 
 
 @dataclass(frozen=True)

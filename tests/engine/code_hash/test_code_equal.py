@@ -1,0 +1,115 @@
+"""Which recorded code counts as the code that is here, and how the hashes are kept."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from bench.cell import write_json
+from bench.staleness import is_current, origin, recorded_origin
+
+from bench.engine import code_hash
+from bench.engine.code_hash import stage_code
+from bench.engine.data import SOURCES
+from tests.support.lab import write
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Writes a table of equal code in the place of the project's."""
+
+    def write_rows(rows: Sequence[tuple[str, str, str, str]]) -> None:
+        content = [dict(zip(("old", "new", "stage", "method"), row, strict=True)) for row in rows]
+        monkeypatch.setattr(code_hash, "_table", lambda: content)
+        code_hash._equals.cache_clear()
+
+    yield write_rows
+    code_hash._equals.cache_clear()
+
+
+def test_code_is_fresh_where_rows_of_its_stage_and_method_link_it(table):
+    table([("a", "b", "train", "mdlm"), ("c", "b", "train", "mdlm"), ("c", "d", "train", "mdlm")])
+    assert code_hash.is_fresh("a", "d", "train", "mdlm")
+    assert code_hash.is_fresh("d", "a", "train", "mdlm")
+    assert code_hash.is_fresh("x", "x", "bound", "ar")
+    assert not code_hash.is_fresh("a", "d", "bound", "mdlm")
+    assert not code_hash.is_fresh("a", "d", "train", "ar")
+    assert not code_hash.is_fresh("a", "x", "train", "mdlm")
+
+
+def test_a_training_by_several_codes_is_fresh_where_all_of_them_are(table):
+    table([("a", "b", "train", "mdlm")])
+    assert code_hash.is_fresh("a, then b", "b", "train", "mdlm")
+    assert not code_hash.is_fresh("a, then c", "b", "train", "mdlm")
+
+
+def test_the_code_of_data_counts_where_it_was_recorded(table):
+    table([("a", "b", "train", "mdlm"), ("p", "q", "data", "")])
+    assert code_hash.is_fresh("a", "b-p", "train", "mdlm")
+    assert code_hash.is_fresh("a-p", "b-q", "train", "mdlm")
+    assert not code_hash.is_fresh("a-p", "b-r", "train", "mdlm")
+    assert not code_hash.is_fresh("a-p", "b", "train", "mdlm")
+
+
+def test_rows_link_what_was_recorded_with_the_code_that_is_here(table):
+    here = code_hash.current_code("certificate", "ar")
+    rows = code_hash.equal_rows({"train": {"mdlm": "old"}, "certificate": {"ar": here}}, "a move")
+    assert [(row["old"], row["stage"], row["method"], row["why"]) for row in rows] == [
+        ("old", "train", "mdlm", "a move")
+    ]
+    table([(row["old"], row["new"], row["stage"], row["method"]) for row in rows])
+    assert code_hash.is_fresh("old", code_hash.current_code("train", "mdlm"), "train", "mdlm")
+
+
+def test_every_row_of_the_table_says_why():
+    rows = json.loads(code_hash.TABLE.read_text())
+    assert rows
+    assert all(list(row) == ["old", "new", "stage", "method", "why"] and row["why"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("changed", "stale"),
+    [
+        ("", set()),
+        ("train", {"train", "bound", "samples", "quality"}),
+        ("bound", {"bound"}),
+        ("samples", {"samples", "quality"}),
+        ("quality", {"quality"}),
+    ],
+)
+def test_a_stage_is_stale_where_one_that_it_stands_on_is(changed, stale, tmp_path):
+    blocks = {"train": {}, "bound": {}, "samples": {}, "quality": {"samples": "samples"}}
+    here = origin("mdlm", "markov")
+    for stage in blocks:
+        code = "other" if stage == changed else here.code(stage)
+        write_json(tmp_path / stage / "result.json", {"environment": {"code": code}})
+    assert {stage for stage in blocks if not is_current(tmp_path, stage, stage, blocks[stage], here)} == stale
+
+
+def test_a_record_without_code_and_a_stage_that_is_gone_are_current(tmp_path):
+    write_json(tmp_path / "bound" / "result.json", {"environment": {}})
+    assert is_current(tmp_path, "bound", "bound", {}, origin("mdlm", "markov"))
+
+
+def test_a_method_that_is_not_loaded_has_the_roots_of_its_record():
+    cell = {"method": "nowhere", "roots": {"stages": ["methods.absorbing:Absorbing"], "certificate": []}}
+    assert recorded_origin(cell, "markov").code("train") == stage_code(
+        "train", ("methods.absorbing:Absorbing",), SOURCES["markov"]
+    )
+    old = {"method": "nowhere", "written_in": ["methods/absorbing.py"]}
+    assert recorded_origin(old, "markov").roots == ()
+
+
+@pytest.mark.parametrize("state", ["missing", "broken", "unwritable"])
+def test_a_cache_that_cannot_be_used_is_computed_again(state, tmp_path, monkeypatch):
+    known = code_hash.definitions()
+    folder = tmp_path / "diffusion-bench" / "code"
+    if state == "broken":
+        write(folder, {f"{code_hash._state()}.json": "{"})
+    if state == "unwritable":
+        (tmp_path / "diffusion-bench").write_text("a file in the place of the folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(code_hash, "hashes", lambda project: known)
+    monkeypatch.setattr(code_hash, "project", lambda: None)
+    assert code_hash.definitions.__wrapped__() == known
+    if state != "unwritable":
+        assert [path.name for path in folder.iterdir()] == [f"{code_hash._state()}.json"]

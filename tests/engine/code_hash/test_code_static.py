@@ -1,0 +1,99 @@
+"""The code that makes numbers calls only what can be found by reading it: the code hash rests on that."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+
+from bench.engine.code_hash import CERTIFICATE, STAGES, certificate_roots, place, project
+from bench.engine.code_hash.modules import Unit
+from bench.engine.code_hash.units import reached
+from bench.engine.code_hash.words import words
+from bench.engine.data import SOURCES
+from methods import METHODS
+
+PLUGIN = "its own bytes are part of the ids of its results"
+ALLOWED = {  # by the place of a definition: what it hides, and why that is no code of the project
+    "bench.certify.verdict:Case": {"name getattr": "a type of torch"},
+    "bench.data.markov:Markov": {"name getattr": "numbers of tokens, which are fields"},
+    "bench.data.text:read_topics": {"foreign importlib.import_module": "a text that comes with Python"},
+    "bench.measures:_scaled": {"name getattr": "numbers, which are fields"},
+    "bench.model:Model": {"sets functorch.donated_buffer": "a setting of torch, before it compiles"},
+    "bench.quality.mauve:_library": {"foreign importlib.import_module": "a package from outside"},
+    "bench.scorers.huggingface:HuggingFaceScorer": {"name getattr": "a text of a package from outside"},
+    "bench.scorers.huggingface:_context": {"name getattr": "a number of a package from outside"},
+    "bench.texts:watch": {"name getattr": "a field that some policies have"},
+    "bench.train:Trainer": {"name vars": "fields that a checkpoint keeps"},
+    "methods.plugins:_execute": {
+        "attribute __dict__": PLUGIN,
+        "name exec": PLUGIN,
+        "foreign importlib.machinery.SourceFileLoader": PLUGIN,
+        "foreign importlib.util.module_from_spec": PLUGIN,
+        "foreign importlib.util.spec_from_loader": PLUGIN,
+    },
+    "methods.plugins:_fault": {"name getattr": "the name of a paper"},
+    "methods.plugins:plug_file": {"name getattr": PLUGIN},
+    "methods.plugins:plug_installed": {"foreign importlib.metadata.EntryPoint": PLUGIN},
+    "methods:plug_installed": {
+        "a loose statement": "it changes the registry alone",
+        "foreign importlib.metadata.entry_points": PLUGIN,
+    },
+}
+FUNCTIONS = ("getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "__import__")
+ATTRIBUTES = ("__init_subclass__", "__subclasses__", "__getattr__", "__getattribute__", "__dict__", "__set_name__")
+DYNAMIC = {*(f"name {name}" for name in FUNCTIONS), *(f"attribute {name}" for name in ATTRIBUTES)}
+
+
+@cache
+def units() -> list[Unit]:
+    """All definitions that numbers come from."""
+    roots = {root for roots in (*STAGES.values(), CERTIFICATE, *map(certificate_roots, METHODS)) for root in roots}
+    sources = {place(source) for source in SOURCES.values()}
+    return sorted(reached(project(), roots | sources), key=lambda unit: unit.place)
+
+
+def hidden(unit: Unit) -> Iterator[str]:
+    """What of a unit cannot be followed by reading it."""
+    if not unit.names:
+        yield "a loose statement"
+    yield from (word for word in words(project(), unit) if isinstance(word, str) and is_dynamic(word))
+    yield from (f"name {name}" for name in unit.names if name in ATTRIBUTES)
+    yield from (f"sets {ast.unparse(node)}" for node in ast.walk(unit.node) if is_set_elsewhere(node, unit))
+
+
+def is_dynamic(word: str) -> bool:
+    return word in DYNAMIC or word.startswith("foreign importlib")
+
+
+def is_set_elsewhere(node: ast.AST, unit: Unit) -> bool:
+    """Whether an attribute of a module or of a definition is set, rather than one of a variable."""
+    if not isinstance(node, ast.Attribute) or isinstance(node.ctx, ast.Load):
+        return False
+    base: ast.expr = node
+    while isinstance(base, ast.Attribute):
+        base = base.value
+    return isinstance(base, ast.Name) and base.id not in variables(unit) and known(unit, base.id)
+
+
+def variables(unit: Unit) -> set[str]:
+    nodes = list(ast.walk(unit.node))
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    return names | {node.arg for node in nodes if isinstance(node, ast.arg)}
+
+
+def known(unit: Unit, name: str) -> bool:
+    return project().resolve(unit.module, name) is not None
+
+
+def place_of(unit: Unit) -> str:
+    """The place of a unit; of a loose call with the name of what is called in the place of a line."""
+    called = ast.unparse(unit.node).partition("(")[0]
+    return unit.place if unit.names else f"{unit.module}:{called}"
+
+
+def test_code_that_makes_numbers_hides_nothing_from_a_reader():
+    found = {place_of(unit): set(hidden(unit)) for unit in units()}
+    assert {where: what for where, what in found.items() if what} == {where: set(ALLOWED[where]) for where in ALLOWED}
+
+
+def test_what_is_hidden_has_a_reason():
+    assert all(reason for reasons in ALLOWED.values() for reason in reasons.values())
