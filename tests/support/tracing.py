@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
-from bench.engine.code_hash.modules import Project, Unit
+from bench.engine.code_units.modules import Project, Unit
 
 
 @contextmanager

@@ -5,32 +5,33 @@ from collections.abc import Iterator
 from functools import cache
 
 from bench.engine.code_hash import CERTIFICATE, STAGES, certificate_roots, place, project
-from bench.engine.code_hash.modules import Unit
-from bench.engine.code_hash.units import reached
-from bench.engine.code_hash.words import words
+from bench.engine.code_units.modules import Unit
+from bench.engine.code_units.units import reached
+from bench.engine.code_units.words import words
 from bench.engine.data import SOURCES
 from methods import METHODS
 
 PLUGIN = "its own bytes are part of the ids of its results"
 ALLOWED = {  # by the place of a definition: what it hides, and why that is no code of the project
-    "bench.certify.verdict:Case": {"name getattr": "a type of torch"},
-    "bench.data.markov:Markov": {"name getattr": "numbers of tokens, which are fields"},
-    "bench.data.text:read_topics": {"foreign importlib.import_module": "a text that comes with Python"},
-    "bench.measures:_scaled": {"name getattr": "numbers, which are fields"},
-    "bench.model:Model": {"sets functorch.donated_buffer": "a setting of torch, before it compiles"},
-    "bench.quality.mauve:_library": {"foreign importlib.import_module": "a package from outside"},
-    "bench.scorers.huggingface:HuggingFaceScorer": {"name getattr": "a text of a package from outside"},
-    "bench.scorers.huggingface:_context": {"name getattr": "a number of a package from outside"},
-    "bench.texts:watch": {"name getattr": "a field that some policies have"},
-    "bench.train:Trainer": {"name vars": "fields that a checkpoint keeps"},
-    "methods.plugins:_execute": {
+    "bench.certify.checks:Case": {"name getattr": "a type of torch"},
+    "bench.engine.data.sources.markov:Markov": {"name getattr": "numbers of tokens, which are fields"},
+    "bench.engine.data.sources.text:read_topics": {"foreign importlib.import_module": "a text that comes with Python"},
+    "bench.engine.model.model:Model": {"sets functorch.donated_buffer": "a setting of torch, before it compiles"},
+    "bench.engine.quality.mauve:_library": {"foreign importlib.import_module": "a package from outside"},
+    "bench.engine.quality.scorers.huggingface:HuggingFaceScorer": {"name getattr": "a text of a package from outside"},
+    "bench.engine.quality.scorers.huggingface:_context": {"name getattr": "a number of a package from outside"},
+    "bench.engine.stages.record_trajectories:run": {"name getattr": "a field that some policies have"},
+    "bench.engine.train.trainer:Trainer": {"name vars": "fields that a checkpoint keeps"},
+    "bench.engine.records:Measurement": {"name vars": "fields of an estimate"},
+    "bench.engine.stages.train_model:result": {"name vars": "fields of the learning curves"},
+    "methods.plugins:_import_file": {
         "attribute __dict__": PLUGIN,
         "name exec": PLUGIN,
         "foreign importlib.machinery.SourceFileLoader": PLUGIN,
         "foreign importlib.util.module_from_spec": PLUGIN,
         "foreign importlib.util.spec_from_loader": PLUGIN,
     },
-    "methods.plugins:_fault": {"name getattr": "the name of a paper"},
+    "methods.plugins:_class_fault": {"name getattr": "the name of a paper"},
     "methods.plugins:plug_file": {"name getattr": PLUGIN},
     "methods.plugins:plug_installed": {"foreign importlib.metadata.EntryPoint": PLUGIN},
     "methods:plug_installed": {

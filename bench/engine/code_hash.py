@@ -16,8 +16,8 @@ from typing import Any
 from uuid import uuid4
 
 import methods
-from bench.engine.code_hash.modules import Project
-from bench.engine.code_hash.units import digest, hashes, references
+from bench.engine.code_units.modules import Project
+from bench.engine.code_units.units import digest, hashes, references
 from methods import METHODS, PLUGINS
 
 ROOT = Path(methods.__file__).resolve().parent.parent

@@ -9,8 +9,8 @@ not.
 import ast
 from collections.abc import Iterable, Sequence
 
-from bench.engine.code_hash.modules import Project, Target, Unit
-from bench.engine.code_hash.scopes import (
+from bench.engine.code_units.modules import Project, Target, Unit
+from bench.engine.code_units.scopes import (
     Comprehension,
     Function,
     Scope,

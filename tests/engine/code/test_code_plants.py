@@ -18,8 +18,8 @@ from bench.engine.code_hash import (
     modules_below,
     place,
 )
-from bench.engine.code_hash.modules import Project
-from bench.engine.code_hash.units import digest, hashes
+from bench.engine.code_units.modules import Project
+from bench.engine.code_units.units import digest, hashes
 from bench.engine.data import SOURCES
 from methods import METHODS
 
@@ -60,61 +60,76 @@ def changed(root: Path) -> set[tuple[str, str]]:
     return {asked for asked, code in unchanged().items() if after[asked] != code}
 
 
-def test_a_training_and_a_bound_depend_on_what_counts_their_costs(copy):
+def test_a_bound_depends_on_the_model_that_records_its_costs(copy):
     plant(
         copy,
-        "bench/profile.py",
+        "bench/engine/likelihood/time_density.py",
         "nats = super().costs(cost, x, z, t, guess)",
         "nats = 2 * super().costs(cost, x, z, t, guess)",
     )
-    assert {(stage, method) for stage in ("train", "bound") for method in METHODS} <= changed(copy)
+    assert changed(copy) == {(stage, method) for stage in ("bound", "estimate") for method in METHODS}
+
+
+def test_training_bound_and_certificate_depend_on_what_counts_their_costs(copy):
+    plant(
+        copy,
+        "bench/engine/model/head.py",
+        "work.cost(work.head(hidden[rows]), z[rows], rows)",
+        "0 * work.cost(work.head(hidden[rows]), z[rows], rows)",
+    )
+    assert {(stage, method) for stage in ("train", "bound", "certificate") for method in METHODS} <= changed(copy)
 
 
 def test_a_certificate_depends_on_the_network_that_its_probes_ask(copy):
-    plant(copy, "bench/attention.py", "is_causal=causal", "is_causal=False")
+    plant(copy, "bench/engine/model/attention.py", "is_causal=causal", "is_causal=False")
     assert changed(copy) >= CERTIFIED | TRAINED
 
 
 def test_a_new_method_changes_the_code_of_no_other(copy):
-    (copy / "methods" / "novel.py").write_text(
-        "from methods.absorbing import Mdlm\n\n\nclass Novel(Mdlm):\n    warp = 3.0\n"
+    (copy / "methods" / "continuous" / "novel.py").write_text(
+        "from methods.masked.absorbing import Mdlm\n\n\nclass Novel(Mdlm):\n    warp = 3.0\n"
     )
     plant(
         copy,
         "methods/__init__.py",
-        "from methods.plaid import",
-        "from methods.novel import Novel\nfrom methods.plaid import",
+        "from methods.continuous.plaid import",
+        "from methods.continuous.novel import Novel\nfrom methods.continuous.plaid import",
     )
     plant(copy, "methods/__init__.py", '    "plaid": Plaid,\n', '    "plaid": Plaid,\n    "novel": Novel,\n')
     assert changed(copy) == set()
 
 
 def test_a_new_source_of_data_changes_no_other_code(copy):
-    path = "bench/data/spec.py"
+    path = "bench/engine/data/settings.py"
     plant(copy, path, "\nDataSpec = ", '\n\nclass Novel(Markov):\n    source: str = "novel"\n\n\nDataSpec = ')
     plant(copy, path, "Text8Part | Markov,", "Text8Part | Markov | Novel,")
     assert changed(copy) == set()
 
 
 def test_a_source_of_data_is_part_of_the_code_of_its_own_trainings(copy):
-    plant(copy, "bench/data/markov.py", "def draw_chain(self)", "def draw_chain(self, doubled: bool = False)")
+    plant(
+        copy,
+        "bench/engine/data/sources/markov.py",
+        "def draw_chain(self)",
+        "def draw_chain(self, doubled: bool = False)",
+    )
     assert changed(copy) == CERTIFIED | {("data", "markov")}  # certificates are asked on chains
 
 
 def test_a_method_is_part_of_its_own_code_and_of_its_neighbours_certificates(copy):
-    plant(copy, "methods/gidd.py", "warp = 2.0", "warp = 2.5")
+    plant(copy, "methods/discrete/gidd.py", "warp = 2.0", "warp = 2.5")
     assert changed(copy) == {(stage, "gidd") for stage in (*STAGES, "certificate")}
-    plant(copy, "methods/sedd.py", "class SeddAbsorb(", "class Novel:\n    pass\n\n\nclass SeddAbsorb(")
+    plant(copy, "methods/discrete/sedd.py", "class SeddAbsorb(", "class Novel:\n    pass\n\n\nclass SeddAbsorb(")
     assert changed(copy) == {(stage, "gidd") for stage in (*STAGES, "certificate")}
 
 
 def test_a_file_that_moves_changes_no_code(copy):
     (copy / "bench" / "head").mkdir()
     (copy / "bench" / "head" / "__init__.py").write_text("")
-    shutil.move(copy / "bench" / "pieces.py", copy / "bench" / "head" / "costs.py")
+    shutil.move(copy / "bench" / "engine" / "model" / "head.py", copy / "bench" / "head" / "costs.py")
     for path in copy.rglob("*.py"):
-        text = path.read_text().replace("from bench.pieces import", "from bench.head.costs import")
-        path.write_text(text.replace("costs_in_pieces", "packed_costs"))
+        text = path.read_text().replace("from bench.engine.model.head import", "from bench.head.costs import")
+        path.write_text(text.replace("chunked_costs", "packed_costs"))
     assert changed(copy) == set()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bench.engine.code_hash.scopes import Import, bindings, imports, merged
+from bench.engine.code_units.scopes import Import, bindings, imports, merged
 
 
 @dataclass(eq=False)

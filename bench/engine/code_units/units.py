@@ -8,9 +8,9 @@ so that any interpreter can compute the same.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from bench.engine.code_hash.circles import circles
-from bench.engine.code_hash.modules import Module, Project, Unit
-from bench.engine.code_hash.words import words
+from bench.engine.code_units.circles import circles
+from bench.engine.code_units.modules import Module, Project, Unit
+from bench.engine.code_units.words import words
 
 
 def hashes(project: Project) -> dict[str, str]:

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from bench.engine import code_hash
-from bench.engine.code_hash.units import digest
+from bench.engine.code_units.units import digest
 from tests.conftest import ROOT
 
 SCRIPT = """
 import sys, types
 from pathlib import Path
 
-package = types.ModuleType("bench")  # without what its own file imports
-package.__path__ = ["{home}"]
-sys.modules["bench"] = package
-from bench.engine.code_hash.modules import Project
-from bench.engine.code_hash.units import digest, hashes
+for name in ("bench", "bench.engine"):  # without what their own files import
+    sys.modules[name] = package = types.ModuleType(name)
+    package.__path__ = [name.replace(".", "/")]
+from bench.engine.code_units.modules import Project
+from bench.engine.code_units.units import digest, hashes
 
 root = Path(".")
 paths = [path for package in {packages} for path in sorted((root / package).rglob("*.py"))]
@@ -45,7 +45,7 @@ def test_versions_of_python_agree(version):
     name = interpreter(version)
     if name is None:
         pytest.skip(f"python{version} is not installed")
-    script = SCRIPT.format(home="bench", packages=code_hash.PACKAGES, opaque=code_hash.OPAQUE)
+    script = SCRIPT.format(packages=code_hash.PACKAGES, opaque=code_hash.OPAQUE)
     done = subprocess.run([name, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     here = code_hash.definitions()

@@ -21,8 +21,8 @@ from bench.engine.code_hash import (
     project,
 )
 from bench.engine.code_hash import ROOT as HOME
-from bench.engine.code_hash.modules import Unit
-from bench.engine.code_hash.units import digest, reached, unit_hashes
+from bench.engine.code_units.modules import Unit
+from bench.engine.code_units.units import digest, reached, unit_hashes
 from bench.engine.data import SOURCES
 from bench.engine.stages import STAGES as RUN
 from bench.engine.stages.context import CellContext, StageContext

@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from bench.cell import write_json
-from bench.staleness import is_current, origin, recorded_origin
 
 from bench.engine import code_hash
 from bench.engine.code_hash import stage_code
 from bench.engine.data import SOURCES
+from bench.engine.records import Stage, StoredCell
+from bench.engine.storage import write_json
+from bench.results.staleness import code_origin, is_stale, recorded_origin
 from tests.support.lab import write
 
 
@@ -77,25 +78,26 @@ def test_every_row_of_the_table_says_why():
     ],
 )
 def test_a_stage_is_stale_where_one_that_it_stands_on_is(changed, stale, tmp_path):
-    blocks = {"train": {}, "bound": {}, "samples": {}, "quality": {"samples": "samples"}}
-    here = origin("mdlm", "markov")
-    for stage in blocks:
-        code = "other" if stage == changed else here.code(stage)
-        write_json(tmp_path / stage / "result.json", {"environment": {"code": code}})
-    assert {stage for stage in blocks if not is_current(tmp_path, stage, stage, blocks[stage], here)} == stale
+    settings = {"train": {}, "bound": {}, "samples": {}, "quality": {"samples": "samples"}}
+    stages = [Stage(name=name, id="1", folder=name, settings=value) for name, value in settings.items()]
+    here = code_origin("mdlm", "markov")
+    for stage in stages:
+        code = "other" if stage.name == changed else here.code(stage.name)
+        write_json(tmp_path / stage.folder / "result.json", {"environment": {"code": code}})
+    assert {stage.name for stage in stages if is_stale(tmp_path, stage, here)} == stale
 
 
-def test_a_record_without_code_and_a_stage_that_is_gone_are_current(tmp_path):
+def test_a_result_without_code_and_a_stage_without_result_are_fresh(tmp_path):
     write_json(tmp_path / "bound" / "result.json", {"environment": {}})
-    assert is_current(tmp_path, "bound", "bound", {}, origin("mdlm", "markov"))
+    stage = Stage(name="bound", id="1", folder="bound")
+    assert not is_stale(tmp_path, stage, code_origin("mdlm", "markov"))
 
 
 def test_a_method_that_is_not_loaded_has_the_roots_of_its_record():
-    cell = {"method": "nowhere", "roots": {"stages": ["methods.absorbing:Absorbing"], "certificate": []}}
-    assert recorded_origin(cell, "markov").code("train") == stage_code(
-        "train", ("methods.absorbing:Absorbing",), SOURCES["markov"]
-    )
-    old = {"method": "nowhere", "written_in": ["methods/absorbing.py"]}
+    root = "methods.masked.absorbing:Absorbing"
+    cell = StoredCell(id="1", arm="A", method="nowhere", seed=0, stages=(), roots={"stages": [root], "certificate": []})
+    assert recorded_origin(cell, "markov").code("train") == stage_code("train", (root,), SOURCES["markov"])
+    old = StoredCell.model_validate(cell.model_dump(exclude={"roots"}) | {"written_in": ["methods/absorbing.py"]})
     assert recorded_origin(old, "markov").roots == ()
 
 
