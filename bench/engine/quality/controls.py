@@ -1,7 +1,7 @@
-"""Texts that no model under test wrote, measured like its own: real text, and adversaries, which should come out last.
+"""Control texts, measured as samples are: real text, and adversaries that should come out last.
 
-`shuffled text` keeps the tokens of real text and loses their order, the `n-gram model` keeps short n-grams and loses
-all that is longer, `copied text` is real but not new. A metric by which one of them comes out best says little alone.
+`shuffled text` keeps the tokens of real text and loses their order; the `n-gram model` keeps short n-grams and loses
+everything longer; `copied text` is real but not new. A metric by which one of them is best says little by itself.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.engine.data import Dataset
 from bench.engine.data.tokenizers.tokenizer import Ids
-from bench.engine.quality.ngrams import Grams
+from bench.engine.quality.ngrams import Ngrams
 from bench.engine.quality.settings import QualitySpec
 from bench.engine.rng import seed_for
 
@@ -25,12 +25,10 @@ CONTROLS = (DATA, SHUFFLED, NGRAMS, COPIED)
 
 
 def controls(data: Dataset, spec: QualitySpec, count: int, length: int) -> dict[str, Tensor]:
-    """The texts of each control, int64 [count, length]; fewer where a split holds fewer.
+    """Return the texts of each control, int64 [count, length]; fewer if a split holds fewer.
 
-    Texts of independent sequences that are longer than these are put together from several, as if they ran on.
-
-    Real text is drawn from the split that divergences are not taken from. Raises ValueError where n-grams of the order
-    asked for do not fit in 63 bits.
+    Real text is drawn from the split that divergences are not measured against. If sequences are independent and
+    shorter than `length`, several are joined. Raises ValueError if n-grams of the given order do not fit in 63 bits.
     """
     split = "test" if spec.reference == "valid" else "valid"
     real = _sequences(data, split, count, length, _generator(spec, DATA))
@@ -48,25 +46,27 @@ def _generator(spec: QualitySpec, purpose: str) -> np.random.Generator:
 
 
 def _sequences(data: Dataset, split: str, count: int, length: int, rng: np.random.Generator) -> Tensor:
-    """Up to `count` random texts of a split that do not overlap [count, length]; of independent sequences the beginning
-    of one, or of several that follow each other."""
+    """Draw up to `count` texts of a split that do not overlap [count, length].
+
+    If sequences are independent, a text starts with one of them and continues with those that follow.
+    """
     ids, spacing = data.splits[split], length
     if data.stride > 1:
         spacing = -(-length // data.stride) * data.stride
     available = (len(ids) - length) // spacing + 1 if len(ids) >= length else 0
     if not available:
         raise ValueError(f"the {split} split holds no text of {length:,} tokens to compare with; draw shorter texts")
-    chosen = rng.choice(available, min(count, available), replace=False)
-    return torch.from_numpy(ids[(chosen * spacing)[:, None] + np.arange(length)].astype(np.int64))
+    numbers = rng.choice(available, min(count, available), replace=False)
+    return torch.from_numpy(ids[(numbers * spacing)[:, None] + np.arange(length)].astype(np.int64))
 
 
 class NgramModel:
-    """The law of the next token given the n - 1 before it, by counts of a training split [N]; no smoothing.
+    """The distribution of the next token given the n - 1 before it, by counts of a training split [N], unsmoothed.
 
-    All is one sorted array: for each token the tokens before it, the latest first, then itself, as digits in base
-    V + 1. The tokens that follow a context, and those that follow its last tokens alone, are neighbours there, so a
-    random one of them is a draw by counts: a context that training does not hold is cut to its longest end that it
-    does. Keeps 8 bytes a training token.
+    All n-grams are one sorted array: for each token, the tokens before it, the latest first, then itself, as digits in
+    base V + 1. The tokens that follow a context, and those that follow its last tokens alone, are neighbours in it, so
+    a random neighbour is a draw by counts. A context that does not occur in training backs off to its longest suffix
+    that does. Takes 8 bytes per training token.
     """
 
     def __init__(self, train: Ids, order: int, vocab_size: int, stride: int):
@@ -75,12 +75,12 @@ class NgramModel:
             raise ValueError(
                 f"ngram {order} over {vocab_size:,} tokens does not fit in 63 bits; lower evaluation.quality.ngram"
             )
-        whole = len(train) // stride * stride
-        self.grams = self._sorted(np.asarray(train[:whole]).reshape(-1, stride if stride > 1 else whole))
+        length = len(train) // stride * stride  # whole sequences
+        self.grams = self._sorted(np.asarray(train[:length]).reshape(-1, stride if stride > 1 else length))
 
-    def _sorted(self, rows: Ids) -> Grams:
-        """The n-grams that end at each token of rows [k, L]; before a row stands the digit 0."""
-        grams: Grams = np.zeros(rows.shape, dtype=np.int64)
+    def _sorted(self, rows: Ids) -> Ngrams:
+        """Return the sorted n-grams that end at each token of rows [k, L]; before a row stands the digit 0."""
+        grams: Ngrams = np.zeros(rows.shape, dtype=np.int64)
         for back in (*range(1, self.order), 0):
             grams *= self.base
             grams[:, back:] += rows[:, : max(0, rows.shape[1] - back)]
@@ -89,17 +89,17 @@ class NgramModel:
         grams.sort()
         return grams
 
-    def sample(self, count: int, length: int, rng: np.random.Generator) -> Grams:
-        """Ids [count, length]. Independent sequences begin as training's do, running text anywhere in it."""
+    def sample(self, count: int, length: int, rng: np.random.Generator) -> Ngrams:
+        """Draw ids [count, length]. Independent sequences start as in training, running text starts anywhere in it."""
         digits = np.zeros((count, self.order - 1 + length), dtype=np.int64)
         for t in range(length):
-            known = self.order - 1 if self.has_starts else min(t, self.order - 1)
-            context = digits[:, self.order - 1 + t - known : self.order - 1 + t]
+            context_length = self.order - 1 if self.has_starts else min(t, self.order - 1)
+            context = digits[:, self.order - 1 + t - context_length : self.order - 1 + t]
             digits[:, self.order - 1 + t] = self._next(context, rng.random(count))
         return digits[:, self.order - 1 :] - 1
 
-    def _next(self, context: Grams, uniform: NDArray[np.float64]) -> Grams:
-        """A digit for each context [count, known]: of those that follow its longest end that training holds."""
+    def _next(self, context: Ngrams, uniform: NDArray[np.float64]) -> Ngrams:
+        """Draw a digit for each context [count, n], from those that follow its longest suffix in training."""
         low = np.zeros(len(context), dtype=np.int64)
         high, prefix = low + len(self.grams), low.copy()
         for back in range(1, context.shape[1] + 1):
@@ -107,6 +107,6 @@ class NgramModel:
             scale = self.base ** (self.order - back)
             first = np.searchsorted(self.grams, prefix * scale)
             last = np.searchsorted(self.grams, (prefix + 1) * scale)
-            seen = first < last
-            low[seen], high[seen] = first[seen], last[seen]
+            occurs = first < last
+            low[occurs], high[occurs] = first[occurs], last[occurs]
         return self.grams[low + (uniform * (high - low)).astype(np.int64)] % self.base

@@ -10,9 +10,9 @@ from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
 from bench.engine.quality.controls import controls
 from bench.engine.quality.generative_perplexity import gen_ppl, gen_ppl_mean
 from bench.engine.quality.mauve import mauve
-from bench.engine.quality.scorers.scorer import Scored, Scorer
+from bench.engine.quality.scorers.scorer import Scorer, TextScores
 from bench.engine.quality.settings import QualitySpec
-from bench.engine.quality.text_statistics import measure
+from bench.engine.quality.text_statistics import text_metrics
 from bench.engine.records import ControlResult, Measurement, QualityMetrics
 
 HELD_OUT = 2048  # at most this many sequences represent held-out text
@@ -32,7 +32,7 @@ class QualityEvaluator:
 
     def evaluate(self, ids: Tensor) -> QualityMetrics:
         """The metrics of texts [n, L]. Raises ScorerError, or ValueError if a metric is undefined for these texts."""
-        metrics = measure(ids, self.held_out, self.data.splits["train"], self.settings, self.data.stride)
+        metrics = text_metrics(ids, self.held_out, self.data.splits["train"], self.settings, self.data.stride)
         exact = self.data.exact_nats(ids)
         if exact is not None:
             metrics["sample_nats_per_token"] = ratio_estimate(exact[:, None], torch.full((len(ids),), ids.shape[1]))
@@ -62,15 +62,15 @@ class QualityEvaluator:
             metrics["mauve"] = mauve(scored.features, reference.features, self.settings.seed)
         return metrics
 
-    def _score(self, scorer: Scorer, ids: Tensor) -> Scored:
-        batches: list[Scored] = []
+    def _score(self, scorer: Scorer, ids: Tensor) -> TextScores:
+        batches: list[TextScores] = []
         for batch in ids.split(AT_ONCE):
             self.check()
             batches.append(scorer.score([self.data.decode(row) for row in batch], batch))
 
         columns = zip(*((batch.nats, batch.tokens, batch.features) for batch in batches), strict=True)
         nats, tokens, features = (torch.cat(column) for column in columns)
-        return Scored(nats, tokens, features)
+        return TextScores(nats, tokens, features)
 
     def protocol(self, ids: Tensor) -> str:
         """What the numbers depend on besides the texts, in words."""

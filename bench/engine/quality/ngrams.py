@@ -1,16 +1,16 @@
-"""n-grams as numbers, exactly: no hash, so no two n-grams share one."""
+"""Exact numbering of n-grams: equal numbers mean equal n-grams, without hashing."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-Grams = NDArray[np.int64]  # [n, L - order + 1], the n-gram from each start on
+Ngrams = NDArray[np.int64]  # [n, L - order + 1], the n-gram from each start on
 
 
-def numbered(order: int, *parts: Grams) -> list[Grams]:
-    """The n-grams of each part [k, L], numbered 0, 1, ... over all parts: two numbers are equal as their n-grams are.
+def number_ngrams(order: int, *parts: Ngrams) -> list[Ngrams]:
+    """Number the n-grams of each part [k, L] by 0, 1, ... over all parts.
 
-    Digits in the base of the vocabulary, renumbered before they would leave 63 bits. Raises ValueError when the texts
-    of a part are shorter than an n-gram.
+    Numbers are digits in the base of the vocabulary, renumbered before they would exceed 63 bits. Raises ValueError if
+    the texts of a part are shorter than an n-gram.
     """
     for part in parts:
         if part.shape[1] < order:
@@ -19,15 +19,15 @@ def numbered(order: int, *parts: Grams) -> list[Grams]:
     codes, size = [part[:, : part.shape[1] - order + 1] for part in parts], base
     for offset in range(1, order):
         if size * base >= 2**63:
-            codes, size = _renumbered(codes)
+            codes, size = _renumber(codes)
         codes = [
             code * base + part[:, offset : offset + code.shape[1]] for code, part in zip(codes, parts, strict=True)
         ]
         size *= base
-    return _renumbered(codes)[0]
+    return _renumber(codes)[0]
 
 
-def _renumbered(codes: list[Grams]) -> tuple[list[Grams], int]:
+def _renumber(codes: list[Ngrams]) -> tuple[list[Ngrams], int]:
     distinct, numbers = np.unique(np.concatenate([code.ravel() for code in codes]), return_inverse=True)
     ends = np.cumsum([code.size for code in codes])[:-1]
     split = np.split(numbers, ends)

@@ -1,4 +1,4 @@
-"""What a suite may say about the quality of its texts."""
+"""Settings of the quality metrics in a suite."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,19 +9,21 @@ from bench.engine.quality.scorers import AnyScorer
 from bench.engine.sample.settings import SamplesSpec
 from bench.engine.settings import Settings
 
-FEWEST = 100  # texts on either side that MAUVE is taken of: ten clusters of ten
-ORDERS = range(1, 5)  # of the n-grams that are counted and compared
+FEWEST = 100  # texts on each side of MAUVE: ten clusters of ten
+ORDERS = range(1, 5)  # of n-grams
 
 
 class QualitySpec(Settings):
-    """How texts are measured, and beside what."""
+    """How samples are measured, and against which text."""
 
-    reference: Literal["valid", "test"] = "valid"  # divergences are from it, the row "data" comes from the other
-    copied: int = Field(16, ge=1)  # tokens of a substring that counts as copied from training
-    ngram: int = Field(4, ge=1)  # order of the control that is an n-gram model
+    reference: Literal["valid", "test"] = (
+        "valid"  # divergences are measured against it; the control "data" comes from the other one
+    )
+    copied: int = Field(16, ge=1)  # length of the substrings that are looked up in training
+    ngram: int = Field(4, ge=1)  # order of the n-gram model among the controls
     mauve: bool = False  # of the scorer's features
     seed: int = Field(0, ge=0)  # of the controls and of MAUVE's clusters
-    scorer: AnyScorer | None = None  # what generative perplexity is taken under
+    scorer: AnyScorer | None = None  # the language model behind generative perplexity
 
     @model_validator(mode="after")
     def mauve_has_features(self) -> "QualitySpec":
@@ -30,25 +32,27 @@ class QualitySpec(Settings):
         return self
 
     def refusal(self, count: int, length: int, vocab_size: int, tokens: Mapping[str, int]) -> str | None:
-        """Why so many texts of so many tokens cannot be measured beside splits of so many `tokens`; None where they
-        can."""
+        """Return the reason why `count` texts of `length` tokens cannot be measured against these splits, or None.
+
+        `tokens` are the sizes of the splits.
+        """
         fewest = min(tokens[split] for split in ("train", "valid", "test")) // length
         if fewest < 1:
             return f"a split holds no text of {length} tokens to compare with; draw shorter texts"
         if self.mauve and min(count, fewest) < FEWEST:
-            there = f"{count} texts of {length} tokens beside {fewest} that are held out"
-            return f"{there} are too few for mauve, which needs {FEWEST} of each; draw more, or set mauve to false"
+            sizes = f"{count} texts of {length} tokens beside {fewest} that are held out"
+            return f"{sizes} are too few for mauve, which needs {FEWEST} of each; draw more, or set mauve to false"
         if (vocab_size + 1) ** self.ngram >= 2**63:
             return f"ngram {self.ngram} over {vocab_size:,} tokens does not fit in 63 bits; lower ngram"
-        return self.too_short(length)
+        return self.length_refusal(length)
 
-    def too_short(self, length: int) -> str | None:
-        """Why texts of so many tokens hold too few for some metric; None where they do not."""
+    def length_refusal(self, length: int) -> str | None:
+        """Return the reason why texts of `length` tokens are too short for some metric, or None."""
         if length < max(ORDERS):
             return f"texts of {length} tokens hold no {max(ORDERS)}-gram; quality needs texts of {max(ORDERS)} tokens"
         if length < self.copied:
-            way = f"lower evaluation.quality.copied to at most {length}"
-            return f"texts of {length} tokens hold no {self.copied} in a row that could be copied; {way}"
+            advice = f"lower evaluation.quality.copied to at most {length}"
+            return f"texts of {length} tokens hold no {self.copied} in a row that could be copied; {advice}"
         return None
 
 

@@ -1,9 +1,10 @@
-"""What is measured of texts without a scorer: entropy, distinct n-grams, repetition, divergence, copies.
+"""Metrics of text that need no scorer: entropy, distinct n-grams, repetition, divergence, copies.
 
-distinct-n: Li et al., arXiv:1510.03055. rep-n: Welleck et al., arXiv:1908.04319. Entropy of each text's own
-frequencies: Zheng et al., arXiv:2409.02908. Distinct-n and the divergence depend on the number and the length of the
-texts, the others on their length, since few tokens show few n-grams: rows are compared at the same n and L, and the row
-"data", real text of that n and L, is the floor of the divergence (which is not 0) and the aim of the others.
+distinct-n: Li et al., arXiv:1510.03055. rep-n: Welleck et al., arXiv:1908.04319. Entropy of the token frequencies of
+each text: Zheng et al., arXiv:2409.02908. Distinct-n and the divergence depend on the number and the length of the
+texts, the others on their length, since few tokens contain few n-grams: only rows of the same n and L are comparable.
+The control "data", real text of that n and L, is the floor of the divergence (which is not 0) and the target of the
+others.
 """
 
 import numpy as np
@@ -12,111 +13,117 @@ from torch import Tensor
 
 from bench.engine.data.tokenizers.tokenizer import Ids
 from bench.engine.likelihood.standard_error import Estimate
-from bench.engine.quality.copies import occurring
-from bench.engine.quality.ngrams import Grams, numbered
+from bench.engine.quality.copies import find_copies
+from bench.engine.quality.ngrams import Ngrams, number_ngrams
 from bench.engine.quality.settings import ORDERS, QualitySpec
-from bench.engine.quality.standard_errors import Rows, mean, pooled
+from bench.engine.quality.standard_errors import Rows, mean_estimate, pooled_estimate
 
 
-def measure(texts: Tensor, held_out: Tensor, train: Ids, spec: QualitySpec, stride: int) -> dict[str, Estimate]:
-    """Every metric that needs no scorer, of texts [n, L] beside held_out [m, L'] and the training split [N].
+def text_metrics(texts: Tensor, held_out: Tensor, train: Ids, spec: QualitySpec, stride: int) -> dict[str, Estimate]:
+    """Return every metric that needs no scorer, of texts [n, L] against held_out [m, L'] and the training split [N].
 
-    `stride` is Dataset.stride. Raises ValueError where `spec.too_short` has a reason.
+    `stride` is that of the dataset. Raises ValueError if `spec.length_refusal` gives a reason.
     """
-    reason = spec.too_short(texts.shape[1])
+    reason = spec.length_refusal(texts.shape[1])
     if reason is not None:
         raise ValueError(reason)
-    x, real = texts.numpy(force=True), held_out.numpy(force=True)
-    found = {"unigram_entropy": unigram_entropy(x), "longest_repeat": longest_repeat(x)}
+
+    x, reference = texts.numpy(force=True), held_out.numpy(force=True)
+    metrics = {"unigram_entropy": unigram_entropy(x), "longest_repeat": longest_repeat(x)}
     for order in ORDERS:
-        grams, others = numbered(order, x, real)
-        found[f"distinct_{order}"] = distinct(grams)
-        found[f"rep_{order}"] = repeated(grams)
-        found[f"js_{order}"] = divergence(grams, others)
-    return found | {"copied": copied(x, train, spec.copied, stride)}
+        grams, reference_grams = number_ngrams(order, x, reference)
+        metrics[f"distinct_{order}"] = distinct(grams)
+        metrics[f"rep_{order}"] = repetition(grams)
+        metrics[f"js_{order}"] = divergence(grams, reference_grams)
+    metrics["copied"] = copied(x, train, spec.copied, stride)
+    return metrics
 
 
 def unigram_entropy(texts: Ids) -> Estimate:
-    """-sum p log p of each text's own token frequencies p, nats, mean over texts [n, L]; at most log L."""
-    return mean(np.array([_entropy(np.unique(text, return_counts=True)[1]) for text in texts]))
+    """Return -sum p log p of the token frequencies p of a text, nats, mean over texts [n, L]; at most log L."""
+    return mean_estimate(np.array([_entropy(np.unique(text, return_counts=True)[1]) for text in texts]))
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:
     p = counts / counts.sum()
-    return float((p * np.log(1 / p)).sum())  # not -0 for one token
+    return float((p * np.log(1 / p)).sum())  # log(1 / p) avoids -0 for a single token
 
 
-def distinct(grams: Grams) -> Estimate:
-    """Distinct n-grams over all n-grams of the texts together; falls as texts are added."""
+def distinct(grams: Ngrams) -> Estimate:
+    """Return the share of distinct n-grams among all n-grams of all texts together; falls as texts are added."""
 
     def statistic(rows: Rows) -> float:
-        kept = grams[rows].ravel()
-        return int(np.count_nonzero(np.bincount(kept))) / kept.size
+        subset = grams[rows].ravel()
+        return int(np.count_nonzero(np.bincount(subset))) / subset.size
 
-    return pooled(statistic, len(grams))
-
-
-def repeated(grams: Grams) -> Estimate:
-    """1 - distinct / all n-grams inside a text, mean over texts; rises with their length."""
-    return mean(np.array([1 - len(np.unique(text)) / len(text) for text in grams]))
+    return pooled_estimate(statistic, len(grams))
 
 
-def divergence(grams: Grams, others: Grams) -> Estimate:
-    """Jensen-Shannon divergence of the frequencies p of the texts' n-grams from q of the held-out ones, bits, 0..1.
+def repetition(grams: Ngrams) -> Estimate:
+    """Return 1 - distinct / all n-grams within a text, mean over texts; rises with their length."""
+    return mean_estimate(np.array([1 - len(np.unique(text)) / len(text) for text in grams]))
 
-    (KL(p | m) + KL(q | m)) / 2 with m = (p + q) / 2 (Lin, 1991). Frequencies of few texts lie away from those of their
-    own law, the more so the longer the n-gram: read it against the row "data". The error is over the texts alone: the
-    held-out text is the same for all rows.
+
+def divergence(grams: Ngrams, reference: Ngrams) -> Estimate:
+    """Return the Jensen-Shannon divergence of n-gram frequencies p from q of held-out text, bits, 0..1.
+
+    (KL(p | m) + KL(q | m)) / 2 with m = (p + q) / 2 (Lin, 1991). The frequencies of few texts differ from those of
+    their own distribution, the more so the longer the n-gram: read it beside the control "data". The error is over the
+    texts alone: the held-out text is the same for all rows.
     """
-    count = 1 + max(int(grams.max()), int(others.max()))
-    real = np.bincount(others.ravel(), minlength=count)
+    count = 1 + max(int(grams.max()), int(reference.max()))
+    reference_counts = np.bincount(reference.ravel(), minlength=count)
 
     def statistic(rows: Rows) -> float:
         counts = np.bincount(grams[rows].ravel(), minlength=count)
-        seen = np.flatnonzero(counts)  # elsewhere p is 0, and q adds itself
-        p, q = counts[seen] / counts.sum(), real[seen] / others.size
+        occurring = np.flatnonzero(counts)  # elsewhere p is 0, and q contributes itself
+        p, q = counts[occurring] / counts.sum(), reference_counts[occurring] / reference.size
         middle, both = (p + q) / 2, np.flatnonzero(q)
         terms = (p * np.log2(p / middle)).sum() + (q[both] * np.log2(q[both] / middle[both])).sum()
-        unseen = (others.size - int(real[seen].sum())) / others.size
-        return max(0.0, float(terms + unseen) / 2)  # the terms may sum to less than 0 by rounding
+        elsewhere = (reference.size - int(reference_counts[occurring].sum())) / reference.size
+        return max(0.0, float(terms + elsewhere) / 2)  # the terms may sum to less than 0 by rounding
 
-    return pooled(statistic, len(grams))
+    return pooled_estimate(statistic, len(grams))
 
 
 def longest_repeat(texts: Ids) -> Estimate:
-    """Tokens of the longest substring that stands twice in a text, overlaps allowed; mean over texts [n, L]."""
-    return mean(np.array([_longest(text) for text in texts], dtype=np.float64))
+    """Return the length of the longest substring that repeats in a text, overlaps allowed; mean over texts [n, L]."""
+    return mean_estimate(np.array([_longest(text) for text in texts], dtype=np.float64))
 
 
 def _longest(text: Ids) -> int:
-    """By names: substrings of 2^j tokens are numbered from pairs of halves (Karp, Miller, Rosenberg, 1972) as long as
-    one stands twice; from these powers the longest is put together, the greatest first. O(L log^2 L)."""
+    """Return the length of the longest repeated substring, in O(L log^2 L) by prefix doubling.
+
+    Substrings of 2^j tokens are named by pairs of names of their halves (Karp, Miller, Rosenberg, 1972) as long as one
+    of them repeats; the longest is then composed of these powers, the largest first.
+    """
     powers = [_names(text)]
-    while _stands_twice(powers[-1]):
+    while _repeats(powers[-1]):
         half, names = 1 << (len(powers) - 1), powers[-1]
         powers.append(_names(_pairs(names, names[half:])))
-    found, prefix = 0, np.zeros(len(text) + 1, dtype=np.int64)  # the empty text at every start
+
+    length, prefix = 0, np.zeros(len(text) + 1, dtype=np.int64)  # the empty substring at every start
     for j in reversed(range(len(powers) - 1)):
-        longer = _names(_pairs(prefix, powers[j][found:]))
-        if _stands_twice(longer):
-            found, prefix = found + (1 << j), longer
-    return found
+        longer = _names(_pairs(prefix, powers[j][length:]))
+        if _repeats(longer):
+            length, prefix = length + (1 << j), longer
+    return length
 
 
-def _pairs(first: Grams, second: Grams) -> Grams:
-    """Numbers of the pairs (first[i], second[i]), as far as there is a second."""
+def _pairs(first: Ngrams, second: Ngrams) -> Ngrams:
+    """Number the pairs (first[i], second[i]), up to the length of `second`."""
     return first[: len(second)] * (1 + second.max(initial=0)) + second
 
 
-def _names(codes: Ids) -> Grams:
+def _names(codes: Ids) -> Ngrams:
     return np.unique(codes, return_inverse=True)[1].astype(np.int64)
 
 
-def _stands_twice(names: Grams) -> bool:
-    """Whether a name of 0, 1, ..., max stands twice."""
+def _repeats(names: Ngrams) -> bool:
+    """Return True if a name of 0, 1, ..., max occurs twice."""
     return bool(names.max(initial=-1) + 1 < len(names))
 
 
 def copied(texts: Ids, train: Ids, length: int, stride: int) -> Estimate:
-    """Share of the substrings of `length` tokens of a text that stand in the training split, mean over texts [n, L]."""
-    return mean(occurring(texts, train, length, stride).mean(1))
+    """Return the share of substrings of `length` tokens that occur in training, mean over texts [n, L]."""
+    return mean_estimate(find_copies(texts, train, length, stride).mean(1))

@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 
 from bench.engine.data import DataSpec, load
-from bench.engine.quality import CONTROLS, JUDGED, QualitySpec, controls, measure
+from bench.engine.quality import CONTROLS, JUDGED, QualitySpec, controls, text_metrics
 from bench.engine.quality.controls import NgramModel
 
 L = 24
@@ -66,7 +66,7 @@ def test_copied_text_is_copied_and_ngrams_are_of_training(data):
     spec = QualitySpec(copied=20)
     made = controls(data, spec, 60, L)
     found = {
-        name: measure(ids, data.sequences("valid"), data.splits["train"], spec, data.stride)
+        name: text_metrics(ids, data.sequences("valid"), data.splits["train"], spec, data.stride)
         for name, ids in made.items()
     }
     assert rows(made[COPIED]) <= rows(data.sequences("train"))

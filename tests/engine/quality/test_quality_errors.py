@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.engine.quality import QualitySpec, gen_ppl, gen_ppl_mean, measure
+from bench.engine.quality import QualitySpec, gen_ppl, gen_ppl_mean, text_metrics
 from bench.engine.quality import mauve as mauve_module
 from bench.engine.quality.mauve import FEWEST, mauve
-from bench.engine.quality.ngrams import numbered
-from bench.engine.quality.standard_errors import jackknife, mean, pooled
+from bench.engine.quality.ngrams import number_ngrams
+from bench.engine.quality.standard_errors import jackknife, mean_estimate, pooled_estimate
 from bench.engine.quality.text_statistics import distinct, divergence
 from tests.support.letters import draw
 
@@ -24,11 +24,11 @@ needs_mauve = pytest.mark.skipif(importlib.util.find_spec("mauve") is None, reas
 
 
 def test_the_error_of_a_mean_is_its_standard_error_and_one_text_has_none():
-    assert mean(np.array([1.0, 3.0])).standard_error == pytest.approx(1.0)
-    assert math.isnan(mean(np.array([1.0])).standard_error)
+    assert mean_estimate(np.array([1.0, 3.0])).standard_error == pytest.approx(1.0)
+    assert math.isnan(mean_estimate(np.array([1.0])).standard_error)
     assert math.isnan(jackknife(lambda rows: 1.0, 1))
     assert math.isnan(
-        measure(torch.zeros(1, 16).long(), torch.zeros(1, 16).long(), np.zeros(20, np.uint8), QualitySpec(), 1)[
+        text_metrics(torch.zeros(1, 16).long(), torch.zeros(1, 16).long(), np.zeros(20, np.uint8), QualitySpec(), 1)[
             "js_2"
         ].standard_error
     )
@@ -66,7 +66,7 @@ def claimed_and_seen(metric, n, others):
 
     def estimated(seed):
         vocab = 40 if metric.startswith("distinct") else 6  # of 6 tokens all bigrams would be seen each time
-        grams, real = numbered(int(metric[-1]), draw(n, 24, vocab, seed, tilt=1.0), others)
+        grams, real = number_ngrams(int(metric[-1]), draw(n, 24, vocab, seed, tilt=1.0), others)
         return distinct(grams) if metric.startswith("distinct") else divergence(grams, real)
 
     found = [estimated(seed) for seed in range(150)]
@@ -90,7 +90,7 @@ def test_the_jackknife_takes_the_number_of_texts_for_no_spread(n):
 
 
 def test_pooled_gives_the_statistic_of_all_texts():
-    assert astuple(pooled(lambda rows: float(len(rows)), 5)) == (5.0, 0.0, 0.0, 5, 0)
+    assert astuple(pooled_estimate(lambda rows: float(len(rows)), 5)) == (5.0, 0.0, 0.0, 5, 0)
 
 
 # MAUVE.

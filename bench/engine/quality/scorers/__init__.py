@@ -1,4 +1,4 @@
-"""Scorers: language models, none of them an arm, that say how likely the texts of the arms are.
+"""Scorers: language models that are no arms and assign likelihoods to the samples of the arms.
 
 `AnyScorer` is what a suite may name; `bench.engine.quality.scorers.load.open_scorer` loads it.
 """

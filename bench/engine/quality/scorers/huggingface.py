@@ -1,7 +1,7 @@
-"""A causal language model of Hugging Face as a scorer: it reads the texts with its own tokenizer, in float32.
+"""A causal language model of Hugging Face as a scorer, with its own tokenizer, in float32.
 
-A start token stands before each text, so that all tokens of the text are scored, its first one too: perplexities of
-papers that leave the first token out, or that count what follows the end of a text, are other numbers.
+A start token precedes each text, so that every token of the text is scored, the first one included. Perplexities that
+leave out the first token, or that score tokens after the end of a text, are not comparable.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.engine.errors import ScorerError
-from bench.engine.quality.scorers.scorer import Scored, windows
+from bench.engine.quality.scorers.scorer import TextScores, windows
 from methods.method import Tokens
 
 EXTRA = 'pip install "diffusion-bench[quality]"'
@@ -22,16 +22,16 @@ EXTRA = 'pip install "diffusion-bench[quality]"'
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A part of a text that the model sees at once."""
+    """A part of a text that fits the context of the model."""
 
-    text: int  # the index of the text
-    ids: Tensor  # [N] of this window
-    new: int  # the first position of the window that no earlier one has scored, at least 1
-    is_last: bool  # of its text
+    text: int  # index of the text
+    ids: Tensor  # [N]
+    new: int  # first position of the window that no earlier window has scored, at least 1
+    is_last: bool  # whether it is the last window of its text
 
 
 class HuggingFaceScorer:
-    """An AutoModelForCausalLM with its tokenizer; no code of the model's own is run."""
+    """An AutoModelForCausalLM with its tokenizer; code shipped with the model is never run."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class HuggingFaceScorer:
         batch: int = 8,
         context: int | None = None,
     ):
-        """Loads a folder, or a model of the hub where there is a revision. Raises ScorerError."""
+        """Load a folder, or a model of the hub if `revision` is given. Raises ScorerError."""
         self.name, self.device, self.batch = name, device, batch
         self.tokenizer, self.model = _load(model, revision, name)
         self.model.float().eval().to(device)
@@ -58,9 +58,9 @@ class HuggingFaceScorer:
         )
 
     def encode(self, text: str) -> Tensor:
-        """The start token and the tokens of `text` [N]; names of special tokens in it are text like any other.
+        """Return the start token and the tokens of `text` [N]; names of special tokens in it are plain text.
 
-        Raises ScorerError where the tokenizer has no token for a part of the text.
+        Raises ScorerError if the tokenizer has no token for a part of the text.
         """
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
         if (unknown := self.tokenizer.unk_token_id) is not None and unknown in ids:
@@ -69,65 +69,65 @@ class HuggingFaceScorer:
         return torch.tensor([self.start, *ids])
 
     @torch.no_grad()
-    def score(self, texts: Sequence[str], ids: Tokens) -> Scored:
-        """Nats of all tokens of each text; an empty text has 0 nats, 0 tokens, and the features of the start token.
+    def score(self, texts: Sequence[str], ids: Tokens) -> TextScores:
+        """Score every token of each text; an empty text has 0 nats, 0 tokens and the features of the start token.
 
         Raises ScorerError on values that are not finite.
         """
         encoded = [self.encode(text) for text in texts]
-        pieces = [piece for number, each in enumerate(encoded) for piece in self._cut(number, each)]
-        pieces.sort(key=lambda piece: len(piece.ids))  # so that little is padded
+        parts = [part for index, row in enumerate(encoded) for part in self._windows(index, row)]
+        parts.sort(key=lambda part: len(part.ids))  # minimizes padding
         nats, features = torch.zeros(len(texts), dtype=torch.float64), [torch.empty(0)] * len(texts)
-        for first in range(0, len(pieces), self.batch):
-            batch = pieces[first : first + self.batch]
-            for piece, scores, hidden in zip(batch, *self._run([piece.ids for piece in batch]), strict=True):
-                end, targets = len(piece.ids), piece.ids[piece.new :].to(self.device)
-                each = F.cross_entropy(scores[piece.new - 1 : end - 1], targets, reduction="none")
-                nats[piece.text] += each.double().sum().cpu()
-                if piece.is_last:
-                    features[piece.text] = hidden[end - 1].cpu()
+        for first in range(0, len(parts), self.batch):
+            batch = parts[first : first + self.batch]
+            for part, scores, hidden in zip(batch, *self._run([part.ids for part in batch]), strict=True):
+                end, targets = len(part.ids), part.ids[part.new :].to(self.device)
+                losses = F.cross_entropy(scores[part.new - 1 : end - 1], targets, reduction="none")
+                nats[part.text] += losses.double().sum().cpu()
+                if part.is_last:
+                    features[part.text] = hidden[end - 1].cpu()
         if not nats.isfinite().all():
             raise ScorerError("model", f"scorer {self.name} gives nats that are not finite; its weights are broken")
-        return Scored(nats, torch.tensor([len(each) - 1 for each in encoded]), torch.stack(features))
+        return TextScores(nats, torch.tensor([len(row) - 1 for row in encoded]), torch.stack(features))
 
-    def _cut(self, number: int, ids: Tensor) -> list[Window]:
-        """The windows of a text; its start token is not scored."""
+    def _windows(self, index: int, ids: Tensor) -> list[Window]:
+        """Return the windows of a text; its start token is not scored."""
         return [
-            Window(number, ids[start:end], max(done, 1) - start, end == len(ids))
+            Window(index, ids[start:end], max(done, 1) - start, end == len(ids))
             for start, end, done in windows(len(ids), self.context)
         ]
 
     def _run(self, rows: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Scores [B, N, V] and last hidden states [B, N, W] of rows of ids, padded at the end, which no token sees."""
+        """Return scores [B, N, V] and last hidden states [B, N, W] of rows of ids, padded at the end."""
         lengths = torch.tensor([len(row) for row in rows], device=self.device)
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
         mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
-        found = self.model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True, use_cache=False)
-        return found.logits, found.hidden_states[-1]
+        output = self.model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True, use_cache=False)
+        return output.logits, output.hidden_states[-1]
 
 
 def _load(model: str | Path, revision: str | None, name: str) -> tuple[Any, Any]:
-    """Tokenizer and model. Raises ScorerError for whatever keeps them from being whole."""
+    """Load the tokenizer and the model. Raises ScorerError if either is incomplete."""
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
         raise ScorerError("kind", f"scorer {name} needs transformers, which is not installed: {EXTRA}") from None
     if revision is None and not Path(model).is_dir():
-        way = "for a model of the Hugging Face hub give its revision, a commit or a tag"
-        raise ScorerError("model", f"scorer {name}: there is no folder {model}; {way}")
-    where: dict[str, Any] = {"revision": revision} if revision else {"local_files_only": True}
+        advice = "for a model of the Hugging Face hub give its revision, a commit or a tag"
+        raise ScorerError("model", f"scorer {name}: there is no folder {model}; {advice}")
+    options: dict[str, Any] = {"revision": revision} if revision else {"local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(model), **where)
-        loaded, info = AutoModelForCausalLM.from_pretrained(str(model), output_loading_info=True, **where)
-    except Exception as error:  # transformers raises whatever the broken bytes, or the network, lead it to
-        way = (
+        tokenizer = AutoTokenizer.from_pretrained(str(model), **options)
+        loaded, info = AutoModelForCausalLM.from_pretrained(str(model), output_loading_info=True, **options)
+    except Exception as error:  # transformers raises whatever damaged bytes, or the network, lead it to
+        advice = (
             "check its name and revision, and that the hub can be reached, or name a folder that it was saved to"
             if revision
             else f"{model} is not a whole model with its tokenizer; copy it again"
         )
         reason = " ".join(str(error).split())[:300]
         raise ScorerError(
-            "model", f"scorer {name} cannot be loaded ({type(error).__name__}: {reason}); {way}"
+            "model", f"scorer {name} cannot be loaded ({type(error).__name__}: {reason}); {advice}"
         ) from error
     if missing := sorted([*info["missing_keys"], *map(str, info["mismatched_keys"])]):
         problem = f"{len(missing)} of its weights are not in its files, the first of them {missing[0]}"
@@ -146,19 +146,19 @@ def _check_vocabulary(tokenizer: Any, model: Any, name: str) -> None:
 
 
 def _start(tokenizer: Any, name: str) -> int:
-    """The token that stands before each text: BOS, or EOS of tokenizers that have no other (as GPT-2's)."""
+    """Return the token that precedes each text: BOS, or EOS for tokenizers without one (such as GPT-2's)."""
     for start in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if start is not None:
             return int(start)
     raise ScorerError("model", f"scorer {name} has neither a BOS nor an EOS token to stand before a text; name another")
 
 
-def _context(model: Any, asked: int | None, name: str) -> int:
-    """The tokens that the model sees at once. Raises ScorerError("context") for more than it knows."""
-    known: int | None = getattr(model.config, "max_position_embeddings", None)
-    context = known if asked is None else asked
+def _context(model: Any, context: int | None, name: str) -> int:
+    """Return the tokens per window. Raises ScorerError("context") if the model cannot take that many."""
+    largest: int | None = getattr(model.config, "max_position_embeddings", None)
+    context = largest if context is None else context
     if context is None:
         raise ScorerError("context", f"scorer {name} does not say how many tokens it sees at once; set context")
-    if known is not None and context > known:
-        raise ScorerError("context", f"scorer {name} sees {known:,} tokens at once, not {context:,}; lower context")
+    if largest is not None and context > largest:
+        raise ScorerError("context", f"scorer {name} sees {largest:,} tokens at once, not {context:,}; lower context")
     return context

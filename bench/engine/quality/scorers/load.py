@@ -14,9 +14,10 @@ from bench.engine.quality.scorers.trained_cell import CellScorer
 def open_scorer(
     spec: ScorerSpec, base: Path, data: Dataset, device: torch.device, steps: int, trained: Path | None = None
 ) -> Scorer:
-    """The scorer that `spec` names, for texts of `data`; relative folders start at `base`.
+    """Load the scorer that `spec` names, for texts of `data`; relative folders start at `base`.
 
-    `steps` are those of the suite's arms, `trained` is the folder of the suite's own scorer. Raises ScorerError.
+    `steps` are the training steps of the suite's arms, `trained` is the folder of the suite's own scorer. Raises
+    ScorerError.
     """
     name = spec.name(steps)
     if isinstance(spec, HuggingFace):

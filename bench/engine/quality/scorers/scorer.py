@@ -1,4 +1,4 @@
-"""The contract of a scorer, and how texts that are longer than its context are cut."""
+"""The contract of a scorer, and the windows of texts that are longer than its context."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from methods.method import Tokens
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """What a scorer says of n texts."""
+class TextScores:
+    """Likelihoods and features of n texts under a scorer."""
 
-    nats: Float64[Tensor, " n"]  # -log p of each whole text
-    tokens: Int64[Tensor, " n"]  # that were scored: the nats are those of so many tokens of the scorer
-    features: Float32[Tensor, "n W"]  # the state of its last layer at the end of each text
+    nats: Float64[Tensor, " n"]  # -log p of each text
+    tokens: Int64[Tensor, " n"]  # number of tokens of the scorer that the nats are summed over
+    features: Float32[Tensor, "n W"]  # hidden state of the last layer at the end of each text
 
 
 class Scorer(Protocol):
-    """A language model that says how likely texts are."""
+    """A language model that assigns likelihoods to texts."""
 
     name: str
-    protocol: str  # what is counted and how much the model sees, in words
+    protocol: str  # which tokens are scored and in what context, in words
 
-    def score(self, texts: Sequence[str], ids: Tokens) -> Scored:
-        """The nats and features of texts that are given both ways: as strings, and as the suite's ids [n, L]."""
+    def score(self, texts: Sequence[str], ids: Tokens) -> TextScores:
+        """Score texts that are given as strings and as the suite's ids [n, L]."""
 
 
 def windows(length: int, context: int) -> Iterator[tuple[int, int, int]]:
-    """Start, end, and first new position of windows of at most `context` positions that cover 0 .. length - 1.
+    """Yield start, end and first new position of windows of at most `context` positions that cover 0 .. length - 1.
 
-    Each one overlaps the one before by half, so that every position but those of the first window comes after at least
-    context // 2 others; every position is new in exactly one window.
+    Consecutive windows overlap by half, so that every position after the first window has at least context // 2
+    positions of context; every position is new in exactly one window.
     """
     step = context - context // 2
     start = done = 0

@@ -1,6 +1,6 @@
-"""What a suite may name as the judge of its texts: a model that it trains itself, a cell, or one of Hugging Face.
+"""Settings of scorers in a suite: a model that the suite trains, a trained cell, or a model of Hugging Face.
 
-A scorer is never replaced by another one: what cannot be had is a ScorerError.
+A scorer that is not available is a ScorerError, never replaced by another one.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from bench.engine.model import checkpoint
 from bench.engine.settings import Settings
 from bench.engine.storage import digest
 
-WEIGHTS = (".safetensors", ".bin")  # endings of files of weights
-OTHERS = (".json", ".model", ".txt")  # of settings and tokenizers
-PIECE = 1 << 22  # bytes that are hashed at once
+WEIGHTS = (".safetensors", ".bin")  # suffixes of weight files
+OTHERS = (".json", ".model", ".txt")  # suffixes of configuration and tokenizer files
+CHUNK = 1 << 22  # bytes that are hashed at once
 
 
 class ScorerSpec(Settings):
@@ -29,19 +29,19 @@ class ScorerSpec(Settings):
 
     @abstractmethod
     def name(self, steps: int) -> str:
-        """The scorer in a few words, beside every number that it gives; `steps` are those of the suite's arms."""
+        """Return a short name, shown beside every number; `steps` are the training steps of the suite's arms."""
 
     @abstractmethod
     def identity(self, base: Path) -> dict[str, Any]:
-        """All that its numbers depend on, to be hashed; relative paths start at `base`. Raises ScorerError."""
+        """Return everything that its numbers depend on, for hashing; paths start at `base`. Raises ScorerError."""
 
 
 class Trained(ScorerSpec):
-    """An autoregressive model that the suite trains on what `data.reserve` keeps from its arms."""
+    """An autoregressive model that the suite trains on the reserved part of training (`data.reserve`)."""
 
     kind: Literal["trained"] = "trained"
-    steps: int | None = Field(None, ge=1)  # null: as the arms
-    seed: int = Field(1_000_003, ge=0)  # of its training; not one of the arms'
+    steps: int | None = Field(None, ge=1)  # null: those of the arms
+    seed: int = Field(1_000_003, ge=0)  # of its training run; differs from those of the arms
 
     def name(self, steps: int) -> str:
         return f"AR of this suite ({self.steps or steps} steps, seed {self.seed})"
@@ -51,13 +51,13 @@ class Trained(ScorerSpec):
 
 
 class HuggingFace(ScorerSpec):
-    """A causal language model in the format of transformers, of the hub or of a local folder."""
+    """A causal language model in the format of transformers, from the hub or a local folder."""
 
     kind: Literal["huggingface"] = "huggingface"
-    model: str = Field(min_length=1)  # with a revision a name of the hub, such as openai-community/gpt2-large
-    revision: str | None = Field(None, min_length=1)  # a commit or a tag of the hub; null: `model` is a local folder
-    batch: int = Field(8, ge=1)  # windows that are scored at once; changes no number
-    context: int | None = Field(None, ge=2)  # tokens that the model sees at once; null: as many as it can
+    model: str = Field(min_length=1)  # a name on the hub if there is a revision, such as openai-community/gpt2-large
+    revision: str | None = Field(None, min_length=1)  # commit or tag on the hub; null: `model` is a local folder
+    batch: int = Field(8, ge=1)  # windows per forward pass; changes no number
+    context: int | None = Field(None, ge=2)  # tokens per window; null: the model's maximum
 
     @model_validator(mode="after")
     def folders_have_no_revision(self) -> "HuggingFace":
@@ -66,7 +66,7 @@ class HuggingFace(ScorerSpec):
         return self
 
     def folder(self, base: Path) -> Path | None:
-        """The local folder; None for a model of the hub."""
+        """Return the local folder; None for a model of the hub."""
         return None if self.revision is not None else base / Path(self.model).expanduser()
 
     def name(self, steps: int) -> str:
@@ -74,18 +74,21 @@ class HuggingFace(ScorerSpec):
 
     def identity(self, base: Path) -> dict[str, Any]:
         folder = self.folder(base)
-        what = {"model": self.model, "revision": self.revision} if folder is None else {"files": fingerprint(folder)}
-        return {"kind": self.kind, **what, "context": self.context}
+        if folder is None:
+            weights: dict[str, Any] = {"model": self.model, "revision": self.revision}
+        else:
+            weights = {"files": fingerprint(folder)}
+        return {"kind": self.kind, **weights, "context": self.context}
 
 
 class TrainedCell(ScorerSpec):
-    """A cell of an autoregressive method that some suite has trained."""
+    """A trained cell of an autoregressive method, of any suite."""
 
     kind: Literal["cell"] = "cell"
     path: str = Field(min_length=1)  # its folder, RUNS/cells/<id>
 
     def folder(self, base: Path) -> Path:
-        """The folder of the cell."""
+        """Return the folder of the cell."""
         return (base / Path(self.path).expanduser()).resolve()
 
     def name(self, steps: int) -> str:
@@ -99,7 +102,7 @@ class TrainedCell(ScorerSpec):
         return {
             "kind": self.kind,
             "cell": digest(job.science),
-            "weights": hashed((folder / "train" / checkpoint.NAME,)),
+            "weights": hash_files((folder / "train" / checkpoint.NAME,)),
         }
 
 
@@ -111,38 +114,38 @@ SCORERS: dict[str, type[ScorerSpec]] = {
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256, in hex, of the names and contents of a model's files. Raises ScorerError("model") without weights."""
+    """Return the sha256, in hex, of a model's files and their names. Raises ScorerError("model") without weights."""
     if not folder.is_dir():
-        way = "for a model of the Hugging Face hub give its revision, a commit or a tag"
-        raise ScorerError("model", f"there is no folder {folder}; {way}")
+        advice = "for a model of the Hugging Face hub give its revision, a commit or a tag"
+        raise ScorerError("model", f"there is no folder {folder}; {advice}")
     files = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS + OTHERS)
     if not any(path.suffix in WEIGHTS for path in files):
         raise ScorerError("model", f"{folder} holds no weights (*{', *'.join(WEIGHTS)}); save a model there")
-    return hashed(tuple(files))
+    return hash_files(tuple(files))
 
 
-def hashed(files: tuple[Path, ...]) -> str:
-    """sha256, in hex, of the names and contents of files; raises ScorerError("path") where one is missing."""
+def hash_files(files: tuple[Path, ...]) -> str:
+    """Return the sha256, in hex, of files and their names. Raises ScorerError("path") if one is missing."""
     missing = [path for path in files if not path.is_file()]
     if missing:
         raise ScorerError("path", f"{missing[0]} is missing; remove train/ and run its suite again")
-    return _hashed(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+    return _hash(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
 
 
 @cache
-def _hashed(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """That of files of these sizes and times, which are read once."""
+def _hash(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Hash files, cached by their sizes and modification times."""
     digest = hashlib.sha256()
     for path, size, _ in files:
         digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:
-            while piece := file.read(PIECE):
-                digest.update(piece)
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
     return digest.hexdigest()
 
 
 def check_trained(folder: Path) -> None:
-    """Raise ScorerError("path") unless the folder is a cell whose training is done."""
+    """Raise ScorerError("path") unless the folder is a cell that has been trained."""
     if not (folder / "job.json").is_file():
         raise ScorerError("path", f"{folder} is no cell (it holds no job.json); name a folder RUNS/cells/<id>")
     try:

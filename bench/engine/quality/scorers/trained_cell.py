@@ -1,4 +1,4 @@
-"""A trained autoregressive cell as a scorer: it reads the very ids of the texts, so its nats are exact."""
+"""A trained autoregressive cell as a scorer: it reads the ids of the samples, so its nats are exact."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from bench.engine.errors import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
-from bench.engine.quality.scorers.scorer import Scored, windows
+from bench.engine.quality.scorers.scorer import TextScores, windows
 from bench.engine.quality.scorers.settings import check_trained
 from bench.engine.records import Job
 from methods import PLUGINS, build, plug
@@ -25,20 +25,20 @@ LISTED = 100  # the largest vocabulary that an error spells out
 
 
 class CellScorer:
-    """The averaged weights of a cell of an exact, left-to-right method, in float32 on every device."""
+    """The EMA weights of a cell of an exact, left-to-right method, in float32 on every device."""
 
     def __init__(self, folder: Path, data: Dataset, device: torch.device, name: str, batch: int = 64):
-        """Raises ScorerError unless the cell is trained, exact, and of the vocabulary of `data`, the suite's."""
+        """Raises ScorerError unless the cell is trained, exact, and shares the tokenizer of `data`, the suite's."""
         check_trained(folder)
         job = storage.read_job(folder)
         assert job is not None, folder
         self.name, self.device, self.batch = name, device, batch
         try:
-            check_vocabulary(folder, job, data)
+            check_tokenizer(folder, job, data)
             self.model = load(folder, job).to(device).eval()
         except ScorerError:
             raise
-        except (ValueError, RuntimeError) as error:  # torch's are of weights of another shape
+        except (ValueError, RuntimeError) as error:  # torch raises these for weights of another shape
             raise ScorerError("path", f"cell {folder.name} cannot score: {error}") from error
         self.context = int(job.data["length"])
         self.protocol = (
@@ -47,32 +47,32 @@ class CellScorer:
         )
 
     @torch.no_grad()
-    def score(self, texts: Sequence[str], ids: Tokens) -> Scored:
-        """-log p of each row of ids [n, L], and the state that has read all its tokens but the last.
+    def score(self, texts: Sequence[str], ids: Tokens) -> TextScores:
+        """Return -log p of each row of ids [n, L], and the hidden state that has read all tokens but the last.
 
         Raises ScorerError on values that are not finite.
         """
         assert ids.dim() == 2, f"expected [n, L], got {tuple(ids.shape)}"
         parts = [self._score(batch.to(self.device)) for batch in ids.split(self.batch)]
-        nats, features = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+        nats, features = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
         if not nats.isfinite().all():
             raise ScorerError("path", f"scorer {self.name} gives nats that are not finite; train it again")
-        return Scored(nats, torch.full((len(ids),), ids.shape[1]), features)
+        return TextScores(nats, torch.full((len(ids),), ids.shape[1]), features)
 
     def _score(self, x: Tokens) -> tuple[Tensor, Tensor]:
-        """Nats [B] and features [B, W] of x [B, L], window by window."""
+        """Return nats [B] and features [B, W] of x [B, L], window by window."""
         t = torch.ones(len(x), dtype=torch.float64, device=x.device)
         nats = torch.zeros_like(t)
         for start, end, done in windows(x.shape[1], self.context):
             part = x[:, start:end]
-            each = self.model.costs(self.model.method.bound, part, part, t) + self.model.method.prior_gap(part)
-            nats += each[:, done - start :].sum(-1)
+            costs = self.model.costs(self.model.method.bound, part, part, t) + self.model.method.prior_gap(part)
+            nats += costs[:, done - start :].sum(-1)
         return nats, self.model.hidden(part, t)[:, -1].float()
 
 
-def check_vocabulary(folder: Path, job: Job, data: Dataset) -> None:
-    """Raise ScorerError unless the cell's ids mean what those of `data` mean; where that is open its text is read."""
-    if job.fingerprint == data.summary.fingerprint:  # of which the vocabulary is a part
+def check_tokenizer(folder: Path, job: Job, data: Dataset) -> None:
+    """Raise ScorerError unless the cell has the tokenizer of `data`; reads its text if fingerprints differ."""
+    if job.fingerprint == data.summary.fingerprint:  # which covers the tokenizer
         return
     spec = TypeAdapter(DataSpec).validate_python(job.data)
     corpus = spec.corpus(Path(job.base))
@@ -80,21 +80,21 @@ def check_vocabulary(folder: Path, job: Job, data: Dataset) -> None:
         problem = f"the data of source {spec.source} changed since cell {folder.name} was trained on them"
         raise ScorerError("path", f"{problem}; train it again")
     if corpus.tokenizer.name != data.tokenizer.name:
-        theirs, ours = spell(corpus.tokenizer), spell(data.tokenizer)
+        theirs, ours = describe_tokenizer(corpus.tokenizer), describe_tokenizer(data.tokenizer)
         problem = f"cell {folder.name} was trained on another vocabulary: {theirs}, where the suite's has {ours}"
         raise ScorerError("path", f"{problem}; name a scorer of the same data source")
 
 
-def spell(vocabulary: Tokenizer) -> str:
-    """The vocabulary in words."""
-    if not isinstance(vocabulary, CharacterTokenizer):
-        return f"{vocabulary.size} {vocabulary.level}s"
-    listed = f" {vocabulary.symbols!r}" if vocabulary.size <= LISTED else ""
-    return f"{vocabulary.size} symbols{listed}"
+def describe_tokenizer(tokenizer: Tokenizer) -> str:
+    """Describe the tokens of a tokenizer."""
+    if not isinstance(tokenizer, CharacterTokenizer):
+        return f"{tokenizer.size} {tokenizer.level}s"
+    listed = f" {tokenizer.symbols!r}" if tokenizer.size <= LISTED else ""
+    return f"{tokenizer.size} symbols{listed}"
 
 
 def load(folder: Path, job: Job) -> Model:
-    """The model with its averaged weights; raises ScorerError, or ValueError or RuntimeError where it is broken."""
+    """Load the model with its EMA weights. Raises ScorerError, or ValueError or RuntimeError if it is damaged."""
     if job.plugin:
         plug(Path(job.plugin))
     plugin = PLUGINS.get(job.method)

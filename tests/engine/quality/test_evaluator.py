@@ -7,11 +7,12 @@ import torch
 from pydantic import TypeAdapter
 
 from bench.engine.data import DataSpec, load
+from bench.engine.likelihood.standard_error import Estimate
 from bench.engine.quality import QualitySpec, controls
+from bench.engine.quality import evaluator as module
 from bench.engine.quality.controls import CONTROLS
-from bench.engine.quality.scorers.scorer import Scored
-from bench.engine.stages import measure_quality as module
-from bench.engine.stages.measure_quality import HELD_OUT, SHOWN, Appraiser
+from bench.engine.quality.evaluator import HELD_OUT, SHOWN, QualityEvaluator
+from bench.engine.quality.scorers.scorer import TextScores
 
 SOURCE = {"source": "markov", "length": 16, "alphabet": 4, "train": 300, "valid": 120, "test": 110}
 
@@ -26,7 +27,7 @@ class MadeUp:
         nats = torch.tensor(
             [sum(math.log(2 + "abcd".index(letter)) for letter in text) for text in texts], dtype=torch.float64
         )
-        return Scored(nats, torch.full((len(ids),), ids.shape[1]), ids.float())
+        return TextScores(nats, torch.full((len(ids),), ids.shape[1]), ids.float())
 
 
 @pytest.fixture
@@ -36,49 +37,49 @@ def data(tmp_path):
 
 def test_perplexity_is_of_the_texts_and_mauve_of_the_texts_beside_as_many_held_out(data, monkeypatch):
     seen = []
-    monkeypatch.setattr(module, "mauve", lambda *given: seen.append(given) or module.Estimate(0.5, 0.1, 0.1, 40))
+    monkeypatch.setattr(module, "mauve", lambda *given: seen.append(given) or Estimate(0.5, 0.1, 0.1, 40))
     spec = QualitySpec.model_validate({"mauve": True, "seed": 7, "scorer": {"kind": "trained"}})
     ids = data.sequences("test")[:40]
-    found = Appraiser(spec, data, MadeUp()).appraise(ids)
-    ((own, real, seed),) = seen
-    assert torch.equal(own, ids.float())
+    metrics = QualityEvaluator(spec, data, MadeUp()).evaluate(ids)
+    ((features, real, seed),) = seen
+    assert torch.equal(features, ids.float())
     assert torch.equal(real, data.sequences("valid")[:40].float())
     assert seed == 7
     nats = torch.log(2.0 + ids.double())
-    measures = found["measures"]
-    assert measures["gen_ppl"]["value"] == pytest.approx(float(nats.mean().exp()), rel=1e-9)
-    assert measures["gen_ppl_mean"]["value"] == pytest.approx(float(nats.mean(1).exp().mean()), rel=1e-9)
-    assert measures["mauve"]["value"] == 0.5
-    assert measures["sample_nats_per_token"]["value"] == pytest.approx(float(data.exact_nats(ids).mean() / 16))
+    measures = metrics.measures
+    assert measures["gen_ppl"].value == pytest.approx(float(nats.mean().exp()), rel=1e-9)
+    assert measures["gen_ppl_mean"].value == pytest.approx(float(nats.mean(1).exp().mean()), rel=1e-9)
+    assert measures["mauve"].value == 0.5
+    assert measures["sample_nats_per_token"].value == pytest.approx(float(data.exact_nats(ids).mean() / 16))
     for words in ("40 texts of 16 tokens", "divergence from 120 sequences of valid", "under made up: every letter",
                   "features of made up beside 40 sequences of valid", "copied: 16 tokens in a row"):  # fmt: skip
-        assert words in found["protocol"]
+        assert words in metrics.protocol
 
 
 def test_without_a_scorer_nothing_is_said_of_one(data):
-    found = Appraiser(QualitySpec(reference="test"), data, None).appraise(data.sequences("valid"))
-    assert not {"gen_ppl", "gen_ppl_mean", "mauve"} & found["measures"].keys()
-    assert "perplexity" not in found["protocol"]
-    assert "divergence from 110 sequences of test" in found["protocol"]
+    metrics = QualityEvaluator(QualitySpec(reference="test"), data, None).evaluate(data.sequences("valid"))
+    assert not {"gen_ppl", "gen_ppl_mean", "mauve"} & metrics.measures.keys()
+    assert "perplexity" not in metrics.protocol
+    assert "divergence from 110 sequences of test" in metrics.protocol
 
 
 def test_controls_are_measured_as_texts_are_and_keep_their_first_texts(data):
-    appraiser = Appraiser(QualitySpec(), data, MadeUp())
-    found = appraiser.controls(50, 16)
-    made = controls(data, QualitySpec(), 50, 16)
-    assert tuple(found) == CONTROLS
-    for name, each in found.items():
-        assert each["texts"] == [data.decode(row) for row in made[name][:SHOWN]]
-        assert each["measures"] == appraiser.appraise(made[name])["measures"]
-    assert found["copied text"]["measures"]["copied"]["value"] == 1
+    evaluator = QualityEvaluator(QualitySpec(), data, MadeUp())
+    results = evaluator.evaluate_controls(50, 16)
+    texts = controls(data, QualitySpec(), 50, 16)
+    assert tuple(results) == CONTROLS
+    for name, result in results.items():
+        assert result.texts == [data.decode(row) for row in texts[name][:SHOWN]]
+        assert result.measures == evaluator.evaluate(texts[name]).measures
+    assert results["copied text"].measures["copied"].value == 1
 
 
 def test_no_more_held_out_text_is_read_than_said(tmp_path):
     source = SOURCE | {"length": 4, "valid": HELD_OUT + 9}
     data = load(TypeAdapter(DataSpec).validate_python(source), tmp_path, tmp_path)
-    appraiser = Appraiser(QualitySpec(copied=2), data, None)
-    assert len(appraiser.held_out) == HELD_OUT
-    assert f"divergence from {HELD_OUT} sequences" in appraiser.protocol(data.sequences("test"))
+    evaluator = QualityEvaluator(QualitySpec(copied=2), data, None)
+    assert len(evaluator.held_out) == HELD_OUT
+    assert f"divergence from {HELD_OUT} sequences" in evaluator.protocol(data.sequences("test"))
 
 
 def test_the_work_ends_between_batches_when_it_is_asked_to(data):
@@ -89,4 +90,4 @@ def test_the_work_ends_between_batches_when_it_is_asked_to(data):
         raise Asked
 
     with pytest.raises(Asked):
-        Appraiser(QualitySpec(), data, MadeUp(), asked).appraise(data.sequences("test"))
+        QualityEvaluator(QualitySpec(), data, MadeUp(), asked).evaluate(data.sequences("test"))
