@@ -89,7 +89,7 @@ BAD = {  # the second block, or what stands at the end of the suite; the place a
         "{source: markov, length: 8}",
         r'4:5: two data sets are called "markov"; the first is in line 3',
     ),
-    "no name of a file": (TWO.replace("order-2", "a/b"), r"4:22: label 'a/b' is not allowed: .* letters and digits"),
+    "no name of a file": (TWO.replace("order-2", "a/b"), r"4:22: label 'a/b' is not allowed; .* letters and digits"),
     "nothing": (TWO.replace("order-2", '""'), r"4:22: label '' is not allowed"),
     "no word": (TWO.replace("order-2", "[a]"), r"4:22: label \['a'\] is not allowed"),
     "no block": ("4", r"4:5: data is 4: Input should be a valid dictionary"),

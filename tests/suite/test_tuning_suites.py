@@ -27,8 +27,8 @@ OWN = "{options.schedule: [linear, cosine]}"
 BAD = {
     "seed": (("seeds: [100]", "seeds: [100, 0]"), r"16:3: tuning seed 0 is one of the suite's"),
     "seed twice": (("seeds: [100]", "seeds: [7, 7]"), r"14:1: tune: a seed occurs twice"),
-    "split": (("seeds: [100]", "seeds: [100]\n  split: test"), r"17:3: tuning on test, the split that is reported"),
-    "default split": (("{draws: 2,", "{split: valid, draws: 2,"), r"14:1: tuning on valid, the split that is reported"),
+    "split": (("seeds: [100]", "seeds: [100]\n  split: test"), r"17:3: tuning on test, the reported split"),
+    "default split": (("{draws: 2,", "{split: valid, draws: 2,"), r"14:1: tuning on valid, the reported split"),
     "trials": (("trials: 3", "trials: 0"), r"15:3: tune.trials is 0: "),
     "budget": (("{steps: 4}", "{steps: 4, tokens: 9}"), r"17:3: tune.budget: give one of steps, tokens and flops"),
     "unknown key": (("trials: 3", "trails: 3"), r'15:3: unknown key "trails"; did you mean "trials"\?'),
@@ -37,7 +37,7 @@ BAD = {
         r"19:5: tune.*: the range is empty: low 0.1 is not below high 0.01",
     ),
     "logarithm": (("low: 1.0e-4", "low: 0.0"), r"19:5: .*low 0 has no logarithm"),
-    "whole": (("log: true", "whole: true"), r"19:5: .*whole numbers lie between whole ends"),
+    "whole": (("log: true", "whole: true"), r"19:5: .*a range of whole numbers needs whole ends"),
     "unknown word": (("log: true", "lgo: true"), r'19:57: unknown key "lgo"; did you mean "low"\?'),
     "one value": (("[linear, cosine]", "[linear]"), r"21:12: .*List should have at least 2 items"),
     "no space": (("[linear, cosine]", "linear"), r"21:12: .*Input should be a valid list"),
@@ -70,16 +70,16 @@ BAD = {
     ),
     "unequal": (
         (BOTH, BOTH + "    training.batch_size: [4, 8]\n"),
-        r"20:5: training.batch_size: trials of equal steps and other batches",
+        r"20:5: training.batch_size: trials of equal steps and different batches",
     ),
     "untuned beside tuned": (("  search:\n" + BOTH, ""), r'7:5: arm "AR" is not tuned but stands beside arms that are'),
     "nothing is tuned": (
         ("ar}\n  - {label: MDLM, method: mdlm}", "ar, untuned: x}\n  - {label: MDLM, method: mdlm, untuned: y}"),
-        r"14:1: every arm is untuned, so that nothing is tuned.*\n.*21:5: arm .MDLM. is untuned and has a search",
+        r"14:1: every arm is untuned, so nothing is tuned.*\n.*21:5: arm .MDLM. is untuned but has a search",
     ),
     "untuned and searched": (
         ("method: mdlm}", "method: mdlm, untuned: as published}"),
-        r'21:5: arm "MDLM" is untuned and has a search',
+        r'21:5: arm "MDLM" is untuned but has a search',
     ),
 }
 
@@ -129,7 +129,7 @@ def test_arms_of_an_ablation_are_tuned_each_by_itself(tmp_path):
         ["training.learning_rate"],
     ]
     path.write_text(path.read_text().replace("method: [md4]", "training.learning_rate: [0.1, 0.2]"))
-    with pytest.raises(SuiteError, match=r'22:\d+: arm "MDLM, learning_rate 0.1" says training.learning_rate'):
+    with pytest.raises(SuiteError, match=r'22:\d+: arm "MDLM, learning_rate 0.1" gives training.learning_rate'):
         read(path)
 
 
@@ -179,7 +179,7 @@ def test_a_suite_that_is_not_tuned_yet_is_refused_with_the_way_out(tmp_path, cap
         assert main(command) == USAGE_ERROR
         assert f"run first: bench tune {path}" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
-    with pytest.raises(AssertionError, match="its winners were not laid"):
+    with pytest.raises(AssertionError, match="its arms lack the tuned settings"):
         submit(tmp_path / "runs", plan(with_data(read(path))))
 
 
@@ -189,7 +189,7 @@ def test_the_plan_of_a_suite_that_is_not_tuned_yet_is_that_of_its_trials(sampler
     path, ran = write_suite(tmp_path, ("  trials: 3", f"  sampler: {sampler}\n  trials: 3")), Fake()
     assert main(["plan", str(path), "--json"]) == DONE
     found = capsys.readouterr()
-    assert f"this is what tuning costs, for {path}: suite tiny is tuned" in found.err
+    assert f"this plan shows the trials of tuning: {path}: suite tiny is tuned" in found.err
     assert f"run first: bench tune {path}" in found.err
     assert not (tmp_path / "runs").exists()
     planned = json.loads(found.out)["cells"]
@@ -223,7 +223,7 @@ def test_an_arm_that_came_later_or_never_finished_is_refused(tmp_path):
     path = write_suite(tmp_path)
     suite = read(path)
     write(lock_path(suite), lock_of(suite, AR=None))
-    assert 'arm "AR" has no winner, for all of its 3 trials failed' in told(path)
+    assert 'arm "AR" has no winner: all of its 3 trials failed' in told(path)
     later = write_suite(tmp_path, ("  - {label: MDLM, ", "  - {label: MD4, method: md4}\n  - {label: MDLM, "))
     assert 'arm "MD4" was not tuned with the others' in told(later)
 
