@@ -317,7 +317,7 @@ def test_bench_tune_writes_the_lock_that_bench_plan_reads(tmp_path, monkeypatch,
     assert main(["tune", str(path), "--runs", str(tmp_path / "runs")]) == DONE
     out = capsys.readouterr().out
     assert re.search(r"^AR: 3 trials, 0 failed, 1,152 tokens$", out, re.MULTILINE)
-    assert "tpe chooses each trial by the scores before it" in out
+    assert "tpe chooses each trial by the scores of earlier ones" in out
     assert main(["plan", str(path), "--runs", str(tmp_path / "runs")]) == DONE
     assert re.search(r"AR has learning_rate 0.00\d+: the best of 3 trials", capsys.readouterr().out)
 
@@ -330,7 +330,7 @@ def test_bench_tune_says_so_where_an_arm_has_no_winner_or_nothing_is_tuned(tmp_p
     assert "AR: no winner, every trial failed" in out
     assert "trial 2 failed: loss is nan" in out
     assert main(["tune", str(ROOT / "suites" / "smoke.yaml")]) == USAGE_ERROR
-    assert "says nothing of tuning" in capsys.readouterr().err
+    assert "smoke is not tuned; add a block `tune`" in capsys.readouterr().err
 
 
 def test_the_suite_that_ships_has_as_many_trials_for_ar(tmp_path):

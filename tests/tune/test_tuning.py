@@ -78,7 +78,7 @@ def test_a_batch_whose_parts_are_dearer_is_a_failed_trial(tmp_path):
     suite = read(path)
     told = [refusal(suite, Trial(suite.spec.arms[0], 0, {"training.batch_size": size})) for size in (8, 4)]
     assert told[0] is None
-    assert "makes a step of 4 sequences dearer" in told[1]
+    assert "makes a step of 4 sequences more expensive" in told[1]
 
 
 def test_every_arm_has_as_many_trials_and_tokens(tmp_path, monkeypatch):
@@ -244,7 +244,7 @@ def test_a_file_that_is_no_study_is_told_with_the_way_out(tmp_path, monkeypatch,
     (runs / "tuning").mkdir(parents=True)
     study_file(runs, read(path)).write_bytes(b"garbage" * 100)
     assert main(["tune", str(path), "--runs", str(runs)]) == USAGE_ERROR
-    assert "tiny.db cannot be opened (file is not a database); where it is broken, remove it" in capsys.readouterr().err
+    assert "tiny.db cannot be opened (file is not a database); if it is broken, remove it" in capsys.readouterr().err
 
 
 def test_what_was_trained_once_counts_once():
