@@ -6,7 +6,7 @@ from functools import cache
 from itertools import count
 
 import pandas as pd
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 
 from bench.results.suite_record import Record
 
@@ -74,12 +74,17 @@ def find_families(characters: frozenset[str]) -> tuple[str, ...]:
     if not missing:
         return (DEFAULT,)
 
-    names = {font.name for font in fontManager.ttflist if not font.name.startswith(PLACEHOLDERS)}
+    names = {font.name for font in fontManager.ttflist if is_regular(font) and not font.name.startswith(PLACEHOLDERS)}
     for name in sorted(names, key=lambda name: ("Sans" not in name, name)):
         if missing & list_characters(name):
             families.append(name)
             missing -= list_characters(name)
     return tuple(families)
+
+
+def is_regular(font: FontEntry) -> bool:
+    """Whether a font is neither bold, light, italic nor condensed."""
+    return font.style == "normal" and font.weight in (400, "normal", "regular") and font.stretch == "normal"
 
 
 @cache
