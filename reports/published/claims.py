@@ -1,4 +1,4 @@
-"""What papers claim: each number of `reports/published` with its source, status, protocol and counterpart here."""
+"""Published numbers, each with its source, status, protocol and counterpart in this project."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from bench.engine.settings import Settings
 from bench.results.suite_record import NoRecord
 from bench.suite.document import with_suggestion
 from reports.published.exact_yaml import Kind, compose, validate
-from reports.published.settings import Counterpart, Heading, Number, Paper, Papers, Protocol, Said, Sheet
+from reports.published.settings import Attributes, Counterpart, Heading, Number, Paper, Papers, Protocol, Sheet
 
 FOLDER = Path(__file__).parent
-PAPERS = "papers"  # the one file that is no table
-NEEDED = ("data", "length", "split", "network", "tokens", "metric")  # of a counterpart
-Place = tuple[int, int, int]  # group, row and column of a number, from 0
+PAPERS = "papers"  # the only file that is not a table
+REQUIRED = ("data", "length", "split", "network", "tokens", "metric")  # of a counterpart
+Place = tuple[int, int, int]  # indices of group, row and column
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A number with all that holds for it."""
+    """A published number with everything that its table says about it."""
 
     group: str
     row: str
     column: Heading
     value: Decimal
     spread: Decimal | None
-    sign: str  # "=", "<=" or "" where it is no likelihood
+    sign: str  # "=" or "<="; "" if it is not a likelihood
     paper: Paper
-    table: str  # "" where it is not recorded
+    table: str  # in the paper; "" if not recorded
     read: str
     status: str
     reason: str
@@ -41,13 +41,13 @@ class Claim:
 
     @property
     def source(self) -> str:
-        """Paper and table as they are cited."""
+        """The paper and its table, as cited."""
         return ", ".join(filter(None, (self.paper.name, self.table)))
 
 
 @dataclass(frozen=True)
 class Published:
-    """A table of papers: its sheet, and its numbers in the order of rows."""
+    """A published table: its file, and its numbers in the order of rows."""
 
     name: str
     sheet: Sheet
@@ -60,86 +60,100 @@ def list_names(folder: Path = FOLDER) -> list[str]:
 
 
 def read(name: str, folder: Path = FOLDER) -> Published:
-    """The table of that name. Raises NoRecord where there is none, SuiteError with all faults of its file."""
+    """Read a table by name. Raises NoRecord if there is none, and SuiteError with all faults of its file."""
     names = list_names(folder)
     if name not in names:
         raise NoRecord(with_suggestion(f'there is no table of published numbers "{name}"', name, names))
     document = compose(folder / f"{name}.yaml")
     sheet = validate(Sheet, document)
     papers = read_papers(folder)
-    faults = [(place, why) for place, number in walk(sheet) for why in find_gaps(layer(sheet, place, number), papers)]
-    document.raise_for(document.locate([(step_to(place), why) for place, why in faults]))
-    return Published(name, sheet, tuple(claim(sheet, place, number, papers) for place, number in walk(sheet)))
+    faults = [
+        (yaml_path(place), fault)
+        for place, number in list_numbers(sheet)
+        for fault in find_gaps(resolve(sheet, place, number), papers)
+    ]
+    document.raise_for(document.locate(faults))
+    claims = tuple(make_claim(sheet, place, number, papers) for place, number in list_numbers(sheet))
+    return Published(name, sheet, claims)
 
 
 @cache
 def read_papers(folder: Path = FOLDER) -> dict[str, Paper]:
-    """All papers by their keys. Raises SuiteError."""
+    """All papers by key. Raises SuiteError if their file is invalid."""
     return validate(Papers, compose(folder / f"{PAPERS}.yaml")).papers
 
 
-def walk(sheet: Sheet) -> Iterator[tuple[Place, Number]]:
-    """Every number with its group, row and column."""
+def list_numbers(sheet: Sheet) -> Iterator[tuple[Place, Number]]:
+    """Yield every number with its place."""
     for i, group in enumerate(sheet.groups):
         for j, line in enumerate(group.rows):
             yield from (((i, j, k), number) for k, number in enumerate(line.numbers) if number)
 
 
-def step_to(place: Place) -> tuple[str | int, ...]:
+def yaml_path(place: Place) -> tuple[str | int, ...]:
     """The keys that lead to a number in its file."""
     group, row, column = place
     return ("groups", group, "rows", row, "numbers", column)
 
 
-def layer(sheet: Sheet, place: Place, number: Number) -> Said:
-    """All that holds for a number, where the nearest word counts."""
-    group = sheet.groups[place[0]]
-    layers: Sequence[Said] = (sheet, group, sheet.columns[place[2]], group.rows[place[1]], number)
-    blocks = [{name: getattr(each, name) for name in Said.model_fields} for each in layers]
-    told: dict[str, Any] = {}
-    for block in blocks:
-        told |= {name: value for name, value in block.items() if value is not None and not isinstance(value, Settings)}
-        if block["status"] == "as published":
-            told.pop("reason", None)
-    protocol = overlay(Protocol, [each.protocol for each in layers])
-    return Said(**told, protocol=protocol, here=overlay(Counterpart, [each.here for each in layers]))
+def resolve(sheet: Sheet, place: Place, number: Number) -> Attributes:
+    """The attributes of a number: its own first, then those of its row, column, group and table."""
+    group, row, column = place
+    layers: Sequence[Attributes] = (
+        sheet,
+        sheet.groups[group],
+        sheet.columns[column],
+        sheet.groups[group].rows[row],
+        number,
+    )
+    values: dict[str, Any] = {}
+    for layer in layers:
+        fields = {name: getattr(layer, name) for name in Attributes.model_fields}
+        values |= {name: field for name, field in fields.items() if not isinstance(field, Settings | None)}
+        if layer.status == "as published":
+            values.pop("reason", None)
+    protocol = overlay(Protocol, [layer.protocol for layer in layers])
+    return Attributes(**values, protocol=protocol, here=overlay(Counterpart, [layer.here for layer in layers]))
 
 
-def overlay(kind: type[Kind], blocks: Sequence[Settings]) -> Kind:
-    """Blocks laid over each other field by field."""
-    told: dict[str, Any] = {}
-    for block in blocks:
-        told |= block.model_dump(exclude_none=True)
-    return kind(**told)
+def overlay(kind: type[Kind], layers: Sequence[Settings]) -> Kind:
+    """Merge settings field by field; later layers win."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values |= layer.model_dump(exclude_none=True)
+    return kind(**values)
 
 
-def find_gaps(said: Said, papers: dict[str, Paper]) -> list[str]:
-    """What a number cannot be without."""
-    gaps = ["its sign is not told, here or above: =, <= or none"] * (said.sign is None)
-    if said.paper not in papers:
-        gaps.append(with_suggestion(f'there is no paper "{said.paper}"', said.paper, papers))
-    open_fields = [name for name in NEEDED if said.here.method is not None and getattr(said.here, name) is None]
-    return gaps + [f"its counterpart here lacks {', '.join(open_fields)}"] * bool(open_fields)
+def find_gaps(attributes: Attributes, papers: dict[str, Paper]) -> list[str]:
+    """Describe required attributes that a number lacks."""
+    gaps = ["the number has no sign; set it here or above: =, <= or none"] if attributes.sign is None else []
+    if attributes.paper not in papers:
+        gaps.append(with_suggestion(f'there is no paper "{attributes.paper}"', attributes.paper, papers))
+    counterpart = attributes.here
+    missing = [name for name in REQUIRED if getattr(counterpart, name) is None]
+    if counterpart.method is not None and missing:
+        gaps.append(f"the counterpart `here` lacks {', '.join(missing)}")
+    return gaps
 
 
-def claim(sheet: Sheet, place: Place, number: Number, papers: dict[str, Paper]) -> Claim:
-    """A number with all that holds for it."""
-    said, group = layer(sheet, place, number), sheet.groups[place[0]]
-    assert said.paper is not None, f"number {number.value} of {sheet.title} has no paper"
+def make_claim(sheet: Sheet, place: Place, number: Number, papers: dict[str, Paper]) -> Claim:
+    """Join a number with its attributes."""
+    attributes, group = resolve(sheet, place, number), sheet.groups[place[0]]
+    assert attributes.paper is not None, f"number {number.value} of {sheet.title} has no paper"
     return Claim(
         group=group.title,
         row=group.rows[place[1]].label,
         column=sheet.columns[place[2]],
         value=number.value,
         spread=number.spread,
-        sign="" if said.sign in (None, "none") else said.sign,
-        paper=papers[said.paper],
-        table=said.table or "",
-        read=said.read or "paper",
-        status=said.status or "as published",
-        reason=said.reason or "",
-        note=said.note or "",
-        protocol=said.protocol,
-        here=said.here,
+        sign="" if attributes.sign in (None, "none") else attributes.sign,
+        paper=papers[attributes.paper],
+        table=attributes.table or "",
+        read=attributes.read or "paper",
+        status=attributes.status or "as published",
+        reason=attributes.reason or "",
+        note=attributes.note or "",
+        protocol=attributes.protocol,
+        here=attributes.here,
         place=place,
     )

@@ -1,4 +1,4 @@
-"""YAML read to the digit: numbers with a point are decimals, and every node knows where it stands in its file."""
+"""Read YAML exactly: numbers with a point become decimals, and every node knows its line and column."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ Kind = TypeVar("Kind", bound=Settings)
 
 
 def compose(path: Path) -> Document:
-    """The file with its places; numbers with a point as decimals, digit by digit. Raises SuiteError."""
+    """Read a file with the locations of its nodes. Raises SuiteError if it is not valid YAML."""
     text = path.read_text(encoding="utf-8")
     try:
         node = YAML().compose(text)
@@ -24,30 +24,30 @@ def compose(path: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise SuiteError(f"{path}{where}: not valid YAML: {' '.join(str(error.problem).split())}") from None
-    content = own(path, node)
+    content = to_value(path, node)
     if not isinstance(content, Map):
-        raise SuiteError(f"{path}:1:1: this is no mapping")
+        raise SuiteError(f"{path}:1:1: the file must be a mapping")
     return Document(path, content, (path,), text)
 
 
-def own(path: Path, node: Node) -> Any:
-    """A node as a mapping or list that knows its places, or as a value."""
+def to_value(path: Path, node: Node) -> Any:
+    """Convert a node to a mapping or list with locations, or to a scalar."""
     if isinstance(node, MappingNode):
-        locations = {key.value: spot_of(path, key) for key, _ in node.value}
-        return Map({key.value: own(path, value) for key, value in node.value}, locations)
+        locations = {key.value: location_of(path, key) for key, _ in node.value}
+        return Map({key.value: to_value(path, value) for key, value in node.value}, locations)
     if isinstance(node, SequenceNode):
-        return Seq([own(path, item) for item in node.value], [spot_of(path, item) for item in node.value])
+        return Seq([to_value(path, item) for item in node.value], [location_of(path, item) for item in node.value])
     assert isinstance(node, ScalarNode), f"a YAML node of kind {type(node).__name__}"
-    return value_of(node)
+    return to_scalar(node)
 
 
-def spot_of(path: Path, node: Node) -> Location:
-    """Line and column of a node, from 1."""
+def location_of(path: Path, node: Node) -> Location:
+    """The line and column of a node, from 1."""
     return Location(path, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def value_of(node: ScalarNode) -> Any:
-    """The value of a scalar by the type that YAML gives it."""
+def to_scalar(node: ScalarNode) -> Any:
+    """Convert a scalar by its YAML type; floats become decimals."""
     kind = str(node.tag).rpartition(":")[2]
     text = str(node.value)
     if kind == "bool":
@@ -58,17 +58,17 @@ def value_of(node: ScalarNode) -> Any:
 
 
 def validate(kind: type[Kind], document: Document) -> Kind:
-    """The content as `kind`; raises SuiteError with a line for every fault."""
+    """Validate a file's content as `kind`. Raises SuiteError with a line for every fault."""
     try:
         return kind.model_validate(plain(document.content))
     except ValidationError as error:
-        faults = [(tuple(detail["loc"]), say(detail)) for detail in error.errors()]
+        faults = [(tuple(detail["loc"]), describe_fault(detail)) for detail in error.errors()]
         document.raise_for(document.locate(faults))
         raise
 
 
-def say(detail: Any) -> str:
-    """A fault in words."""
+def describe_fault(detail: Any) -> str:
+    """Describe a validation error of pydantic."""
     if detail["type"] == "extra_forbidden":
         return f'unknown key "{detail["loc"][-1]}"'
     if detail["type"] == "missing":

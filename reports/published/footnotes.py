@@ -1,117 +1,143 @@
-"""Footnotes of published numbers: signs, verdicts, protocols, sources, and own numbers of another protocol."""
+"""Footnotes of published tables: signs, verdicts, protocols, sources, and arms under another protocol."""
 
 from collections.abc import Sequence
 
 from bench.results.statistics.pooled import PooledEstimate
 from reports.published.claims import Claim, Place, Published, overlay
-from reports.published.match import DIFFERS, NO_COUNTERPART, NOT_RUN, REPRODUCED, Measured, explain
+from reports.published.match import NO_COUNTERPART, NOT_RUN, REPRODUCED, Match, explain_mismatch
 from reports.published.settings import Counterpart, Paper, Protocol
 from reports.tables.numbers import format_compact
-from reports.tables.table import SIGN_NOTES as OWN
+from reports.tables.table import SIGN_NOTES as MEASURED_MEANINGS
 from reports.tables.table import Row
 
 HERE = "Measured here"
-DOUBT = "‡"
+DISPUTED = "‡"
 READ = {
-    "summary": "read in somebody else's table or summary, not in the paper itself",
-    "recalled": "from memory: look it up before relying on it",
+    "summary": "taken from another publication, not from the paper itself",
+    "recalled": "from memory: check it before relying on it",
 }
 MEANINGS = {
-    "=": "the likelihood itself, as the paper states it or as it was measured here",
-    "<=": "an upper bound, as the paper states it; of a number measured here, a bound with a certificate",
-    "±": "of the paper: {spread}",
-    DOUBT: "disputed or withdrawn, for the reason in the footnote; never bold",
+    "=": "exact likelihood, as stated by the paper or measured here",
+    "<=": "upper bound, as stated by the paper; for a number measured here, a certified bound",
+    "±": "in the paper: {spread}",
+    DISPUTED: "disputed or withdrawn, see its footnote; never bold",
 }
-BOLD = "Bold: the best of its group, among numbers with the same sign."
+BOLD = "Bold: the best number of its group among those with the same sign."
 VERDICTS = (
-    f"{HERE}: {REPRODUCED}, where the 95 % interval of the number measured here, joined in quadrature with 1.96 times"
-    " the paper's ±, and half of the last digit that the paper prints, reach the paper's number; else by how much it"
-    f" {DIFFERS.split()[0]}; {NOT_RUN}, where no recorded arm has the protocol; {NO_COUNTERPART}, where there is"
-    " nothing here to compare."
+    f"{HERE}: {REPRODUCED} if the paper's number lies within the 95 % interval of our number, joined in quadrature with"
+    " 1.96 times the paper's ± and widened by half of the paper's last digit; otherwise the difference. "
+    f"{NOT_RUN}: no recorded arm has this protocol. {NO_COUNTERPART}: nothing to compare."
 )
-NOTHING = f"{HERE}: {NO_COUNTERPART}, for there is nothing here to compare any of these numbers with."
+NOTHING = f"{HERE}: {NO_COUNTERPART}, as this project measures none of these numbers."
 
 
-def say(protocol: Protocol) -> str:
-    """A protocol in one line."""
+def describe_protocol(protocol: Protocol) -> str:
+    """A protocol on one line."""
     return "; ".join(f"{name}: {value}" for name, value in protocol.model_dump(exclude_none=True).items())
 
 
-def find_own(published: Published) -> dict[Place, list[str]]:
-    """What has to be known of each number by itself: doubt, notes, and what its row or column adds to the protocol."""
-    shared = find_read(published)
-    told: dict[Place, list[str]] = {}
+def find_number_notes(published: Published) -> dict[Place, list[str]]:
+    """The notes of each number: its status, its note, and what its row or column adds to the protocol."""
+    shared_readings = find_shared_readings(published)
+    number_notes: dict[Place, list[str]] = {}
     for claim in published.claims:
-        i, j, k = claim.place
-        row = published.sheet.groups[i].rows[j]
-        layers = filter(None, (published.sheet.columns[k], row, row.numbers[k]))
-        protocol = overlay(Protocol, [each.protocol for each in layers])
-        notes = [f"{claim.status}: {claim.reason}"] * bool(claim.reason) + [claim.note, say(protocol)]
-        notes += [READ.get(claim.read, "")] * (i not in shared)
-        told[claim.place] = [note for note in notes if note]
-    return told
+        group, row_number, column = claim.place
+        row = published.sheet.groups[group].rows[row_number]
+        layers = filter(None, (published.sheet.columns[column], row, row.numbers[column]))
+        protocol = overlay(Protocol, [layer.protocol for layer in layers])
+
+        notes = [f"{claim.status}: {claim.reason}"] if claim.reason else []
+        notes += [claim.note, describe_protocol(protocol)]
+        if group not in shared_readings:
+            notes.append(READ.get(claim.read, ""))
+        number_notes[claim.place] = [note for note in notes if note]
+    return number_notes
 
 
-def find_read(published: Published) -> dict[int, str]:
-    """The groups all of whose numbers, more than one, were read in the same way that is not the paper itself."""
-    ways: dict[int, list[str]] = {}
+def find_shared_readings(published: Published) -> dict[int, str]:
+    """The groups with several numbers, all taken from the same kind of source other than the paper itself."""
+    readings: dict[int, list[str]] = {}
     for claim in published.claims:
-        ways.setdefault(claim.place[0], []).append(claim.read)
-    return {i: way[0] for i, way in ways.items() if len(way) > 1 and set(way) == {way[0]} <= set(READ)}
+        readings.setdefault(claim.place[0], []).append(claim.read)
+    return {
+        group: reading[0]
+        for group, reading in readings.items()
+        if len(reading) > 1 and set(reading) == {reading[0]} <= set(READ)
+    }
 
 
 def list_protocols(published: Published) -> list[tuple[str, str]]:
-    """The protocol of the table, of each group what it adds, and how they were read."""
-    sheet, read = published.sheet, find_read(published)
-    notes = [f"Protocol: {say(sheet.protocol)}."] * bool(say(sheet.protocol))
-    groups = [(group.title, say(group.protocol)) for group in sheet.groups]
-    notes += [f'Protocol of "{title}": {told}.' for title, told in groups if told]
-    if len(read) == len(sheet.groups) and len(set(read.values())) == 1:
-        return [("", note) for note in [*notes, f"All numbers: {READ[read[0]]}."]]
-    notes += [f'Numbers of "{sheet.groups[i].title}": {READ[way]}.' for i, way in read.items()]
+    """The protocol of the table, the additions of each group, and how the numbers were read."""
+    sheet, readings = published.sheet, find_shared_readings(published)
+    table_protocol = describe_protocol(sheet.protocol)
+    notes = [f"Protocol: {table_protocol}."] if table_protocol else []
+    for group in sheet.groups:
+        if protocol := describe_protocol(group.protocol):
+            notes.append(f'Protocol of "{group.title}": {protocol}.')
+
+    if len(readings) == len(sheet.groups) and len(set(readings.values())) == 1:
+        notes.append(f"All numbers: {READ[readings[0]]}.")
+    else:
+        notes += [f'Numbers of "{sheet.groups[group].title}": {READ[reading]}.' for group, reading in readings.items()]
     return [("", note) for note in notes]
 
 
-def list_notes(published: Published, found: Sequence[Measured], rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """The footnotes on signs, bold and verdicts."""
-    cells = [cell for row in rows for cell in row.entries]
-    papers = {claim.sign for claim in published.claims}
-    used = papers | {cell.marks[:1] for cell in cells}
-    used |= {"±" for claim in published.claims if claim.spread}
-    notes = [(sign, text.format(spread=published.sheet.spread)) for sign, text in MEANINGS.items() if sign in used]
-    own = {cell.sign for cell in cells} - papers
-    notes += [(sign, text) for sign, text in OWN.items() if sign in own and sign]
-    notes += [("±", f"of a number measured here: {OWN['±']}")] * any(measured.estimate for measured in found)
-    notes += [("", BOLD)] * any(cell.best for cell in cells)
-    compared = any(measured.verdict != NO_COUNTERPART for measured in found)
-    return [*notes, ("", VERDICTS if compared else NOTHING)]
+def list_notes(published: Published, matches: Sequence[Match], rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The footnotes on signs, bold numbers and verdicts."""
+    entries = [entry for row in rows for entry in row.entries]
+    paper_signs = {claim.sign for claim in published.claims}
+    marks = paper_signs | {entry.marks[:1] for entry in entries}
+    if any(claim.spread for claim in published.claims):
+        marks.add("±")
+    notes = [(mark, text.format(spread=published.sheet.spread)) for mark, text in MEANINGS.items() if mark in marks]
+
+    measured_signs = {entry.sign for entry in entries} - paper_signs
+    notes += [(sign, text) for sign, text in MEASURED_MEANINGS.items() if sign in measured_signs and sign]
+    if any(match.estimate for match in matches):
+        notes.append(("±", f"for a number measured here: {MEASURED_MEANINGS['±']}"))
+    if any(entry.best for entry in entries):
+        notes.append(("", BOLD))
+    is_compared = any(match.verdict != NO_COUNTERPART for match in matches)
+    return [*notes, ("", VERDICTS if is_compared else NOTHING)]
 
 
-def list_own(claims: Sequence[Claim], found: Sequence[Measured]) -> list[tuple[str, str]]:
-    """Where numbers measured here come from, what an arm needs to stand here, and why others do not."""
-    arms = dict.fromkeys(f"arm {own.arm.label} of suite {own.arm.suite}" for own in found if own.arm and own.estimate)
-    notes = [("", f"{HERE}: {'; '.join(arms)}.")] * bool(arms)
-    wanted = list(dict.fromkeys(need(claim.here) for claim in claims if claim.here.method))
-    usual = max(wanted, key=[need(claim.here) for claim in claims].count, default="")
-    others = "; some rows ask for another network or number of tokens" * (len(wanted) > 1)
-    notes += [("", f"To stand here an arm has to have: {usual}{others}.")] * bool(wanted)
-    reasons: dict[str, list[str]] = {}
-    for claim, own in zip(claims, found, strict=True):
-        if reason := explain(own):
-            reasons.setdefault(reason, []).append(claim.row)
-    return notes + [("", f"{'; '.join(dict.fromkeys(rows))}: {reason}.") for reason, rows in reasons.items()]
+def list_measured_notes(claims: Sequence[Claim], matches: Sequence[Match]) -> list[tuple[str, str]]:
+    """The arms whose numbers are shown, the protocol that an arm needs, and why the nearest arms do not match."""
+    arms = dict.fromkeys(
+        f"arm {match.arm.label} of suite {match.arm.suite}" for match in matches if match.arm and match.estimate
+    )
+    notes = [("", f"{HERE}: {'; '.join(arms)}.")] if arms else []
+
+    protocols = [describe_counterpart(claim.here) for claim in claims if claim.here.method]
+    if protocols:
+        most_common = max(dict.fromkeys(protocols), key=protocols.count)
+        others = "; some rows need another network or number of tokens" if len(set(protocols)) > 1 else ""
+        notes.append(("", f"To appear here, an arm needs: {most_common}{others}."))
+
+    rows_by_reason: dict[str, list[str]] = {}
+    for claim, match in zip(claims, matches, strict=True):
+        if reason := explain_mismatch(match):
+            rows_by_reason.setdefault(reason, []).append(claim.row)
+    notes += [("", f"{'; '.join(dict.fromkeys(rows))}: {reason}.") for reason, rows in rows_by_reason.items()]
+    return notes
 
 
-def need(here: Counterpart) -> str:
-    """The protocol of a counterpart in words."""
-    tokens = [format_compact(PooledEstimate(count))[0] for count in here.tokens or ()]
-    told = {"data": here.data, "split": here.split, "length": here.length, "token": here.level}
-    told |= {"network": here.network, "training tokens": " to ".join(tokens) or None}
-    return ", ".join(f"{name} {value}" for name, value in told.items() if value is not None)
+def describe_counterpart(counterpart: Counterpart) -> str:
+    """The protocol of a counterpart on one line."""
+    tokens = [format_compact(PooledEstimate(count))[0] for count in counterpart.tokens or ()]
+    settings = {
+        "data": counterpart.data,
+        "split": counterpart.split,
+        "length": counterpart.length,
+        "token": counterpart.level,
+        "network": counterpart.network,
+        "training tokens": " to ".join(tokens) or None,
+    }
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
 
 
 def list_sources(claims: Sequence[Claim]) -> list[tuple[str, str]]:
-    """Every paper of the table, and the place in it where that is the same for all numbers."""
+    """Cite every paper of the table, with the table in the paper if all numbers share it."""
     papers = {claim.paper.name: claim.paper for claim in claims}
     places = {claim.table for claim in claims}
     place = places.pop() if len(papers) == len(places) == 1 else ""
@@ -119,5 +145,5 @@ def list_sources(claims: Sequence[Claim]) -> list[tuple[str, str]]:
 
 
 def cite(paper: Paper) -> str:
-    """Authors, year, title and identifier."""
+    """Cite a paper by authors, year, title and identifier."""
     return ", ".join(filter(None, (f"{paper.authors} {paper.year}", paper.title, paper.identifier)))

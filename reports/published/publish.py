@@ -1,4 +1,4 @@
-"""What papers published, beside what was measured here: what `bench report --published` calls."""
+"""Show published tables beside the numbers measured here; `bench report --published` calls `publish`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,48 +16,52 @@ from reports.formats.markdown import escape_markdown, format_markdown
 from reports.formats.text import print_table
 from reports.published.claims import list_names, read
 from reports.published.match import list_arms
-from reports.published.table import View, build
+from reports.published.table import View, build_view
 
 ALL = "all"
-ROW = "<tr data-method="  # that of an arm, as `format_html` writes it
+ROW = "<tr data-method="  # how `format_html` begins the row of an arm
 
 
 def publish(name: str, runs: Path) -> None:
-    """Prints and writes the table of that name; writes all of them for "all", lists them for "". Raises NoRecord where
-    there is no such table, SuiteError where a file of numbers is not right."""
+    """Print and write one table; write all tables for "all", or list them for "".
+
+    Raises NoRecord if there is no such table, and SuiteError if a file of numbers is invalid.
+    """
     console = Console()
     if not name:
-        for each in list_names():
-            console.print(Text(f"{each:18} {read(each).sheet.title}"), soft_wrap=True)
+        for table_name in list_names():
+            console.print(Text(f"{table_name:18} {read(table_name).sheet.title}"), soft_wrap=True)
         return
+
     names = list_names() if name == ALL else [name]
-    tables = [read(each) for each in names]
+    tables = [read(table_name) for table_name in names]
     arms = list_arms(runs)
     for table in tables:
-        view = build(table, arms)
+        view = build_view(table, arms)
         if name != ALL:
-            show_groups(view, console)
-        console.print(Text(f"page: {write(view, runs / 'reports' / 'published')[-1]}"), soft_wrap=True)
+            print_groups(view, console)
+        page = write_view(view, runs / "reports" / "published")[-1]
+        console.print(Text(f"page: {page}"), soft_wrap=True)
 
 
-def show_groups(view: View, console: Console) -> None:
-    """Prints the table group by group, and its footnotes."""
+def print_groups(view: View, console: Console) -> None:
+    """Print the table group by group, then its footnotes."""
     starts = sorted({0, *view.headings, len(view.table.rows)})
     for start, end in pairwise(starts):
-        titles = [view.table.caption] * (start == 0) + [view.headings.get(start, "")]
+        titles = [view.table.caption if start == 0 else "", view.headings.get(start, "")]
         notes = view.table.footnotes if end == len(view.table.rows) else ()
         caption = "\n".join(filter(None, titles))
         print_table(replace(view.table, caption=caption, rows=view.table.rows[start:end], footnotes=notes), console)
 
 
-def write(view: View, folder: Path) -> list[Path]:
-    """The paths of the table in Markdown, LaTeX, CSV and HTML, the last one; the same table gives the same bytes."""
+def write_view(view: View, folder: Path) -> list[Path]:
+    """Write the table as Markdown, LaTeX, CSV and HTML, and return their paths; equal tables give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        "md": write_markdown(view),
-        "tex": write_latex(view),
+        "md": format_markdown_view(view),
+        "tex": format_latex_view(view),
         "csv": view.numbers.to_csv(index=False, lineterminator="\n"),
-        "html": write_html(view),
+        "html": format_page(view),
     }
     for ending, text in texts.items():
         (folder / f"{view.name}.{ending}").write_text(text, encoding="utf-8", newline="\n")
@@ -65,13 +69,13 @@ def write(view: View, folder: Path) -> list[Path]:
 
 
 def insert(lines: Sequence[str], start: int, headings: dict[int, str]) -> list[str]:
-    """The lines with headings before those of the rows that they belong to; the first row is line `start`."""
+    """Insert headings above their rows; the first row is line `start`."""
     places = {start + row: [text] for row, text in headings.items()}
     return [text for number, line in enumerate(lines) for text in (*places.get(number, ()), line)]
 
 
-def write_markdown(view: View) -> str:
-    """The table in Markdown, groups under headings in italics."""
+def format_markdown_view(view: View) -> str:
+    """The table in Markdown, with group headings in italics."""
     lines = format_markdown(view.table).split("\n")
     start = 1 + next(number for number, line in enumerate(lines) if line.startswith(("| -", "| :")))
     blank = " |" * len(view.table.columns)
@@ -79,8 +83,8 @@ def write_markdown(view: View) -> str:
     return "\n".join(insert(lines, start, headings))
 
 
-def write_latex(view: View) -> str:
-    """The table in LaTeX, groups under headings in italics."""
+def format_latex_view(view: View) -> str:
+    """The table in LaTeX, with group headings in italics."""
     lines = format_latex(view.table).split("\n")
     start = 1 + lines.index(r"\midrule")
     span = len(view.table.columns) + 1
@@ -91,8 +95,8 @@ def write_latex(view: View) -> str:
     return "\n".join(insert(lines, start, headings))
 
 
-def write_html(view: View) -> str:
-    """A page of its own with the table, groups under headings."""
+def format_page(view: View) -> str:
+    """A self-contained page with the table under group headings."""
     head, *rows = str(format_html(view.table)).split(ROW)
     assert len(rows) == len(view.table.rows), f"{len(rows)} of {len(view.table.rows)} rows begin with {ROW}"
     line = Markup('<tr class="heading"><th scope="colgroup" colspan="{}">{}</th></tr>')

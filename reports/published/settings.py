@@ -1,7 +1,7 @@
-"""What a file of published numbers may say: frozen, strict, typed blocks.
+"""The settings of a file of published numbers.
 
-A file is one table: columns, and groups of rows. What holds for many numbers is said once, and the nearest word counts:
-that of a number before its row's, then the column's, the group's, the table's.
+A file is one table: columns, and groups of rows. An attribute that many numbers share is set once. The most specific
+setting wins: that of a number, then of its row, column, group and table.
 """
 
 from decimal import Decimal
@@ -18,53 +18,50 @@ from methods import OptionError
 
 Sign = Literal["=", "<=", "none"]
 Status = Literal["as published", "disputed", "withdrawn"]
-Reading = Literal["paper", "summary", "recalled"]  # the paper's own text, somebody else's table, or memory
+Reading = Literal["paper", "summary", "recalled"]  # from the paper itself, from another publication, or from memory
 
 
-def wrap(value: Any) -> Any:
-    """A number without any words of its own as a block."""
+def wrap_number(value: Any) -> Any:
+    """Turn a bare number into the settings of a number."""
     return {"value": Decimal(value)} if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
 
 
-def exact(value: Any) -> Any:
-    """Whole numbers as the decimals that a paper printed."""
+def to_decimal(value: Any) -> Any:
+    """Turn an integer into a decimal; leave anything else as it is."""
     return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def binary(value: Any) -> Any:
-    """Decimals as floats, which options of methods are, also inside lists and mappings."""
+def to_floats(value: Any) -> Any:
+    """Turn decimals into floats, as in options of methods, also inside lists and mappings."""
     if isinstance(value, dict):
-        return {key: binary(item) for key, item in value.items()}
-    return [binary(item) for item in value] if isinstance(value, list) else as_float(value)
-
-
-def as_float(value: Any) -> Any:
-    """A decimal as a float, anything else as it is."""
+        return {key: to_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_floats(item) for item in value]
     return float(value) if isinstance(value, Decimal) else value
 
 
-Exact = Annotated[Decimal, BeforeValidator(exact)]
+Exact = Annotated[Decimal, BeforeValidator(to_decimal)]
 
 
 class Paper(Settings):
-    """Where numbers were printed."""
+    """A paper that numbers are from."""
 
     name: str = Field(min_length=1)  # as tables cite it
     title: str = Field(min_length=1)
     authors: str = Field(min_length=1)
     year: int
     arxiv: str | None = Field(None, pattern=r"^\d{4}\.\d{4,5}$")
-    version: int | None = Field(None, ge=1)  # the one that was read; null: not recorded
+    version: int | None = Field(None, ge=1)  # that the numbers were read from; null: not recorded
 
     @property
     def identifier(self) -> str:
-        """arXiv id with the version where it is known; "" where there is none."""
+        """The arXiv id, with its version if known; "" if there is none."""
         version = f"v{self.version}" if self.version else ""
         return f"arXiv:{self.arxiv}{version}" if self.arxiv else ""
 
 
 class Protocol(Settings):
-    """How a number was measured, in words; null: not told, or it means nothing here."""
+    """How a number was measured, in words; null: not stated, or not applicable."""
 
     data: str | None = None
     split: str | None = None
@@ -76,23 +73,18 @@ class Protocol(Settings):
     estimator: str | None = None
     sampling: str | None = None
 
-    def words(self) -> str:
-        """What is told, in one line."""
-        told = self.model_dump(exclude_none=True)
-        return "; ".join(f"{name} {value}" for name, value in told.items())
-
 
 class Counterpart(Settings):
-    """What a record of this project has to be to stand beside a number. Without a method there is no counterpart."""
+    """What an arm needs to stand beside a number; without a method, there is no counterpart."""
 
     method: str | None = None
-    options: Annotated[dict[str, Any], BeforeValidator(binary)] | None = None  # those that are not at their default
+    options: Annotated[dict[str, Any], BeforeValidator(to_floats)] | None = None  # that differ from their defaults
     data: str | None = None  # the name of a source
     length: int | None = Field(None, ge=1)
     level: str | None = None  # what a token is: "char" or "byte"
     split: Literal["valid", "test"] | None = None
     network: str | None = None  # the preset whose layers, width and heads count
-    tokens: list[int] | None = Field(None, min_length=2, max_length=2)  # least and most that training consumed
+    tokens: list[int] | None = Field(None, min_length=2, max_length=2)  # least and most tokens of training
     metric: str | None = None
 
     @model_validator(mode="after")
@@ -111,12 +103,12 @@ class Counterpart(Settings):
         return self
 
 
-class Said(Settings):
-    """What a table, a group, a column, a row or a number may say of the numbers in it."""
+class Attributes(Settings):
+    """What a table, group, column, row or number may say about the numbers in it."""
 
-    sign: Sign | None = None  # what the paper says of a likelihood: exact, or an upper bound; none: no likelihood
+    sign: Sign | None = None  # as the paper states it: exact, or an upper bound; none: not a likelihood
     paper: str | None = None  # a key of papers.yaml
-    table: str | None = None  # its place in the paper, such as "Table 2"
+    table: str | None = None  # in the paper, such as "Table 2"
     read: Reading | None = None  # null: in the paper
     status: Status | None = None  # null: as published
     reason: str | None = Field(None, min_length=1)  # why it is disputed or withdrawn
@@ -125,20 +117,20 @@ class Said(Settings):
     here: Counterpart = Counterpart()
 
     @model_validator(mode="after")
-    def doubt_has_a_reason(self) -> "Said":
+    def disputes_have_reasons(self) -> "Attributes":
         if (self.status in ("disputed", "withdrawn")) != (self.reason is not None):
-            raise ValueError("a status that is not as published needs a reason, and only such a status has one")
+            raise ValueError("a disputed or withdrawn number needs a `reason`; a number as published has none")
         return self
 
 
-class Number(Said):
-    """One number as the paper printed it, digit by digit."""
+class Number(Attributes):
+    """A number, digit by digit as the paper prints it."""
 
     value: Exact
     spread: Exact | None = Field(None, gt=0)  # the +- that the paper gives
 
 
-class Heading(Said):
+class Heading(Attributes):
     """A column."""
 
     title: str = Field(min_length=1)
@@ -146,37 +138,37 @@ class Heading(Said):
     better: Literal["lower", "higher", "neither"] = "lower"
 
 
-class Line(Said):
-    """A row: a number for each column, null where the paper has none."""
+class Line(Attributes):
+    """A row: a number for each column, null if the paper has none."""
 
     label: str = Field(min_length=1)
-    numbers: list[Annotated[Number, BeforeValidator(wrap)] | None] = Field(min_length=1)
+    numbers: list[Annotated[Number, BeforeValidator(wrap_number)] | None] = Field(min_length=1)
 
 
-class Group(Said):
-    """Rows that belong together; only numbers of one group are ranked against each other."""
+class Group(Attributes):
+    """Rows that belong together; only numbers of the same group are ranked."""
 
     title: str = ""
     rows: list[Line] = Field(min_length=1)
 
 
-class Sheet(Said):
-    """A whole file."""
+class Sheet(Attributes):
+    """A file of published numbers."""
 
     title: str = Field(min_length=1)
-    spread: str | None = None  # what a +- of the paper is
+    spread: str | None = None  # the meaning of the paper's +-
     columns: list[Heading] = Field(min_length=1)
     groups: list[Group] = Field(min_length=1)
 
     @field_validator("groups")
     @classmethod
-    def rows_are_whole(cls, groups: list[Group], info: ValidationInfo) -> list[Group]:
-        wanted = len(info.data.get("columns", ()))
+    def rows_are_complete(cls, groups: list[Group], info: ValidationInfo) -> list[Group]:
+        expected = len(info.data.get("columns", ()))
         for line in (line for group in groups for line in group.rows):
-            if wanted and len(line.numbers) != wanted:
-                raise ValueError(f'row "{line.label}" has {len(line.numbers)} numbers for {wanted} columns')
+            if expected and len(line.numbers) != expected:
+                raise ValueError(f'row "{line.label}" has {len(line.numbers)} numbers for {expected} columns')
             if info.data.get("spread") is None and any(number and number.spread for number in line.numbers):
-                raise ValueError(f'row "{line.label}" has a spread; `spread` of the table has to say what it is')
+                raise ValueError(f'row "{line.label}" has a spread; say what it means in the `spread` of the table')
         return groups
 
 

@@ -28,7 +28,7 @@ from bench.suite.suite import read as read_suite
 from reports.published import publish as publishing
 from reports.published.claims import FOLDER, Claim, list_names, read
 from reports.published.match import list_arms
-from reports.published.table import View, build
+from reports.published.table import View, build_view
 from tests.conftest import ROOT
 from tests.support.latex import compile_latex
 
@@ -102,7 +102,7 @@ def all_claims() -> list[Claim]:
 
 
 def view_of(name: str, runs: Path) -> View:
-    return build(table_of(name), list_arms(runs))
+    return build_view(table_of(name), list_arms(runs))
 
 
 def line_of(text: str, label: str) -> str:
@@ -187,10 +187,10 @@ FAULTS = {
     "an unknown option": ("method: d3pm-absorb", "method: mdlm, options: {step: 3}", 'did you mean "steps"?'),
     "an unknown metric": ("metric: bits_per_char", "metric: bpc", ':12:1: there is no metric "bpc"'),
     "an unknown network": ("network: small", "network: smal", 'did you mean "small"?'),
-    "no sign": ('sign: "<="\n', "", ":15:40: its sign is not told"),
-    "half a counterpart": ("network: small, ", "", ":16:40: its counterpart here lacks network"),
-    "a spread of nothing": ("[1.45]", "[{value: 1.45, spread: 0.1}]", "`spread` of the table has to say what it is"),
-    "doubt without a reason": ("status: withdrawn, reason: gone", "status: withdrawn", "needs a reason"),
+    "no sign": ('sign: "<="\n', "", ":15:40: the number has no sign"),
+    "half a counterpart": ("network: small, ", "", ":16:40: the counterpart `here` lacks network"),
+    "a spread of nothing": ("[1.45]", "[{value: 1.45, spread: 0.1}]", "say what it means in the `spread` of the table"),
+    "doubt without a reason": ("status: withdrawn, reason: gone", "status: withdrawn", "needs a `reason`"),
     "a word for a number": ("1.45", "much", ":16:40: numbers[0] is 'much'"),
     "no YAML": ("columns:\n", "columns: [\n", "not valid YAML"),
 }
@@ -236,7 +236,7 @@ def test_an_unknown_table_is_told_with_the_nearest() -> None:
 @pytest.mark.parametrize("name", list_names())
 def test_a_table_prints_every_number_and_heading_in_every_form(name: str, tmp_path: Path) -> None:
     published, view = table_of(name), view_of(name, tmp_path)
-    texts = {path.suffix: path.read_text("utf-8") for path in publishing.write(view, tmp_path)}
+    texts = {path.suffix: path.read_text("utf-8") for path in publishing.write_view(view, tmp_path)}
     assert list(texts) == [".md", ".tex", ".csv", ".html"]
     for text in texts.values():
         assert all(str(claim.value) in text for claim in published.claims)
@@ -252,13 +252,13 @@ def test_a_table_prints_every_number_and_heading_in_every_form(name: str, tmp_pa
 
 
 def test_the_best_of_a_group_is_bold_and_nothing_that_is_doubted(tmp_path: Path) -> None:
-    text = publishing.write_markdown(view_of("text8", tmp_path))
+    text = publishing.format_markdown_view(view_of("text8", tmp_path))
     assert re.findall(r"\*\*(\d\.\d+)\*\*", text) == ["1.23", "1.40", "1.41", "1.34"]
     assert "1.32" in line_of(text, "SEDD absorb, first version")
     assert "‡" in line_of(text, "SEDD absorb, first version")
     assert re.search(r"^- . withdrawn: it stands in the first version alone", text, re.MULTILINE)
-    assert "**" not in line_of(publishing.write_markdown(view_of("mdlm-schedules", tmp_path)), "cosine")
-    assert "**0.656**" in publishing.write_markdown(view_of("remdm", tmp_path))
+    assert "**" not in line_of(publishing.format_markdown_view(view_of("mdlm-schedules", tmp_path)), "cosine")
+    assert "**0.656**" in publishing.format_markdown_view(view_of("remdm", tmp_path))
 
 
 def write_run(runs: Path, *bits: float, name: str = "own", **changes: Any) -> Path:
@@ -286,7 +286,7 @@ def test_the_document_is_what_the_command_writes(tmp_path: Path) -> None:
     blocks = dict(re.findall(r"<!-- bench report --published (\S+) -->\n\n(.*?)\n<!-- end -->", text, re.DOTALL))
     assert {"text8", "owt"} <= set(blocks)
     for name, block in blocks.items():
-        assert block == publishing.write_markdown(view_of(name, tmp_path))
+        assert block == publishing.format_markdown_view(view_of(name, tmp_path))
     listed = re.findall(r"^\| `(\S+)` \|", text, re.MULTILINE)
     assert listed == list_names()
 
@@ -343,5 +343,5 @@ def test_without_a_publisher_the_command_says_so(
 def test_latex_takes_the_tables(tmp_path: Path) -> None:
     names = ("text8", "zero-shot-mdlm", "gidd-samples")
     for name in names:
-        publishing.write(view_of(name, write_run(tmp_path / "runs", 1.371)), tmp_path)
+        publishing.write_view(view_of(name, write_run(tmp_path / "runs", 1.371)), tmp_path)
     compile_latex(tmp_path, *((tmp_path / f"{name}.tex").read_text(encoding="utf-8") for name in names))

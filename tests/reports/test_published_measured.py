@@ -79,8 +79,8 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "network": ({"network": "micro"}, "network micro, dropout 0.05 instead of small"),
     "tokens": ({"tokens": 500_000}, "0.52M training tokens instead of 98.30B to 163.84B"),
     "split": ({"split": "valid"}, "split valid instead of test"),
-    "sequences": ({"sequences": 120}, "the first 120 of 19,531 sequences"),
-    "reserve": ({"reserve": ", reserve: 0.2"}, "a part of the training text reserved"),
+    "sequences": ({"sequences": 120}, "only the first 120 of 19,531 sequences evaluated"),
+    "reserve": ({"reserve": ", reserve: 0.2"}, "part of the training text held back"),
 }
 
 
@@ -90,14 +90,14 @@ def test_another_protocol_is_named_and_not_put_in_the_column(tmp_path: Path, fie
     view = view_of("text8", write_run(tmp_path, 1.37, **changes))
     assert own_cells(view, "MD4") == ["not run"]
     assert not view.numbers["own_value"].notna().any()
-    notes = [note for _, note in view.table.footnotes if "own number" in note]
-    assert notes == [f"MD4: there is an own number, in suite own, of another protocol: {told}."]
+    notes = [note for _, note in view.table.footnotes if "under another protocol" in note]
+    assert notes == [f"MD4: suite own has a number under another protocol: {told}."]
 
 
 def test_other_options_are_another_method(tmp_path: Path) -> None:
     view = view_of("text8", write_run(tmp_path, 1.37, options="{schedule: cosine}"))
     assert own_cells(view, "MD4") == ["not run"]
-    assert not any("own number" in note for _, note in view.table.footnotes)
+    assert not any("under another protocol" in note for _, note in view.table.footnotes)
 
 
 def test_other_data_and_other_code_are_another_protocol(tmp_path: Path) -> None:
@@ -114,4 +114,7 @@ def test_other_data_and_other_code_are_another_protocol(tmp_path: Path) -> None:
         result.write_text(json.dumps(found), "utf-8")
     view = view_of("text8", runs)
     assert own_cells(view, "MD4") == ["not run"]
-    assert any(note.endswith("of another protocol: made by other code.") for _, note in view.table.footnotes)
+    assert any(
+        note.endswith("under another protocol: stale, as the code has changed since.")
+        for _, note in view.table.footnotes
+    )
