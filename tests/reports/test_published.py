@@ -18,10 +18,10 @@ import pytest
 from bench.cli import main as cli
 from bench.cli import result_commands as commands
 from bench.engine import storage as record
-from bench.engine.code_hash import code_fingerprint, with_stage, written_in
 from bench.launch.job import submit
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
+from bench.results.staleness import code_origin
 from bench.results.suite_record import NoRecord
 from bench.suite.document import SuiteError
 from bench.suite.suite import read as read_suite
@@ -273,7 +273,7 @@ def write_run(runs: Path, *bits: float, name: str = "own", **changes: Any) -> Pa
     submit(runs, planned)
     for cell, value in zip(planned.cells, bits, strict=True):
         for stage in cell.stages:
-            code = code_fingerprint(with_stage(written_in(cell.method), stage.name))
+            code = code_origin(cell.method, "text8").code(stage.name)
             found = {"value": value, "standard_error": 0.001, "monte_carlo_error": 0.0, "n": 19531}
             bound = {"measures": {"bits_per_char": found}, "kind": "bound", "split": said["split"], "protocol": "p"}
             result = {"environment": {"code": code, "precision": "any"}} | (bound if stage.name == "bound" else {})
