@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup quickstart gallery test slow lint gpu clean
+.PHONY: setup quickstart gallery test slow golden lint gpu clean
 
 setup: .venv/ready
 
@@ -30,6 +30,10 @@ test: setup
 # what takes minutes: whole quick suites
 slow: setup
 	$(BIN)/python -m pytest -m slow --no-cov -s
+
+# numbers that a change of code must reproduce bit for bit; with WHY="..." a change that does is noted, and results stay fresh
+golden: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.golden $(if $(WHY),--equal "$(WHY)")
 
 lint: setup
 	$(BIN)/ruff format --check

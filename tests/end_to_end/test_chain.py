@@ -281,12 +281,3 @@ def test_help_answers_without_the_heavy_packages():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     assert out.strip().endswith("[]")
     assert "exit codes" in out
-
-
-def test_imports_point_one_way():
-    for package, above in (("methods", ("bench", "reports")), ("bench", ("reports",))):
-        for path in (ROOT / package).rglob("*.py"):
-            words = path.read_text()
-            for name in above:
-                assert f"import {name}" not in words, path
-                assert f"from {name}" not in words, path
