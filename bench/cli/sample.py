@@ -145,16 +145,16 @@ def draw(
     spec = spec.model_copy(update={"stride": _stride(spec.stride, length, window)})
     _check(model.method, context.job.method, spec, fixed, length, window)
     padding = (0, length - len(ids))
-    given = Prompt(F.pad(ids, padding).repeat(spec.count, 1), F.pad(fixed, padding).repeat(spec.count, 1))
+    prompted = Prompt(F.pad(ids, padding).repeat(spec.count, 1), F.pad(fixed, padding).repeat(spec.count, 1))
 
     seed = seed_for(context.job.seed if seed is None else seed, "samples")
     start = time.monotonic()
-    samples = draw_prompted(model, spec, given, window, seed)
+    samples = draw_prompted(model, spec, prompted, window, seed)
     seconds = time.monotonic() - start
 
     return PromptedSamples(
         texts=[data.decode(row) for row in samples.ids],
-        pieces=[split_pieces(data, row, row_fixed) for row, row_fixed in zip(samples.ids, given.fixed, strict=True)],
+        pieces=[split_pieces(data, row, row_fixed) for row, row_fixed in zip(samples.ids, prompted.fixed, strict=True)],
         samples=samples,
         seconds=seconds,
         summary=summarize(context.job.title, model.method, spec, samples, seconds, has_prompt=bool(fixed.any())),
@@ -186,20 +186,20 @@ def _check(method: Method, name: str, spec: SamplesSpec, fixed: Tensor, length: 
         )
 
 
-def draw_prompted(model: Model, spec: SamplesSpec, given: Prompt, window: int, seed: int) -> Samples:
+def draw_prompted(model: Model, spec: SamplesSpec, prompt: Prompt, window: int, seed: int) -> Samples:
     """Draw samples with some tokens given; a text longer than a window is drawn window by window.
 
     Each window is conditioned on the tokens that are given or drawn inside it.
     """
-    count, length = given.ids.shape
+    count, length = prompt.ids.shape
     settings = spec.sampler_settings()
     if length <= window:
-        return sample(model, count, length, spec.calls, seed, prompt=given, settings=settings)
+        return sample(model, count, length, spec.calls, seed, prompt=prompt, settings=settings)
 
     assert spec.stride is not None
     windows = 1 + -(-(length - window) // spec.stride)
     padding = (0, window + (windows - 1) * spec.stride - length)
-    ids, fixed = F.pad(given.ids, padding), F.pad(given.fixed, padding)
+    ids, fixed = F.pad(prompt.ids, padding), F.pad(prompt.fixed, padding)
     calls, cut_off_share = 0, 0.0
     for number in range(windows):
         columns = slice(number * spec.stride, number * spec.stride + window)
@@ -216,10 +216,10 @@ def draw_prompted(model: Model, spec: SamplesSpec, given: Prompt, window: int, s
 
 def split_pieces(data: Dataset, ids: Tensor, fixed: Tensor) -> list[Piece]:
     """Split a text into given and drawn pieces; one piece if a character of several bytes crosses a border."""
-    given, counts = fixed.unique_consecutive(return_counts=True)
+    is_given, counts = fixed.unique_consecutive(return_counts=True)
     parts = [data.decode(part) for part in ids.split(counts.tolist())]
     text = data.decode(ids)
-    return list(zip(parts, given.tolist(), strict=True)) if "".join(parts) == text else [(text, False)]
+    return list(zip(parts, is_given.tolist(), strict=True)) if "".join(parts) == text else [(text, False)]
 
 
 def summarize(title: str, method: Method, spec: SamplesSpec, samples: Samples, seconds: float, has_prompt: bool) -> str:

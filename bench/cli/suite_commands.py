@@ -156,11 +156,12 @@ def _warn_of_namesake(runs: Path, suite: "Suite", name: str) -> None:
 
     recorded = record_name(runs, suite.file, name)
     if recorded != name and owner(runs, recorded) is None:
-        other = owner(runs, name)
-        reason = (
-            f'"{name}" is the record of {other}' if other else f'"{runs}" holds records of another {suite.file.name}'
-        )
-        print(f'{suite.asked} is recorded as "{recorded}"; {reason}', file=sys.stderr)
+        holder = owner(runs, name)
+        if holder:
+            reason = f'"{name}" is the record of {holder}'
+        else:
+            reason = f'"{runs}" holds records of another {suite.file.name}'
+        print(f'{suite.arguments} is recorded as "{recorded}"; {reason}', file=sys.stderr)
 
 
 def _is_runnable(suite: "Suite", file: Path) -> bool:

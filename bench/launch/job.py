@@ -59,7 +59,7 @@ def store(plan: Plan, name: str, file: str) -> StoredSuite:
         suite=name,
         file=file,
         question=suite.spec.question,
-        asked=suite.asked,
+        asked=suite.arguments,
         source=suite.source,
         facts=DataFacts(**asdict(suite.facts)),
         network=suite.spec.network.label,

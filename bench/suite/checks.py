@@ -74,11 +74,11 @@ def _check_bounds(spec: SuiteSpec, vocab_size: int, faults: list[Fault]) -> None
 
 def _unknown_arms(spec: SuiteSpec, labels: list[str] | None, place: KeyPath) -> list[Fault]:
     """Labels in the `arms` of a block that no arm has."""
-    known, faults = [arm.label for arm in spec.arms], list[Fault]()
-    for label in sorted(set(labels or ()) - set(known)):
-        suggestion = suggest(label, known)
+    known_labels, faults = [arm.label for arm in spec.arms], list[Fault]()
+    for label in sorted(set(labels or ()) - set(known_labels)):
+        suggestion = suggest(label, known_labels)
         hint = f"{suggestion} " if suggestion else ""
-        faults.append(((*place, "arms"), f'there is no arm "{label}"; {hint}the arms are {", ".join(known)}'))
+        faults.append(((*place, "arms"), f'there is no arm "{label}"; {hint}the arms are {", ".join(known_labels)}'))
     return faults
 
 

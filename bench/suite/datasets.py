@@ -95,10 +95,10 @@ def select(document: Document, parts: Parts, label: str | None) -> Parts:
     matches = [part for part in parts if label in (None, part[0])]
     if matches or label is None:
         return matches
-    known = [name for name, _ in parts if name]
+    labels = [name for name, _ in parts if name]
     reason = "its one data set has no label"
-    if known:
-        reason = with_suggestion(f'there is no data set "{label}"', label, known)
+    if labels:
+        reason = with_suggestion(f'there is no data set "{label}"', label, labels)
     raise SuiteError(f"{document.location(('data',))}: {reason}; without --data, all data sets are used")
 
 

@@ -264,8 +264,8 @@ def location_in(node: Any, step: str | int, default: Location) -> Location:
     return node.locations[step] if isinstance(step, int) and step < len(node.locations) else default
 
 
-def with_suggestion(message: str, name: Any, known: Iterable[str]) -> str:
+def with_suggestion(message: str, name: Any, candidates: Iterable[str]) -> str:
     """The message about an unknown name, with the most similar known name and the list of all."""
-    names = list(known)
+    names = list(candidates)
     suggestion = suggest(str(name), names)
     return f"{message}; {suggestion + ' ' if suggestion else ''}known: {', '.join(names) or 'none'}"

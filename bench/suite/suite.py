@@ -40,7 +40,7 @@ class Suite:
     source: str  # the text of the file and of those that it extends
     refused: tuple[RefusedArm, ...] = ()  # arms that its ablations exclude
     label: str = ""  # of its data, if the file has several data sets; not hashed
-    asked: str = ""  # the arguments that select it on the command line
+    arguments: str = ""  # the arguments that select it on the command line
     tune: Tune | None = None  # how its arms are tuned
     winners: Lock | None = None  # what tuning found, once it is applied: see bench.tune.tuned_suite
 
@@ -94,7 +94,7 @@ def read_all(path: Path, scale: str | None = None, data: str | None = None) -> t
                 source=document.source,
                 refused=refused,
                 label=part.label,
-                asked=command_arguments(path, scale, part.label),
+                arguments=command_arguments(path, scale, part.label),
                 tune=tune,
             )
         )

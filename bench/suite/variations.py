@@ -154,7 +154,7 @@ class Variations:
         shared = set.intersection(*known) if known else set()
         unknown = [name for template in templates for name in template_fields(template) if name not in shared]
         place = (*self.place, "labels")
-        return [(place, with_suggestion(f'"{{{name}}}" is not a field', name, shared)) for name in unknown]
+        return [(place, with_suggestion(f'"{{{name}}}" is not a field', name, sorted(shared))) for name in unknown]
 
     def _exclusion(self, combination: Combination) -> Exclusion | None:
         return next((exclusion for exclusion in self.spec.exclude if matches(exclusion.where, combination)), None)

@@ -159,21 +159,21 @@ def format_flops(flops: float) -> str:
 
 def describe_time(status: PlanStatus) -> list[str]:
     """How long the rest takes, by the speeds measured on the device that the suite asks for."""
-    time, left = status.time, f"left to run: {format_flops(status.remaining)} FLOPs"
+    time, remaining = status.time, f"left to run: {format_flops(status.remaining)} FLOPs"
     if time.forecast is None:
-        return [f"{left}; how long that takes is unknown here: {time.reason}"]
+        return [f"{remaining}; how long that takes is unknown here: {time.reason}"]
     device = _describe_device(time.device)
     if not time.is_known:
         *kinds, last = time.forecast.unknown
         kind = f"{', '.join(kinds)} or {last}" if kinds else last
         return [
-            f"{left}; how long that takes is unknown: no {kind} on such a network was timed on {device}",
+            f"{remaining}; how long that takes is unknown: no {kind} on such a network was timed on {device}",
             "to find out, run one cell of such a network with a small budget, or a small scale that has it",
         ]
 
     count = sum(speed.measured for speed in time.forecast.speeds)
     stages = f"{count} stage{'' if count == 1 else 's'}"
-    lines = [f"{left}, about {_describe_seconds(time.forecast)} at the speed of {stages} timed on {device}"]
+    lines = [f"{remaining}, about {_describe_seconds(time.forecast)} at the speed of {stages} timed on {device}"]
     if any(not speed.method for speed in time.forecast.speeds):
         lines.append("in part, other methods on the same network were timed")
     starts = len({cell.id for cell, _ in status.to_run})

@@ -141,9 +141,9 @@ class ArmCheck:
 
         method = self.arm.get("method")
         if first == "options" and isinstance(method, str) and method in METHODS:
-            known = parameters(METHODS[method])
-            if rest[0] not in known:
-                message = with_suggestion(f'unknown option "{rest[0]}" for method "{method}"', rest[0], known)
+            options = parameters(METHODS[method])
+            if rest[0] not in options:
+                message = with_suggestion(f'unknown option "{rest[0]}" for method "{method}"', rest[0], options)
                 return f"{message}; put what is searched for single arms under tune.arms"
         outer = next((other for other in self.search if key.startswith(f"{other}.")), None)
         return None if outer is None else f"{key} is part of {outer}, which is searched as well"
