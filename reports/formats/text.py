@@ -1,9 +1,10 @@
-"""A table on the terminal, in Markdown, in LaTeX and as plain numbers."""
+"""Tables on the terminal, and their numbers at full precision for CSV."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from textwrap import wrap
+from typing import Literal
 
 import pandas as pd
 from rich import box
@@ -14,104 +15,119 @@ from rich.text import Text
 from bench.results.statistics.pooled import PooledEstimate
 from reports.tables.table import LETTERS, Entry, Row, Table
 
-TEXT_COLUMNS = ("Method", "Status")  # the columns that hold words
-STATUS_WIDTH = 48  # characters of the status column in the terminal, where longer reasons take several lines
+TEXT_COLUMNS = ("Method", "Status")
+STATUS_WIDTH = 48  # characters; longer reasons are wrapped in the terminal
+GAP = 3  # characters between columns
 SUPERSCRIPT = str.maketrans(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 
 
-def align(cells: Sequence[Entry], bold: str = "") -> list[str]:
-    """The texts of a column, padded so that signs, points and errors line up; `bold` goes round the best."""
-    parts = []
-    for cell in cells:
-        whole, point, fraction = f"{bold * cell.best}{cell.value}".partition(".")
-        error = f" ± {cell.error}" if cell.error else ""
-        parts.append((cell.sign, whole, point + fraction + bold * cell.best, error, cell.marks.translate(SUPERSCRIPT)))
-    numbers = [part for part, cell in zip(parts, cells, strict=True) if cell.estimate]
-    sign, left, *rights = [max(map(len, texts)) for texts in zip(*numbers, strict=True)] or [0, 0]
+def split_number(entry: Entry, bold: str) -> tuple[str, str, str, str, str]:
+    """Sign, integer part, fraction, error and marks; `bold` goes around the value if it is the best."""
+    mark = bold if entry.best else ""
+    integer, point, fraction = f"{mark}{entry.value}".partition(".")
+    error = f" ± {entry.error}" if entry.error else ""
+    return entry.sign, integer, f"{point}{fraction}{mark}", error, entry.marks.translate(SUPERSCRIPT)
+
+
+def align(entries: Sequence[Entry], bold: str = "") -> list[str]:
+    """The texts of a column, padded so that signs, decimal points and errors line up; `bold` goes around the best."""
+    parts = [split_number(entry, bold) for entry in entries]
+    numbers = [part for part, entry in zip(parts, entries, strict=True) if entry.estimate]
+    sign_width, left_width, *right_widths = [max(map(len, texts)) for texts in zip(*numbers, strict=True)] or [0, 0]
+
     texts = []
-    for part, cell in zip(parts, cells, strict=True):
-        head = f"{part[0]:{sign}} {part[1]:>{left}}" if sign else f"{part[1]:>{left}}"
-        tail = "".join(text.ljust(width) for text, width in zip(part[2:], rights, strict=False))
-        texts.append(head + tail if cell.estimate else cell.value)
+    for (sign, integer, *rights), entry in zip(parts, entries, strict=True):
+        head = f"{sign:{sign_width}} {integer:>{left_width}}" if sign_width else f"{integer:>{left_width}}"
+        tail = "".join(text.ljust(width) for text, width in zip(rights, right_widths, strict=False))
+        texts.append(head + tail if entry.estimate else entry.value)
     return [text.rjust(max(map(len, texts))) for text in texts]
 
 
+def has_status(table: Table) -> bool:
+    """Whether some row is not done, so that the status needs a column."""
+    return any(row.reason for row in table.rows + table.references)
+
+
 def list_headers(table: Table) -> list[tuple[str, str]]:
-    """Title and unit of every column; the status is a column only where some arm is not done."""
-    status = [("Status", "")] * any(row.reason for row in table.rows + table.references)
-    return [("Method", ""), *((column.title, column.unit) for column in table.columns), *status]
+    """Title and unit of every column, with the label first and the status last."""
+    headers = [("Method", ""), *((column.title, column.unit) for column in table.columns)]
+    return [*headers, ("Status", "")] if has_status(table) else headers
 
 
 def align_rows(table: Table, bold: str = "") -> list[tuple[Row, list[str]]]:
     """Every row with its aligned texts, references last."""
     rows = table.rows + table.references
-    columns = [align(cells, bold) for cells in zip(*(row.entries for row in rows), strict=True)]
-    status = [[row.reason for row in rows]] * any(row.reason for row in rows)
-    texts = zip([row.label for row in rows], *columns, *status, strict=True)
-    return [(row, list(line)) for row, line in zip(rows, texts, strict=True)]
+    columns = [[row.label for row in rows]]
+    columns += [align(entries, bold) for entries in zip(*(row.entries for row in rows), strict=True)]
+    if has_status(table):
+        columns.append([row.reason for row in rows])
+    return [(row, list(texts)) for row, texts in zip(rows, zip(*columns, strict=True), strict=True)]
 
 
 def wrap_headers(table: Table) -> list[list[str]]:
-    """The head of every column in lines of some 10 characters, as many for each."""
-    heads = [[title, *wrap(unit, 10)] for title, unit in list_headers(table)]
-    height = max(map(len, heads))
-    return [lines + [" "] * (height - len(lines)) for lines in heads]
+    """The header of every column in lines of about 10 characters, equally many for each."""
+    headers = [[title, *wrap(unit, 10)] for title, unit in list_headers(table)]
+    height = max(map(len, headers))
+    return [lines + [" "] * (height - len(lines)) for lines in headers]
 
 
-def split_columns(widths: Sequence[int], room: float) -> list[list[int]]:
-    """Which columns stand side by side in `room` characters: the first in every block, each other in one."""
+def split_columns(widths: Sequence[int], available: float) -> list[list[int]]:
+    """Blocks of columns that fit side by side; the first column is in every block, each other in one."""
     blocks = [[0]]
-    for place, width in enumerate(widths[1:], start=1):
-        if len(blocks[-1]) > 1 and sum(widths[other] for other in blocks[-1]) + width > room:
+    for index, width in enumerate(widths[1:], start=1):
+        taken = sum(widths[column] for column in blocks[-1])
+        if len(blocks[-1]) > 1 and taken + width > available:
             blocks.append([0])
-        blocks[-1].append(place)
+        blocks[-1].append(index)
     return blocks
 
 
-def make_grid(table: Table, places: Sequence[int], width: int) -> Grid:
+def make_grid(table: Table, columns: Sequence[int], width: int) -> Grid:
     """Some columns of the table for the terminal, `width` characters wide."""
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, width=width)
-    lines = wrap_headers(table)
-    for place in places:
-        head = Text("\n".join(lines[place]))
-        grid.add_column(head, justify="left" if lines[place][0] in TEXT_COLUMNS else "right", overflow="fold")
+    headers = wrap_headers(table)
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if headers[column][0] in TEXT_COLUMNS else "right"
+        grid.add_column(Text("\n".join(headers[column])), justify=justify, overflow="fold")
+
     for number, (row, texts) in enumerate(align_rows(table)):
         if number == len(table.rows):
             grid.add_section()
-        styles = ["", *("bold" if cell.best else "" for cell in row.entries), "red"]
-        if any(texts[place].strip() for place in places[1:]):
-            grid.add_row(*(Text(texts[place], styles[place]) for place in places))
+        styles = ["", *("bold" if entry.best else "" for entry in row.entries), "red"]
+        if any(texts[column].strip() for column in columns[1:]):
+            grid.add_row(*(Text(texts[column], styles[column]) for column in columns))
     return grid
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Prints a table and its footnotes; in a terminal that is too narrow for it, in blocks of columns."""
+    """Print a table and its footnotes; a terminal that is too narrow gets blocks of columns."""
     texts = [line for _, line in align_rows(table)]
-    columns = [[*lines, *(line[place] for line in texts)] for place, lines in enumerate(wrap_headers(table))]
-    widths = [min(max(map(len, column)), STATUS_WIDTH) + 3 for column in columns]  # 3 characters stand between columns
-    room = console.width if console.is_terminal else math.inf
+    columns = [[*header, *(line[index] for line in texts)] for index, header in enumerate(wrap_headers(table))]
+    widths = [min(max(map(len, column)), STATUS_WIDTH) + GAP for column in columns]
+    available = console.width if console.is_terminal else math.inf
+
     for text in filter(None, (Text(table.caption, "bold"), Text(table.warning, "bold red"))):
         console.print(text, soft_wrap=True)
-    for places in split_columns(widths, room):
-        width = min(sum(widths[place] for place in places) - 1, room)
-        console.print(make_grid(table, places, int(width)), crop=False)
+    for block in split_columns(widths, available):
+        width = min(sum(widths[column] for column in block) - 1, available)
+        console.print(make_grid(table, block, int(width)), crop=False)
     for mark, note in table.footnotes:
         console.print(Text(f"{mark.translate(SUPERSCRIPT):>2} {note}", "dim"), soft_wrap=True)
 
 
 def tabulate(table: Table) -> pd.DataFrame:
-    """Every number at full precision, a row per arm and metric, with status and reason also where there is none.
+    """Every number at full precision, a row per arm and metric, with status and reason even if there is no number.
 
-    `standard_error` is over seeds where there are several, else over the `n` documents.
+    `standard_error` is over seeds, or over the `n` documents if there is one seed.
     """
     records = []
     for row in table.rows + table.references:
-        for column, cell in zip(table.columns, row.entries, strict=True):
-            words = {"status": row.status, "reason": row.reason}
-            for metric, number in ((column.metric, cell.estimate), *cell.also):
-                if row.method or row.reason or number:
-                    told = {"arm": row.label, "method": row.method, "metric": metric}
-                    records.append(told | asdict(number or PooledEstimate(math.nan)) | words)
-    columns = ["arm", "method", "metric", *PooledEstimate.__dataclass_fields__, "status", "reason"]
+        for column, entry in zip(table.columns, row.entries, strict=True):
+            for metric, estimate in ((column.metric, entry.estimate), *entry.also):
+                if row.method or row.reason or estimate:
+                    record = {"arm": row.label, "method": row.method, "metric": metric}
+                    record |= asdict(estimate or PooledEstimate(math.nan))
+                    records.append(record | {"status": row.status, "reason": row.reason})
+    columns = ["arm", "method", "metric", *(field.name for field in fields(PooledEstimate)), "status", "reason"]
     numbers = pd.DataFrame(records, columns=columns).drop_duplicates(["arm", "metric"])
     return numbers.rename(columns={"error": "standard_error", "documents": "n"})
