@@ -1,10 +1,10 @@
-"""The table across data sets: an arm a row, a data set a column, and the mean of the places that an arm takes.
+"""The table across data sets: an arm a row, a data set a column, and the mean rank of each arm.
 
-Numbers of different data say nothing of each other; what can be compared across them is the order of the arms.
+Scores on different data are not comparable; the order of the arms is.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,171 +19,205 @@ from reports.formats.markdown import format_markdown
 from reports.formats.text import tabulate
 from reports.page.page import find_template
 from reports.tables.arms import choose_score, split_arms, warn_incomplete
-from reports.tables.main import find_references, make_reference
+from reports.tables.main import describe_noise, find_references, list_estimates, make_reference
 from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import SIGN_NOTES, Column, Entry, Footnotes, Row, Table, format_column, make_row, pool_arm
+from reports.tables.table import (
+    SIGN_NOTES,
+    Column,
+    Entry,
+    Footnotes,
+    Row,
+    Table,
+    format_column,
+    make_row,
+    metric_column,
+    pool_arm,
+)
 
-Places = dict[str, tuple[float, float]]  # of arms, the best and the worst that is possible; 1 is the lowest score
+Ranks = dict[str, tuple[float, float]]  # the best and the worst possible rank of each arm; 1 is the lowest score
 
-RANKS = "Mean rank"
-RANKED = (
-    "Mean rank: an arm's place among the {arms} arms that have a score on each of the {data} data sets that have any, 1"
-    " being the lowest, averaged over these; arms that are not told apart (as for ~) share the mean of their places. In"
-    " brackets: the best and the worst that this leaves open."
+RANK_TITLE = "Mean rank"
+RANK_NOTE = (
+    "Mean rank: the rank of an arm among the {arms} arms that have a score on every one of the {data} data sets with"
+    " scores; 1 is the lowest score. Tied arms (~) share the mean of their ranks; brackets give the range that ties"
+    " leave open."
 )
 OTHER_ARMS = "its record has no such arm; run the suite again"
-OTHER_SUITES = "The suite was changed between the runs of its data sets, so that the columns are of different settings;"
-OTHER_SUITES += " run it again."
+OTHER_SUITES = (
+    "The suite changed between the runs of its data sets, so columns have different settings; run the suite again."
+)
 
 
 def build_part(label: str, record: Record, footnotes: Footnotes) -> Table:
-    """The column of one data set: the score of every arm, and of what needs no network."""
+    """The column of one data set: the score of every arm and of the references."""
     arms, (metric, unit) = split_arms(record), choose_score(record)
-    column = Column("bound", metric, f"{label} ↓", unit, format_with_error, is_score=True)
-    numbers = [pool_arm(rows, column) for rows in arms.values()]
-    cells = format_column(column, numbers, footnotes)
-    counts = Counter(format_sample_size(number)[0] for number in numbers if number)
-    if counts:
-        (common, _), *_ = counts.most_common(1)
-        cells = [mark_sample_size(cell, common, footnotes) for cell in cells]
-        column = replace(column, unit=f"{unit}, n = {common}")
-    rows = [make_row(arm, rows, (cell,)) for (arm, rows), cell in zip(arms.items(), cells, strict=True)]
-    references = [make_reference(*item, [column]) for item in find_references(record).items()]
-    return Table(
-        label, warn_incomplete(record), (column,), tuple(rows), tuple(references), tuple(explain(label, unit, rows))
-    )
+    column = metric_column("bound", metric, label, is_score=True)
+    estimates = [pool_arm(rows, column) for rows in arms.values()]
+    entries = format_column(column, estimates, footnotes)
+
+    sizes = Counter(format_sample_size(estimate)[0] for estimate in estimates if estimate)
+    if sizes:
+        (usual, _), *_ = sizes.most_common(1)
+        entries = [mark_sample_size(entry, usual, footnotes) for entry in entries]
+        column = replace(column, unit=f"{unit}, n = {usual}")
+
+    rows = [make_row(arm, rows, (entry,)) for (arm, rows), entry in zip(arms.items(), entries, strict=True)]
+    references = [make_reference(name, nats, [column]) for name, nats in find_references(record).items()]
+    part = Table(label, warn_incomplete(record), (column,), tuple(rows), tuple(references), ())
+    return replace(part, footnotes=tuple(explain_part(part, unit)))
 
 
-def mark_sample_size(cell: Entry, common: str, footnotes: Footnotes) -> Entry:
-    """The cell, with a letter where its sequences and seeds are not those of most arms, which the header gives."""
-    own = format_sample_size(cell.estimate)[0] if cell.estimate else common
-    return cell if own == common else replace(cell, marks=cell.marks + footnotes.mark(f"n = {own}"))
+def mark_sample_size(entry: Entry, usual: str, footnotes: Footnotes) -> Entry:
+    """The entry, with a letter if its sample size is not the usual one, which stands in the header."""
+    size = format_sample_size(entry.estimate)[0] if entry.estimate else usual
+    return entry if size == usual else replace(entry, marks=entry.marks + footnotes.mark(f"n = {size}"))
 
 
-def explain(label: str, unit: str, rows: list[Row]) -> list[tuple[str, str]]:
-    """What holds for one column: its protocol, where it has one, and the noise of its estimates."""
-    numbers = {row.label: row.entries[0].estimate for row in rows if row.entries[0].estimate}
-    protocols = {number.protocol for number in numbers.values()} - {""}
-    noise = ", ".join(f"{name} {n.monte_carlo_error:.2g}" for name, n in numbers.items() if n.monte_carlo_error > 0)
-    said = [f"protocol: {protocol}" for protocol in protocols if len(protocols) == 1]
-    said += [f"Monte Carlo error of the estimates, in {unit}: {noise}"] * bool(noise)
-    return [("", f"{label}: {'; '.join(said)}.")] * bool(said)
+def explain_part(part: Table, unit: str) -> list[tuple[str, str]]:
+    """A footnote with the protocol of one data set, if it has one, and the Monte Carlo error of its estimates."""
+    estimates = list_estimates(part)
+    protocols = {estimate.protocol for estimate in estimates.values()} - {""}
+    facts = [f"protocol: {protocol}" for protocol in protocols if len(protocols) == 1]
+    if noise := describe_noise(estimates):
+        facts.append(f"Monte Carlo error of the estimates, in {unit}: {noise}")
+    return [("", f"{part.caption}: {'; '.join(facts)}.")] if facts else []
 
 
-def find_places(numbers: Mapping[str, PooledEstimate]) -> Places:
-    """Of each arm the best and the worst place that it may have on one data set; arms that are not told apart tie."""
-    places = {}
-    for arm, own in numbers.items():
-        apart = [other.value - own.value for other in numbers.values() if not is_tied(own, other)]
-        lower = sum(distance < 0 for distance in apart)
-        places[arm] = (1.0 + lower, float(len(numbers) - (len(apart) - lower)))
-    return places
+def rank_scores(scores: Mapping[str, PooledEstimate]) -> Ranks:
+    """The best and the worst rank of each arm on one data set; arms that are not told apart tie."""
+    ranks = {}
+    for arm, score in scores.items():
+        differences = [rival.value - score.value for rival in scores.values() if not is_tied(score, rival)]
+        lower = sum(difference < 0 for difference in differences)
+        higher = len(differences) - lower
+        ranks[arm] = (1.0 + lower, float(len(scores) - higher))
+    return ranks
 
 
-def rank(parts: Mapping[str, Table]) -> tuple[Places, int]:
-    """The mean places of the arms that have a score wherever there is any, and the number of these data sets."""
-    scores = [
-        {row.label: row.entries[0].estimate for row in part.rows if row.entries[0].estimate} for part in parts.values()
-    ]
-    scores = [each for each in scores if each]
-    everywhere = [arm for arm in (scores[0] if scores else ()) if all(arm in each for each in scores)]
-    places = [find_places({arm: each[arm] for arm in everywhere}) for each in scores]
-    ends = {arm: zip(*(each[arm] for each in places), strict=True) for arm in everywhere}
-    return {arm: (sum(best) / len(places), sum(worst) / len(places)) for arm, (best, worst) in ends.items()}, len(
-        places
-    )
+def mean_ranks(parts: Mapping[str, Table]) -> tuple[Ranks, int]:
+    """The mean ranks of the arms that have a score on every data set with scores, and the number of these data sets."""
+    scores = [estimates for estimates in map(list_estimates, parts.values()) if estimates]
+    if not scores:
+        return {}, 0
+    arms = [arm for arm in scores[0] if all(arm in by_arm for by_arm in scores)]
+    ranks = [rank_scores({arm: by_arm[arm] for arm in arms}) for by_arm in scores]
+
+    means = {}
+    for arm in arms:
+        best, worst = zip(*(by_arm[arm] for by_arm in ranks), strict=True)
+        means[arm] = (sum(best) / len(scores), sum(worst) / len(scores))
+    return means, len(scores)
 
 
-def rank_entries(places: Places, arms: list[str]) -> list[Entry]:
-    """The last column: the middle of the mean places, and their range where arms tie; the lowest in bold."""
-    means = {arm: (best + worst) / 2 for arm, (best, worst) in places.items()}
-    cells = []
+def rank_entries(ranks: Ranks, arms: Sequence[str]) -> list[Entry]:
+    """The last column: the middle of each mean rank, with its range if arms tie; the lowest is bold."""
+    means = {arm: (best + worst) / 2 for arm, (best, worst) in ranks.items()}
+    entries = []
     for arm in arms:
         if arm not in means:
-            cells.append(Entry("not ranked"))
+            entries.append(Entry("not ranked"))
             continue
-        best, worst = places[arm]
-        span = f" [{best:.3g}, {worst:.3g}]" if best < worst else ""
-        number = PooledEstimate(means[arm])
-        cells.append(Entry(f"{means[arm]:.2f}{span}", best=means[arm] == min(means.values()), estimate=number))
-    return cells
+        best, worst = ranks[arm]
+        spread = f" [{best:.3g}, {worst:.3g}]" if best < worst else ""
+        is_best = means[arm] == min(means.values())
+        entries.append(Entry(f"{means[arm]:.2f}{spread}", best=is_best, estimate=PooledEstimate(means[arm])))
+    return entries
 
 
-def join_row(arm: str, parts: Mapping[str, Table], records: Records, ranked: Entry) -> Row:
-    """An arm on all data sets; where it has no number the cell says so, and the row why."""
-    found = {label: next((row for row in part.rows if row.label == arm), None) for label, part in parts.items()}
-    there = [row for row in found.values() if row]
-    cells, reasons = [], []
+def join_row(arm: str, parts: Mapping[str, Table], records: Records, rank: Entry) -> Row:
+    """An arm on all data sets; an entry without a number says why, and so does the status."""
+    rows = {label: row for label, part in parts.items() for row in part.rows if row.label == arm}
+    entries, reasons = [], []
     for label, record in records.items():
-        row = found.get(label)
-        cells.append(row.entries[0] if row else Entry("no record" if isinstance(record, str) else "no such arm"))
-        reason = row.reason if row else "" if isinstance(record, str) else OTHER_ARMS
-        reasons += [f"{label}: {reason}"] * bool(reason)
-    status = next((row.status for row in there if row.status != "done"), "done")
-    return Row(arm, there[0].method, (*cells, ranked), status, "; ".join(reasons))
+        if label in rows:
+            entries.append(rows[label].entries[0])
+            reason = rows[label].reason
+        elif isinstance(record, str):
+            entries.append(Entry("no record"))
+            reason = ""
+        else:
+            entries.append(Entry("no such arm"))
+            reason = OTHER_ARMS
+        if reason:
+            reasons.append(f"{label}: {reason}")
+    status = next((row.status for row in rows.values() if row.status != "done"), "done")
+    method = next(iter(rows.values())).method
+    return Row(arm, method, (*entries, rank), status, "; ".join(reasons))
 
 
 def join_references(parts: Mapping[str, Table], records: Records) -> list[Row]:
-    """What needs no network, on all data sets where it is known."""
-    own = {label: {row.label: row.entries[0] for row in part.references} for label, part in parts.items()}
-    names = dict.fromkeys(name for each in own.values() for name in each)
-    return [Row(name, "", (*(own.get(label, {}).get(name, Entry()) for label in records), Entry())) for name in names]
+    """The references on all data sets, blank where they are unknown."""
+    entries = {(row.label, label): row.entries[0] for label, part in parts.items() for row in part.references}
+    names = dict.fromkeys(row.label for part in parts.values() for row in part.references)
+    return [Row(name, "", (*(entries.get((name, label), Entry()) for label in records), Entry())) for name in names]
 
 
 def build_parts(records: Records) -> tuple[dict[str, Table], Footnotes]:
-    """The column of each data set that has a record, and the letters of the footnotes that they share."""
+    """The column of each data set that has a record, and the lettered footnotes that they share."""
     footnotes = Footnotes()
-    found = {label: record for label, record in records.items() if not isinstance(record, str)}
-    return {label: build_part(label, record, footnotes) for label, record in found.items()}, footnotes
+    parts = {
+        label: build_part(label, record, footnotes) for label, record in records.items() if not isinstance(record, str)
+    }
+    return parts, footnotes
+
+
+def list_warnings(parts: Mapping[str, Table], records: Records) -> list[str]:
+    """Incomplete and missing records, and records of different versions of the suite."""
+    warnings = [f"{label}: {part.warning}" for label, part in parts.items() if part.warning]
+    warnings += [f"{label}: {record}." for label, record in records.items() if isinstance(record, str)]
+    if len({record.source for record in records.values() if not isinstance(record, str)}) > 1:
+        warnings.append(OTHER_SUITES)
+    return warnings
 
 
 def build_across(suite: str, records: Records) -> Table:
     """The table across the data sets of a suite."""
     parts, footnotes = build_parts(records)
-    known = [record for record in records.values() if not isinstance(record, str)]
+    question = next(record.question for record in records.values() if not isinstance(record, str))
     arms = list(dict.fromkeys(row.label for part in parts.values() for row in part.rows))
-    places, data = rank(parts)
-    ranks = rank_entries(places, arms)
-    rows = [join_row(arm, parts, records, cell) for arm, cell in zip(arms, ranks, strict=True)]
-    empty = Column("bound", "", "", "no record", format_with_error)
-    columns = [parts[label].columns[0] if label in parts else replace(empty, title=label) for label in records]
-    warnings = [f"{label}: {part.warning}" for label, part in parts.items() if part.warning]
-    warnings += [f"{label}: {record}." for label, record in records.items() if isinstance(record, str)]
-    warnings += [OTHER_SUITES] * (len({record.source for record in known}) > 1)
-    used = {cell.sign for row in rows for cell in row.entries} | {"±", "~"}
-    notes = [(sign, meaning) for sign, meaning in SIGN_NOTES.items() if sign in used]
+    ranks, data = mean_ranks(parts)
+    entries = rank_entries(ranks, arms)
+    rows = [join_row(arm, parts, records, entry) for arm, entry in zip(arms, entries, strict=True)]
+
+    columns = [
+        parts[label].columns[0] if label in parts else Column("bound", "", label, "no record", format_with_error)
+        for label in records
+    ]
+    columns.append(Column("", "mean_rank", RANK_TITLE, f"{data} data sets", format_with_error))
+
+    signs = {entry.sign for row in rows for entry in row.entries} | {"±", "~"}
+    notes = [(sign, meaning) for sign, meaning in SIGN_NOTES.items() if sign in signs]
     notes += [note for part in parts.values() for note in part.footnotes]
     notes += footnotes.list_notes()
     notes.append(("", "n: scored sequences × seeds."))
-    notes.append(("", RANKED.format(arms=len(places), data=data)))
+    notes.append(("", RANK_NOTE.format(arms=len(ranks), data=data)))
     return Table(
-        f"{suite}: {known[0].question}",
-        " ".join(warnings),
-        (*columns, Column("", "mean_rank", RANKS, f"{data} data sets", format_with_error)),
-        tuple(rows),
-        tuple(join_references(parts, records)),
-        tuple(notes),
+        caption=f"{suite}: {question}",
+        warning=" ".join(list_warnings(parts, records)),
+        columns=tuple(columns),
+        rows=tuple(rows),
+        references=tuple(join_references(parts, records)),
+        footnotes=tuple(notes),
     )
 
 
 def list_across(records: Records) -> pd.DataFrame:
-    """Every number at full precision, a row for each data set and arm; then the mean ranks with the ends of their
-    ranges, of all data sets together."""
+    """Every number at full precision, a row for each data set and arm; then the mean ranks and their ranges."""
     parts, _ = build_parts(records)
     numbers = [tabulate(part).assign(data=label) for label, part in parts.items()]
-    places, _ = rank(parts)
-    ranks = [
-        {"arm": arm, "metric": metric, "value": value, "status": "done", "data": "all"}
-        for arm, (best, worst) in places.items()
-        for metric, value in (("mean_rank", (best + worst) / 2), ("mean_rank_best", best), ("mean_rank_worst", worst))
-    ]
-    table = pd.concat([*numbers, pd.DataFrame(ranks)], ignore_index=True)
+    ranks, _ = mean_ranks(parts)
+    rows = []
+    for arm, (best, worst) in ranks.items():
+        values = {"mean_rank": (best + worst) / 2, "mean_rank_best": best, "mean_rank_worst": worst}
+        common = {"arm": arm, "status": "done", "data": "all"}
+        rows += [{**common, "metric": metric, "value": value} for metric, value in values.items()]
+    table = pd.concat([*numbers, pd.DataFrame(rows)], ignore_index=True)
     table = table.astype(dict.fromkeys(("n", "seeds", "planned"), "Int64"))  # whole, or nothing
     return table[["data", *(name for name in table.columns if name != "data")]]
 
 
 def describe_data(record: Record | str) -> str:
-    """What a data set is, in words, or why nothing is known of it."""
+    """A data set in words, or why there is no record of it."""
     if isinstance(record, str):
         return record
     data = record.data
@@ -192,19 +226,23 @@ def describe_data(record: Record | str) -> str:
 
 
 def write_across(records: Records, folder: Path) -> list[Path]:
-    """The paths of the table across data sets in every format, in a folder beside those of the data sets' own pages;
-    index.html, which leads to these, is last."""
+    """Write the table across data sets in every format, beside the folders of the data sets' own pages.
+
+    Returns the paths; index.html, which links to these pages, is last.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     table = build_across(folder.name, records)
     pages = [(name, isinstance(record, Record), describe_data(record)) for name, record in records.items()]
     known = next(record for record in records.values() if isinstance(record, Record))
-    whole = {"record": replace(known, suite=folder.name), "warning": table.warning, "pages": pages}
     main = format_html(replace(table, caption="Every arm on every data set; lower is better"))
+    page = find_template("across.html.j2").render(
+        record=replace(known, suite=folder.name), warning=table.warning, pages=pages, main=main, players=[]
+    )
     texts = {
         "across.md": format_markdown(table),
         "across.tex": format_latex(table),
         "across.csv": list_across(records).to_csv(index=False, lineterminator="\n"),
-        "index.html": find_template("across.html.j2").render(**whole, main=main, players=[]),
+        "index.html": page,
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

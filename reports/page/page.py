@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a record: the answer, its table and curves, and all that is needed to doubt it."""
+"""One self-contained HTML page of a record: the answer, its tables and figures, and the evidence behind them."""
 
 import re
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from reports.tables.report_tables import Tables
 from reports.tables.table import Table
 
 SAMPLES_PER_ARM = 4  # samples of each arm on the page
-NO_SAMPLES = "no texts: see the status in the table of results"
-FIGURES = {  # what each figure shows
+NO_SAMPLES = "no samples; see the status in the results table"
+FIGURES = {  # the title of each figure
     "curves": "Learning curves",
     "forest": "Differences from the base",
     "schedules": "Schedules of noise",
@@ -36,52 +36,54 @@ FIGURES = {  # what each figure shows
     "cost": "Speed and memory",
 }
 
-CERTIFICATES = {  # their states in words
-    "certified": "certified; checks that passed: {count}",
-    "outdated": "passed, but the code that is here is not the code that was asked",
+CERTIFICATES = {  # the states of a certificate in words
+    "certified": "certified; checks passed: {count}",
+    "outdated": "passed with a different version of the code",
     "refused": "refused",
-    "none": "there is no certificate",
+    "none": "no certificate",
 }
 
 
-def describe_best(table: Table, is_exact: bool) -> str:
-    """The best of the exact values, or of the others, with its unit and what it is not told apart from; "" for none."""
-    numbers = {row: row.entries[0].estimate for row in table.rows}
-    there = {row: number for row, number in numbers.items() if number and (number.kind == "exact") == is_exact}
-    if not there:
+def describe_best(table: Table, *, is_exact: bool) -> str:
+    """The best exact likelihood, or the best bound, with its unit and the arms it ties with; "" if there is none."""
+    estimates = {row: row.entries[0].estimate for row in table.rows}
+    rivals = {row: number for row, number in estimates.items() if number and (number.kind == "exact") == is_exact}
+    if not rivals:
         return ""
-    best = min(there, key=lambda row: there[row].value)
-    cell, number = best.entries[0], there[best]
+    best = min(rivals, key=lambda row: rivals[row].value)
+    entry, number = best.entries[0], rivals[best]
+    ties = [row.label for row, rival in rivals.items() if row is not best and is_tied(rival, number)]
+
     claim = f"{best.label} is exact at" if is_exact else f"the best bound is {best.label}'s,"
-    ties = [row.label for row in there if row is not best and is_tied(there[row], number)]
-    notes = [f"over {number.seeds} of {number.planned} seeds"] * (number.planned > number.seeds)
-    notes += [f"not told apart from {join_names(ties)}"] * bool(ties)
-    error = f" ± {cell.error}" if cell.error else ""
-    aside = f" ({'; '.join(notes)})" if notes else ""
-    return f"{claim} {cell.value}{error} {table.columns[0].unit}{aside}"
+    error = f" ± {entry.error}" if entry.error else ""
+    asides = [f"over {number.seeds} of {number.planned} seeds"] if number.planned > number.seeds else []
+    if ties:
+        asides.append(f"not told apart from {join_names(ties)}")
+    aside = f" ({'; '.join(asides)})" if asides else ""
+    return f"{claim} {entry.value}{error} {table.columns[0].unit}{aside}"
 
 
 def answer(table: Table) -> str:
-    """What the main table says, in one sentence with its uncertainty, arms without a score named."""
+    """The main table in one sentence, with uncertainties and the arms that have no score."""
     exact, bound = describe_best(table, is_exact=True), describe_best(table, is_exact=False)
     parts = [part for part in (exact, bound) if part] or ["no arm has a score yet"]
-    known = {row.label: row.entries[0].value for row in table.references}
-    if "entropy of the source" in known:
-        parts.append(f"the entropy of the source is {known['entropy of the source']}")
-    if lost := [f"{row.label} ({row.status})" for row in table.rows if not row.entries[0].estimate]:
-        parts.append(f"there is no score from {join_names(lost)}")
+    references = {row.label: row.entries[0].value for row in table.references}
+    if "entropy of the source" in references:
+        parts.append(f"the entropy of the source is {references['entropy of the source']}")
+    if missing := [f"{row.label} ({row.status})" for row in table.rows if not row.entries[0].estimate]:
+        parts.append(f"there is no score from {join_names(missing)}")
     sentence = "; ".join(parts)
-    return (sentence if exact else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its letters
+    return (sentence if exact else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its case
 
 
 def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
-    """The names of what differs between the environments."""
+    """The settings that differ between the environments."""
     names = dict.fromkeys(name for environment in environments for name in environment)
     return [name for name in names if len({environment.get(name) for environment in environments}) > 1]
 
 
 def list_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name and value of what is known of the data, in words."""
+    """Name and value of each fact about the data."""
     nats = {"entropy_nats": "nats per sequence, exact", "unigram_nats": "nats per token"}
     facts = []
     for name, value in data.items():
@@ -94,36 +96,41 @@ def list_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def list_protocols(record: Record) -> list[tuple[str, str]]:
-    """Each protocol with the arms that were measured under it."""
+    """Each protocol with the arms measured under it."""
     measured = record.table[record.table["protocol"] != ""].drop_duplicates(["arm", "protocol"])
     return [(str(name), ", ".join(rows["arm"])) for name, rows in measured.groupby("protocol", sort=False)]
 
 
 def list_commands(record: Record) -> list[str]:
-    """The shell lines that make the record and this page again; the commit only where all cells ran at one."""
+    """The shell commands that reproduce the record and this page; with a commit only if all cells ran at the same."""
     commits = {environment.get("commit", "unknown") for environment in record.environment} - {"unknown"}
-    changed = "  # plus changes that were not committed"
-    checkout = [f"git checkout {commit.rstrip('+')}{changed * commit.endswith('+')}" for commit in commits]
+    checkout = []
+    if len(commits) == 1:
+        commit = commits.pop()
+        comment = "  # plus uncommitted changes" if commit.endswith("+") else ""
+        checkout.append(f"git checkout {commit.rstrip('+')}{comment}")
     suite = name_suite(record)
-    verbs = ["tune"] * bool(record.tuning) + ["run", "report"]
-    certify = f".venv/bin/bench certify --suite {suite} --write"  # the certificates of the defaults are there
+    verbs = ["tune", "run", "report"] if record.tuning else ["run", "report"]
+    certify = []
+    if any(record.options.values()):  # certificates of default options come with the repository
+        certify.append(f".venv/bin/bench certify --suite {suite} --write")
     return [
-        *checkout * (len(commits) == 1),
+        *checkout,
         "make setup",
-        *[certify] * any(record.options.values()),
+        *certify,
         *(f".venv/bin/bench {verb} {suite}" for verb in verbs),
     ]
 
 
 def name_suite(record: Record) -> str:
-    """The words that name the suite on the command line."""
+    """The suite as it is named on the command line."""
     return record.asked or f"suites/{record.suite}.yaml"
 
 
 def inline(svg: str, label: str) -> Markup:
-    """The SVG as a part of the page, with a name for those who do not see it.
+    """The SVG as a part of the page, with a label for screen readers.
 
-    It has no links to other hosts, and no ids of groups, which every figure numbers alike.
+    Metadata, which links to other hosts, is removed, and so are group ids, which clash between figures.
     """
     drawing = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg ") :], count=1, flags=re.DOTALL)
     drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
@@ -131,31 +138,40 @@ def inline(svg: str, label: str) -> Markup:
 
 
 def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
-    """The first text of every arm that was to be sampled beside its name and way, then the second of each, and so on;
-    texts of controls come last. An arm whose texts are lost says so in the place of the first."""
+    """Lines of samples side by side: the first of every arm under its name and setting, then the second, and so on.
+
+    Texts of controls come last. An arm whose samples are lost says so in its first place.
+    """
+    if not record.samples:
+        return []
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
     ways = record.table[record.table["stage"] == "samples"].groupby("arm", sort=False)["way"].first()
-    way = Markup(' <span class="way">{}</span>')
     texts = {arm: record.samples.get(arm) or [NO_SAMPLES] for arm in ways.index if arm in methods} | record.samples
-    names = {
-        arm: format_label(arm, methods.get(arm, "")) + (way.format(ways[arm]) if ways.get(arm) else "") for arm in texts
-    }
-    turns = zip_longest(*(own[:SAMPLES_PER_ARM] for own in texts.values()), fillvalue="")
-    return [list(zip(names.values(), row, strict=True)) for row in turns] if record.samples else []
+
+    names = []
+    for arm in texts:
+        way = Markup(' <span class="way">{}</span>').format(ways[arm]) if ways.get(arm) else ""
+        names.append(format_label(arm, methods.get(arm, "")) + way)
+    lines = zip_longest(*(samples[:SAMPLES_PER_ARM] for samples in texts.values()), fillvalue="")
+    return [list(zip(names, line, strict=True)) for line in lines]
 
 
 def describe_cost_panels(record: Record) -> str:
-    """What the lower panels of the learning curves show, and what they cannot because it was not recorded."""
+    """What the lower panels of the learning curves show, and which ones are missing because nothing was recorded."""
     curves = tabulate_curves(record)
     names = {"flops": "FLOPs", "seconds": "seconds"}
-    there = [name for column, name in names.items() if curves[column].notna().any()]
-    lost = [name for column, name in names.items() if name not in there]
-    below = [f"Below, the same by the {' and the '.join(there)} of training."] * bool(there)
-    return " ".join(below + [f"There is no panel by {' or '.join(lost)}, which the record lacks."] * bool(lost))
+    recorded = [name for column, name in names.items() if curves[column].notna().any()]
+    missing = [name for name in names.values() if name not in recorded]
+    sentences = []
+    if recorded:
+        sentences.append(f"Below, the same by the {' and the '.join(recorded)} of training.")
+    if missing:
+        sentences.append(f"There is no panel by {' or '.join(missing)}, which the record lacks.")
+    return " ".join(sentences)
 
 
 def count_validated(record: Record) -> str:
-    """How many sequences validation was measured on, where that is recorded and one number for all arms: "32 "."""
+    """The number of validation sequences, "32 ", if it was recorded and is the same for all arms."""
     rows = record.table[(record.table["stage"] == "train") & (record.table["split"] == "valid")]
     counts = set(rows["n"]) - {0}
     return f"{counts.pop():,} " if len(counts) == 1 else ""
@@ -173,14 +189,14 @@ def show_figures(figures: dict[str, str], arms: str, labels: FigureLabels) -> di
 
 
 def find_template(name: str) -> Template:
-    """A template of a page, in which everything is escaped that is not marked as safe."""
+    """A template of a page, which escapes everything that is not marked as safe."""
     loader = PackageLoader("reports.page")
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return jinja.get_template(name)
 
 
 def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
-    """The page as HTML that needs no other file, with its tables and the SVG of each figure by its name."""
+    """The page as HTML that needs no other file; `figures` holds the SVG of each figure by name."""
     main = tables.main
     return find_template("page.html.j2").render(
         record=record,

@@ -12,7 +12,7 @@ from bench.results.statistics.pooled import PooledEstimate
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
-from reports.page.dataset_comparison import RANKS, build_across, find_places, list_across, write_across
+from reports.page.dataset_comparison import RANK_TITLE, build_across, list_across, rank_scores, write_across
 from reports.tables.table import Row, Table
 from tests.reports.test_reports import make_arm, make_record
 from tests.suite.test_several_data import leave_out
@@ -43,7 +43,7 @@ def test_every_value_has_its_sign_error_n_and_unit(records):
     assert heads == [
         ("letters ↓", "bits per character, n = 58 × 1"),
         ("bytes ↓", "bits per byte, n = 58 × 1"),
-        (RANKS, "2 data sets"),
+        (RANK_TITLE, "2 data sets"),
     ]
     assert [[cell.sign for cell in each.entries[:2]] for each in table.rows] == [["=", "="], ["†", "†"], ["†", "<="]]
     assert cells(table, "MD4") == ("3.000", "1.500", "2.50")
@@ -76,7 +76,7 @@ def test_mean_ranks_share_the_places_of_ties_and_say_what_stays_open(records):
 
 def test_places_are_average_ranks_where_errors_are_unknown():
     values = np.random.default_rng(0).integers(0, 4, 12).astype(float)
-    places = find_places({str(place): PooledEstimate(value) for place, value in enumerate(values)})
+    places = rank_scores({str(place): PooledEstimate(value) for place, value in enumerate(values)})
     assert [(best + worst) / 2 for best, worst in places.values()] == rankdata(values).tolist()
 
 
@@ -109,7 +109,7 @@ def test_seeds_that_are_lost_are_told_beside_their_number(records):
 def test_columns_of_different_settings_are_told(records):
     assert "changed" not in build_across("toy", records).warning
     other = make_record(make_arm("AR", 2.0, "exact"), source="arms: [] # other")
-    assert "The suite was changed between the runs" in build_across("toy", {**records, "other": other}).warning
+    assert "The suite changed between the runs" in build_across("toy", {**records, "other": other}).warning
 
 
 def test_a_data_set_without_a_record_is_a_column_that_says_why(records):

@@ -144,7 +144,7 @@ def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: Rec
     cards = [unescape(re.sub("<[^>]*>", " ", card)).strip() for card in re.findall(r'"card">(.*?)</article>', page)]
     assert [card.split()[1] for card in cards[:3]] == ["AR", "MDLM", "MD4"]
     assert cards[0].endswith("the cat sat")
-    assert all(card.endswith("no texts: see the status in the table of results") for card in cards[1:3])
+    assert all(card.endswith("no samples; see the status in the results table") for card in cards[1:3])
 
 
 @pytest.mark.parametrize(("form", "sign"), zip(FORMATS, ("<=", "<=", r"$\le$", "≤"), strict=True))
