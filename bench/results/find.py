@@ -1,13 +1,13 @@
 """Which cell is meant by a name on the command line."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 from bench.engine import storage
 from bench.engine.records import StoredSuite
 from bench.results.record_names import resolve
 from bench.results.suite_record import NoRecord
+from methods.suggestions import suggest
 
 
 def find(runs: Path, run: str) -> Path:
@@ -25,8 +25,9 @@ def find(runs: Path, run: str) -> Path:
     found = [names[run]] if run in names else [id for id in ids if id.startswith(run)]
     if len(found) == 1:
         return (runs / "cells" / found[0]).resolve()
-    near = _of_data_sets(run, names) or get_close_matches(run, names, n=1)
-    hint = f"""; did you mean {" or ".join(f'"{name}"' for name in near)}?""" if near else "."
+    scaled = " or ".join(f'"{name}"' for name in _of_data_sets(run, names))
+    suggestion = f"did you mean {scaled}?" if scaled else suggest(run, names)
+    hint = f"; {suggestion}" if suggestion else "."
     what = f'{len(found)} cells begin with "{run}".' if found else f'there is no cell "{run}" under "{runs}"{hint}'
     listed = [f"  {name}  {id}" for name, id in cells.items()]
     listed += [f"  {id}" for id in ids if id not in cells.values()]
