@@ -35,9 +35,10 @@ def perf_sample(args: argparse.Namespace) -> int:
 
 def perf_plan(args: argparse.Namespace) -> int:
     """`bench perf plan`"""
+    from bench.cli.views.plans import show_plan
     from bench.perf.plan import speed
 
-    speed(args.arms)
+    speed(args.arms, show_plan)
     return DONE
 
 

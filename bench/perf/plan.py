@@ -2,13 +2,13 @@
 
 import io
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.cli.views.plans import show_plan
 from bench.plan.plan import plan
-from bench.plan.status import plan_status
+from bench.plan.status import PlanStatus, plan_status
 from bench.suite.suite import read
 
 SUITE = """\
@@ -23,11 +23,14 @@ arms:
 """
 
 
-def speed(arms: int) -> None:
-    """Prints the seconds of a processor for a grid of so many arms, and for as many that are written out."""
-    _seconds(SUITE)  # imports, and what is made once
-    print(f"a grid of {arms:,} arms: {_seconds(SUITE + _grid(arms)):.2f} s")
-    print(f"{arms:,} arms that all differ: {_seconds(SUITE + _explicit(arms)):.2f} s")
+Show = Callable[[PlanStatus], None]
+
+
+def speed(arms: int, show: Show) -> None:
+    """Print the processor seconds for a grid of arms and for as many arms that are written out; `show` prints a plan."""
+    _seconds(SUITE, show)  # imports, and what is cached
+    print(f"a grid of {arms:,} arms: {_seconds(SUITE + _grid(arms), show):.2f} s")
+    print(f"{arms:,} arms that all differ: {_seconds(SUITE + _explicit(arms), show):.2f} s")
 
 
 def _grid(arms: int) -> str:
@@ -41,11 +44,11 @@ def _explicit(arms: int) -> str:
     return "".join(arm.format(place, 200 + place, (1 + place) / 1e6) for place in range(arms))
 
 
-def _seconds(text: str) -> float:
-    """What `bench plan` takes, on one core and without its imports."""
+def _seconds(text: str, show: Show) -> float:
+    """The processor seconds of `bench plan`, without its imports."""
     with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         path = Path(folder) / "suite.yaml"
         path.write_text(text, encoding="utf-8")
         began = time.process_time()
-        show_plan(plan_status(plan(read(path)), Path(folder) / "runs"))
+        show(plan_status(plan(read(path)), Path(folder) / "runs"))
         return time.process_time() - began
