@@ -3,6 +3,8 @@
 import math
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -12,9 +14,11 @@ from bench.engine.likelihood.estimators import estimator_for, independent_unifor
 from bench.engine.likelihood.metrics import estimator_sd
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
+from bench.engine.records import Stage
 from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
-from bench.results.statistics.paired import tell_apart
+from bench.results.recorded_cell import RecordedCell
+from bench.results.statistics.paired import describe_difference
 from bench.suite.suite import SuiteError
 from bench.suite.suite import read as read_suite
 from methods.discrete.d3pm import D3pmAbsorb
@@ -219,12 +223,11 @@ def test_each_estimate_has_its_own_price(tmp_path):
 
 
 def test_what_sets_estimates_apart_is_named_with_its_value():
-    blocks = [
+    settings = [
         {"replicates": 2, "seed": 0, "split": "test", "sequences": None},
         {"replicates": 2, "seed": 7, "split": "test", "sequences": 16},
     ]
-    cell = {
-        "stages": [{"name": name, "block": block} for name, block in zip(("bound", "estimate"), blocks, strict=True)]
-    }
-    told = [tell_apart(cell, stage) for stage in cell["stages"]]
-    assert told == [", noise seed 0, all sequences", ", noise seed 7, 16 sequences"]
+    stages = [Stage(name=name, id="x", settings=s) for name, s in zip(("bound", "estimate"), settings, strict=True)]
+    cell = cast(RecordedCell, SimpleNamespace(stages=stages))
+    differences = [describe_difference(cell, stage) for stage in stages]
+    assert differences == [", noise seed 0, all sequences", ", noise seed 7, 16 sequences"]
