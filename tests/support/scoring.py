@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from bench.engine import storage as record
 from bench.engine.data import Dataset, DataSpec, load
 from bench.launch.job import submit
 from bench.launch.worker import Worker
@@ -23,9 +22,8 @@ def train_cells(folder: Path) -> Path:
     planned = plan(read(folder / "tiny.yaml"))
     submit(folder, planned)
     for cell in planned.cells:
-        train = folder_of(folder, cell) / "train"
-        train.mkdir()
-        record.succeed(train, Worker(train.parent).train(train, {}))
+        worker = Worker(folder_of(folder, cell))
+        worker._run_stage(worker.job.stages[0])
     return folder
 
 

@@ -48,7 +48,7 @@ def silent(title: str, total: int, tokens_each: int) -> AbstractContextManager[P
 
 
 class CellContext:
-    """A cell with its job: data and scorers are loaded once, models are method_instance anew on each call."""
+    """A cell with its job: data and scorers are loaded once, models are built anew on each call."""
 
     def __init__(self, folder: Path, job: Job, execution: Execution | None = None):
         """`execution` replaces the one in the job. Raises RuntimeError or ImportError if the device or the attention
