@@ -1,9 +1,19 @@
 """What several tests share: a suite small enough to train in seconds, and a place to run it."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from bench import tracking
+from tests.workers import Starter
 
 torch.set_num_threads(1)  # tensors of a test are small: threads would only wait for each other
 
@@ -38,3 +48,29 @@ def tiny(tmp_path: Path) -> Path:
 def nothing_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans of text8 do not look at the text, wherever the tests run."""
     monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path / "nothing"))
+
+
+@event.listens_for(Engine, "connect")
+def _without_waiting(connection: Any, _record: Any) -> None:
+    """A store of a test need not outlive a loss of power: MLflow's hundred commits would each wait for the disk."""
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers are forked, and a new folder of runs is given a copy of an empty store, which MLflow needs a second for."""
+    empty = tmp_path_factory.mktemp("store") / "mlflow.db"
+    track = tracking.track
+
+    def track_in_copy(runs: Path, suite: str, table: pd.DataFrame) -> None:
+        own = runs / "mlflow.db"
+        if tracking.store(runs) == f"sqlite:///{own.resolve()}" and not own.exists():
+            if not empty.exists():
+                MlflowClient(f"sqlite:///{empty}").search_experiments()
+            shutil.copy(empty, own)
+        track(runs, suite, table)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.tracking.track", track_in_copy)
+        patch.setattr("bench.run.subprocess", Starter)
+        yield

@@ -186,7 +186,10 @@ def test_a_tracking_server_of_ones_own_is_used(done, tmp_path, monkeypatch):
     assert len(client.search_runs([experiment.experiment_id], "tags.bench.cell LIKE '%'")) == 2
 
 
-def test_a_store_that_cannot_be_written_costs_no_result(tiny, tmp_path, capsys):
+def test_a_store_that_cannot_be_written_costs_no_result(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "mlflow.store.db.utils.MAX_RETRY_COUNT", 1
+    )  # ten tries, each waited for twice as long, are 100 s
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mlflow.db").write_text("no database")
     assert run("run", tiny, "--runs", tmp_path / "runs") == DONE
