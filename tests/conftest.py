@@ -58,7 +58,7 @@ def _without_waiting(connection: Any, _record: Any) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Workers are forked, and a new folder of runs is given a copy of an empty store, which MLflow needs a second for."""
+    """Workers are forked, and a new folder of runs is given a copy of an empty store: to make one takes a second."""
     empty = tmp_path_factory.mktemp("store") / "mlflow.db"
     track = tracking.track
 
