@@ -13,10 +13,12 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from bench import tracking
+from reports import plots
 from tests.workers import Starter
 
 torch.set_num_threads(1)  # tensors of a test are small: threads would only wait for each other
 
+EVERY_FORMAT = plots.SAVING
 ROOT = Path(__file__).resolve().parent.parent
 
 TINY = """\
@@ -58,7 +60,8 @@ def _without_waiting(connection: Any, _record: Any) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Workers are forked, and a new folder of runs is given a copy of an empty store: to make one takes a second."""
+    """Workers are forked, a new folder of runs is given a copy of an empty store, which takes a second to make, and
+    figures are saved as SVG alone: the fonts of a PDF take longer than all the rest of a report."""
     empty = tmp_path_factory.mktemp("store") / "mlflow.db"
     track = tracking.track
 
@@ -73,4 +76,11 @@ def _quick_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.tracking.track", track_in_copy)
         patch.setattr("bench.run.subprocess", Starter)
+        patch.setattr("reports.plots.SAVING", {"svg": EVERY_FORMAT["svg"]})
         yield
+
+
+@pytest.fixture
+def every_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are saved as readers get them."""
+    monkeypatch.setattr("reports.plots.SAVING", EVERY_FORMAT)

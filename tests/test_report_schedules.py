@@ -15,6 +15,7 @@ from reports.addends import explain_addends
 from reports.breakdown import list_breakdown
 from reports.estimators import build_estimators, list_ratios
 from reports.schedules import differ_in_schedule, name_line, plot_schedules, trace_schedules
+from tests.conftest import EVERY_FORMAT
 from tests.test_reports import make_arm, make_record
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -36,7 +37,9 @@ def record_of(*arms: str) -> Record:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("schedules")
-    reports.write(record_of(*OPTIONS), made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reports.plots.SAVING", EVERY_FORMAT)
+        reports.write(record_of(*OPTIONS), made)
     return made
 
 
