@@ -2,15 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from mlflow import MlflowClient
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from bench import tracking
 from reports import plots
@@ -52,10 +49,13 @@ def nothing_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path / "nothing"))
 
 
-@event.listens_for(Engine, "connect")
-def _without_waiting(connection: Any, _record: Any) -> None:
-    """A store of a test need not outlive a loss of power: MLflow's hundred commits would each wait for the disk."""
-    connection.execute("PRAGMA synchronous=OFF")
+@cache
+def _wait_for_no_disk() -> None:
+    """A store of a test need not outlive a loss of power: the hundreds of commits of MLflow would each wait for it."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,6 +66,9 @@ def _quick_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     track = tracking.track
 
     def track_in_copy(runs: Path, suite: str, table: pd.DataFrame) -> None:
+        from mlflow import MlflowClient
+
+        _wait_for_no_disk()
         own = runs / "mlflow.db"
         if tracking.store(runs) == f"sqlite:///{own.resolve()}" and not own.exists():
             if not empty.exists():

@@ -143,7 +143,6 @@ def test_the_figure_names_every_token_and_stands_on_the_page(runs):
     assert set(NAMES) <= set(words)
     assert f"GenMD4 (mean of {len(SEEDS)} seeds)" in words
     assert not any("Plaid" in word for word in words)
-    assert all((folder / f"learned.{ending}").stat().st_size for ending in ("png", "pdf"))
     html = (folder / "index.html").read_text("utf-8")
     assert {'href="#learned"', 'id="learned"'} <= set(re.findall(r'(?:href|id)="#?learned"', html))
     assert find_meaning("power").sentence in html
@@ -240,7 +239,7 @@ def test_the_same_record_gives_the_same_figure(runs, tmp_path):
         plot_learned(record, tmp_path / name)
     for ending in ("svg", "png", "pdf", "csv"):
         one, two = ((tmp_path / name / f"learned.{ending}").read_bytes() for name in ("one", "two"))
-        assert one == two
+        assert one == two != b""
 
 
 def test_the_figure_follows_the_reader_into_the_dark(runs):
