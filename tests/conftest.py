@@ -49,6 +49,11 @@ def nothing_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path / "nothing"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @cache
 def _wait_for_no_disk() -> None:
     """A store of a test need not outlive a loss of power: the hundreds of commits of MLflow would each wait for it."""

@@ -16,6 +16,7 @@ from methods import METHODS
 from methods.method import draw
 from tests import museum
 
+pytestmark = pytest.mark.long
 
 FEW = court.CALLS[:2]  # in which texts are drawn; their laws are computed in all numbers of calls
 

@@ -18,6 +18,8 @@ from methods import METHODS, PLUGINS, OptionError
 from methods.method import Method
 from tests.conftest import ROOT, TINY
 
+pytestmark = pytest.mark.long
+
 KINDS = [("my-method", None), ("bump-2", "gidd")]
 QUICK = ("identities", "probes", "oracle")
 LAWS = (
@@ -72,20 +74,22 @@ def test_the_copy_is_what_its_python_imports(copy):
     assert told.split() == [str(copy / package / "__init__.py") for package in ("bench", "methods", "tests")]
 
 
-@pytest.mark.parametrize(("name", "like"), KINDS)
-def test_a_new_method_trains_and_passes_its_tests_and_those_of_every_method(name, like, copy):
-    new_method(name, like, None, copy)
-    module = name.replace("-", "_")
-    files = [f"methods/{module}.py", f"tests/test_{module}.py"]
-    python(copy, "-m", "ruff", "check", *files)
-    python(copy, "-m", "ruff", "format", "--check", *files, "methods/__init__.py")
+def test_new_methods_train_and_pass_their_tests_and_those_of_every_method(copy):
     asked = [
-        f"tests/test_{module}.py",
-        f"tests/test_readme.py::test_every_method_and_option_has_its_row[{name}]",
         "tests/test_readme.py::test_the_readme_names_every_registered_method",
         "tests/test_readme.py::test_links_of_the_documentation_lead_somewhere",
-        *(f"tests/test_registry.py::{law}[{name}]" for law in LAWS),
     ]
+    for name, like in KINDS:
+        new_method(name, like, None, copy)
+        module = name.replace("-", "_")
+        files = [f"methods/{module}.py", f"tests/test_{module}.py"]
+        python(copy, "-m", "ruff", "check", *files)
+        python(copy, "-m", "ruff", "format", "--check", *files, "methods/__init__.py")
+        asked += [
+            f"tests/test_{module}.py",
+            f"tests/test_readme.py::test_every_method_and_option_has_its_row[{name}]",
+            *(f"tests/test_registry.py::{law}[{name}]" for law in LAWS),
+        ]
     told = python(copy, "-m", "pytest", "--no-cov", "-q", "-p", "no:cacheprovider", *asked)
     assert re.search(r"^(\d+) passed", told, re.MULTILINE), told
 
