@@ -20,6 +20,10 @@ from methods import METHODS
 from methods.method import draw
 from tests.support import museum
 
+pytestmark = pytest.mark.long
+
+FEW_CALLS = court.CALLS[:2]  # enough to reject samples; their exact law is computed for all numbers of calls
+
 
 def failed(name: str, *questions: str) -> list[Check]:
     return [each for each in certify(Case(name, {}), questions) if not each.passed]
@@ -78,7 +82,7 @@ def floor(calls: int) -> float:
 
 def test_samples_at_a_temperature_five_percent_too_low_are_rejected(monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", museum.Sharpened)
-    drawn = court.hear_table(museum.Sharpened(3), Ancestral(), PAIRS, court.CALLS)
+    drawn = court.hear_table(museum.Sharpened(3), Ancestral(), PAIRS, FEW_CALLS)
     assert not _judge_law(drawn).passed
     assert _judge_texts(drawn).passed  # they are what its own law says
     assert failed("wrong", "oracle") == []
@@ -89,7 +93,7 @@ def test_draws_that_are_not_those_of_the_law_are_rejected(monkeypatch):
         return draw(1.05 * log_p, rng)
 
     monkeypatch.setattr("bench.engine.sample.state.draw", sharpened)
-    drawn = court.hear_table(METHODS["mdlm"](3), Ancestral(), PAIRS, court.CALLS)
+    drawn = court.hear_table(METHODS["mdlm"](3), Ancestral(), PAIRS, FEW_CALLS)
     assert _judge_law(drawn).passed
     assert not _judge_texts(drawn).passed
 
@@ -127,9 +131,22 @@ def _heard(name, policy):
 
 def test_draws_in_single_precision_are_rejected_by_rare_tokens(monkeypatch):
     rare.of_the_harness.cache_clear()
-    monkeypatch.setattr("bench.engine.sample.state.draw", museum.gumbel)
+    monkeypatch.setattr("bench.engine.sample.state.draw", gumbel_of_maximum)
     assert not _judge_rare(METHODS["mdlm"](3)).passed
     rare.of_the_harness.cache_clear()
+
+
+def gumbel_of_maximum(log_p, rng):
+    """Draw as `museum.gumbel` does, a thousand times faster, if all tokens but the first are equally likely.
+
+    Only the largest of their uniform numbers matters, and the maximum of n of them is distributed as u^(1/n).
+    """
+
+    class MaximumStream:
+        def uniform(self, shape):
+            return rng.uniform(shape) ** torch.tensor([1, 1 / rare.TOKENS], dtype=torch.float64)
+
+    return museum.gumbel(log_p[:, :2], MaximumStream())
 
 
 @pytest.mark.slow
@@ -138,9 +155,9 @@ def test_a_method_that_draws_in_single_precision_is_rejected_by_rare_tokens(monk
     assert [each.name for each in failed("wrong", "samples")] == ["draws of rare tokens"]
 
 
-def test_the_cost_of_ends_vanishes_as_they_widen(monkeypatch):
+def test_an_endpoint_cost_that_does_not_vanish_is_rejected(monkeypatch):
+    """The endpoint cost of Plaid itself vanishes: the certificates of all methods above include this check."""
     narrow = ({"gamma_start": -1.0, "gamma_end": 2.0}, {"gamma_start": -1.0, "gamma_end": 2.1})
-    assert _widens(Case("plaid", {})).passed
     monkeypatch.setattr(METHODS["plaid"], "widening", narrow)
     assert not _widens(Case("plaid", {})).passed
 
@@ -173,9 +190,9 @@ def test_a_bound_that_claims_too_much_shows_without_any_oracle(monkeypatch):
 
 
 def test_the_command_says_what_it_found(capsys, monkeypatch):
+    monkeypatch.setattr(verdict, "QUESTIONS", ("kraft",))
     assert main(["certify", "ar"]) == DONE
     assert "passed" in capsys.readouterr().out
-    monkeypatch.setattr(verdict, "QUESTIONS", ("kraft",))
     monkeypatch.setitem(METHODS, "wrong", museum.Halved)
     assert main(["certify", "wrong"]) == FAILED
     assert "FAILED" in capsys.readouterr().out

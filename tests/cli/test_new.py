@@ -19,6 +19,8 @@ from methods import METHODS, PLUGINS, OptionError
 from methods.method import Method
 from tests.conftest import ROOT, TINY
 
+pytestmark = pytest.mark.long
+
 KINDS = [("my-method", None), ("bump-2", "gidd")]
 FOLDERS = {None: "masked", "gidd": "discrete"}  # in methods/, by the method that is copied
 QUICK = ("identities", "probes", "oracle")
@@ -58,6 +60,7 @@ def registry():
 def python(copy: Path, *arguments: str) -> str:
     """What a Python that imports the copy prints; fails with all of it when its exit code is not 0."""
     own = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    own["COVERAGE_PROCESS_CONFIG"] = ""  # coverage measures the checkout, not the copy
     done = subprocess.run(
         [sys.executable, *arguments], cwd=copy, env={**os.environ, **own}, capture_output=True, text=True, check=False
     )
@@ -74,22 +77,25 @@ def test_the_copy_is_what_its_python_imports(copy):
     assert told.split() == [str(copy / package / "__init__.py") for package in ("bench", "methods", "tests")]
 
 
-@pytest.mark.parametrize(("name", "like"), KINDS)
-def test_a_new_method_trains_and_passes_its_tests_and_those_of_every_method(name, like, copy):
-    create_method(name, like, None, copy)
-    module = name.replace("-", "_")
-    files = [f"methods/{FOLDERS[like]}/{module}.py", f"tests/methods/test_{module}.py"]
-    python(copy, "-m", "ruff", "check", *files)
-    python(copy, "-m", "ruff", "format", "--check", *files, "methods/__init__.py")
-    asked = [
-        f"tests/methods/test_{module}.py",
-        f"tests/project/test_readme.py::test_every_method_and_option_has_its_row[{name}]",
+def test_new_methods_train_and_pass_their_tests_and_those_of_every_method(copy):
+    tests = [
         "tests/project/test_readme.py::test_the_readme_names_every_registered_method",
         "tests/project/test_readme.py::test_links_of_the_documentation_lead_somewhere",
-        *(f"tests/laws/test_registry.py::{law}[{name}]" for law in LAWS),
     ]
-    told = python(copy, "-m", "pytest", "--no-cov", "-q", "-p", "no:cacheprovider", *asked)
-    assert re.search(r"^(\d+) passed", told, re.MULTILINE), told
+    for name, like in KINDS:
+        create_method(name, like, None, copy)
+        module = name.replace("-", "_")
+        files = [f"methods/{FOLDERS[like]}/{module}.py", f"tests/methods/test_{module}.py"]
+        python(copy, "-m", "ruff", "check", *files)
+        python(copy, "-m", "ruff", "format", "--check", *files, "methods/__init__.py")
+        tests += [
+            f"tests/methods/test_{module}.py",
+            f"tests/project/test_readme.py::test_every_method_and_option_has_its_row[{name}]",
+            *(f"tests/laws/test_registry.py::{law}[{name}]" for law in LAWS),
+        ]
+
+    output = python(copy, "-m", "pytest", "--no-cov", "-q", "-p", "no:cacheprovider", *tests)
+    assert re.search(r"^(\d+) passed", output, re.MULTILINE), output
 
 
 @pytest.mark.slow

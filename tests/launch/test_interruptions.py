@@ -19,14 +19,25 @@ from bench.plan.plan import plan
 from bench.suite.suite import read as read_suite
 from tests.conftest import ROOT, TINY
 from tests.end_to_end.test_chain import run
+from tests.support.workers import ForkedWorker
+
+pytestmark = pytest.mark.long
 
 
-def start(suite: Path, runs: Path) -> tuple[subprocess.Popen[bytes], Path]:
-    """The worker of the suite's MDLM cell, started by itself, and its folder."""
-    planned = plan(read_suite(suite))
-    submit(runs, planned)
-    folder = folder_of(runs, planned.cells[1])
-    return subprocess.Popen([sys.executable, "-m", "bench", "cell", str(folder)], cwd=ROOT), folder
+def prepare(folder: Path) -> Path:
+    """Plan a suite of many steps and return the folder of its MDLM cell, whose worker has not started."""
+    (folder / "long.yaml").write_text(LONG)
+    planned = plan(read_suite(folder / "long.yaml"))
+    submit(folder / "runs", planned)
+    return folder_of(folder / "runs", planned.cells[1])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    """The same cell, run to its end without an interruption."""
+    cell = prepare(tmp_path_factory.mktemp("uninterrupted"))
+    assert ForkedWorker(str(cell)).wait() == 0
+    return cell
 
 
 def wait_for(condition, worker: subprocess.Popen[bytes]) -> None:
@@ -37,26 +48,23 @@ def wait_for(condition, worker: subprocess.Popen[bytes]) -> None:
         time.sleep(0.002)
 
 
-LONG = TINY.replace("steps: 6", "steps: 60").replace("{device: cpu}", "{device: cpu, checkpoint_seconds: 0}")
+EVERY_STEP = ", checkpoint_seconds: 0"  # not part of a cell's id: a run may continue without it, and faster
+LONG = TINY.replace("steps: 6", "steps: 60").replace("{device: cpu}", f"{{device: cpu{EVERY_STEP}}}")
 
 
 @pytest.mark.parametrize("name", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_cell_goes_on_where_it_was_and_ends_bit_for_bit_the_same(name, tmp_path):
-    suite = tmp_path / "long.yaml"
-    suite.write_text(LONG)
-    worker, whole = start(suite, tmp_path / "whole")
-    assert worker.wait() == 0
-    worker, folder = start(suite, tmp_path / "killed")
+def test_a_killed_cell_goes_on_where_it_was_and_ends_bit_for_bit_the_same(name, uninterrupted, tmp_path):
+    folder = prepare(tmp_path)
+    worker = subprocess.Popen([sys.executable, "-m", "bench", "cell", str(folder)], cwd=ROOT)
     wait_for((folder / "train" / "checkpoint.pt").exists, worker)
     os.kill(worker.pid, name)
     assert worker.wait() == (130 if name == signal.SIGTERM else -signal.SIGKILL)
     state = torch.load(folder / "train" / "checkpoint.pt", weights_only=True)
     assert 0 < state["progress"]["step"] < 60
-    assert run("status", "long", "--runs", tmp_path / "killed") == INCOMPLETE
-    worker, folder = start(suite, tmp_path / "killed")
-    assert worker.wait() == 0
-    assert _numbers(folder) == _numbers(whole)
-    ends = [torch.load(path / "train" / "checkpoint.pt", weights_only=True) for path in (whole, folder)]
+    assert run("status", "long", "--runs", tmp_path / "runs") == INCOMPLETE
+    assert ForkedWorker(str(folder)).wait() == 0
+    assert _numbers(folder) == _numbers(uninterrupted)
+    ends = [torch.load(path / "train" / "checkpoint.pt", weights_only=True) for path in (uninterrupted, folder)]
     for key in ("model", "ema"):
         assert all(torch.equal(ends[0][key][part], ends[1][key][part]) for part in ends[0][key])
 
@@ -80,6 +88,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path):
     assert driver.returncode == 130
     assert b"run the same command again" in told
     assert b"Traceback" not in told
+    suite.write_text(suite.read_text().replace(EVERY_STEP, ""))
     assert run("run", suite, "--runs", tmp_path / "runs") == DONE
 
 
@@ -98,6 +107,7 @@ def test_a_worker_dies_with_its_driver_and_the_next_run_goes_on(tmp_path):
         time.sleep(0.05)
     assert not record.is_busy(first)
     assert not (first / "train" / "result.json").exists()
+    suite.write_text(suite.read_text().replace(EVERY_STEP, ""))
     assert run("run", suite, "--runs", tmp_path / "runs") == DONE
 
 
@@ -121,7 +131,7 @@ THREADS = """
 import sys
 from pathlib import Path
 import torch
-from bench.worker import Worker
+from bench.launch.worker import Worker
 
 worker = Worker(Path(sys.argv[1]))
 worker._do_stages = lambda: 0

@@ -22,6 +22,8 @@ from methods.method import Method, Needs
 from methods.plugins import GROUP
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 TUTORIAL = (ROOT / "docs" / "adding-a-method.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TUTORIAL, re.DOTALL | re.MULTILINE)
 INSERTION = "# radd.py, in the class, below "

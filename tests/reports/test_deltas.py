@@ -275,6 +275,7 @@ def test_long_names_take_several_lines_and_their_room() -> None:
     assert [label.get_text().count("\n") for label in figure.axes[0].get_yticklabels()] == [2]
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reports.write_report(record, tmp_path / "one")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")

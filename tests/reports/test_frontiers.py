@@ -166,6 +166,7 @@ def test_a_way_that_failed_takes_no_figure_with_it() -> None:
     assert set(tabulate_frontiers(make_record(*make_costs(), lost))["calls"]["calls"]) == {4, 16, 64}
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_same_record_gives_the_same_figures(tmp_path: Path) -> None:
     record = make_record(*make_costs(), make_controls())
     for name in ("one", "two"):

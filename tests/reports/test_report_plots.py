@@ -121,6 +121,7 @@ def test_a_run_has_its_curves_by_every_cost(runs: Path) -> None:
     assert describe_cost_panels(record) == "Below, the same by the FLOPs and the seconds of training."
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_figures_are_on_the_page_with_their_numbers_and_equal_bytes(runs: Path, tmp_path: Path) -> None:
     record = read(runs, "plots")
     for folder in ("one", "other"):

@@ -15,6 +15,7 @@ from reports.figures.schedules import plot_schedules, tabulate_schedules
 from reports.tables.arms import differ_in_schedule
 from reports.tables.breakdown import explain_terms, list_breakdown
 from reports.tables.estimators import build_estimators, list_ratios
+from tests.conftest import ALL_FORMATS
 from tests.reports.test_reports import make_arm, make_record
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -36,7 +37,9 @@ def record_of(*arms: str) -> Record:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("schedules")
-    reports.write_report(record_of(*OPTIONS), made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reports.figures.style.FORMATS", ALL_FORMATS)
+        reports.write_report(record_of(*OPTIONS), made)
     return made
 
 

@@ -285,6 +285,7 @@ def test_the_csv_reads_back_to_equal_numbers_and_keeps_what_failed(tmp_path: Pat
     assert "out of memory" in lost["reason"]
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reports.write_report(record, tmp_path / "one")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # what matplotlib takes for now

@@ -140,6 +140,7 @@ def test_curves_begin_at_the_mean_and_end_at_the_best(record):
     assert best["MDLM", 3] == pytest.approx(3.1)
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_figure_and_every_trial_are_written_and_stand_on_the_page(record, tmp_path):
     written = {path.name for path in reports.write_report(record, tmp_path)}
     assert {"tuning.svg", "tuning.png", "tuning.pdf", "tuning.csv", "tuning.md", "tuning.tex", "trials.csv"} <= written

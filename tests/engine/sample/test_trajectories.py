@@ -144,6 +144,7 @@ def test_the_page_with_a_player_needs_no_other_file(tmp_path: Path) -> None:
     assert re.findall(r"https?://|url\((?!#)|@import", re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)) == []
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_figure_counts_each_call_of_each_text(tmp_path: Path) -> None:
     fast, slow = make_trajectory(make_frames(2, 12, 3), way="fast"), make_trajectory(make_frames(2, 12, 6), way="slow")
     record = make_watched(fast, slow, make_trajectory(arm="MD4"))
