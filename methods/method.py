@@ -173,12 +173,12 @@ class Method(nn.Module, ABC):
         """
         raise TypeError(f"{type(self).__name__} has no `log_noise`: its exact posteriors are unknown")
 
-    def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
+    def perfect(self, posterior: LogProbs, leave_one_out: LogProbs, z: Latent, t: Times) -> Scores:
         """Raw scores of a perfect network, given log p(x_i | z) and log p(x_i | z without z_i).
 
         Extra scores get no mass.
         """
-        log_p = whole if self.target == "posterior" else others
+        log_p = posterior if self.target == "posterior" else leave_one_out
         return F.pad(log_p, (0, self.needs.extra_scores), value=-torch.inf)
 
     def prior_gap(self, x: Tokens) -> Nats:

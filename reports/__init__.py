@@ -1,4 +1,4 @@
-"""Reports of records: their tables in every format, their figures, and self-contained pages."""
+"""Reports of records: tables in every format, figures, and self-contained pages."""
 
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from reports.page.dataset_comparison import build_across, write_across
 from reports.page.page import render
 from reports.tables.deltas import list_deltas
 from reports.tables.report_tables import Tables, build_tables
+from reports.tables.table import Table
 from reports.tables.tuning import list_trials
 
 PLOTS = (
@@ -42,10 +43,11 @@ PLOTS = (
 
 
 def report(records: Records, folder: Path) -> None:
-    """Writes every report, prints the tables and names the pages: what `bench run` and `bench report` call.
+    """Write every report, print the tables and name the pages.
 
-    `records` holds one record under "", whose folder it is; or by its label that of each data set of a suite, or words
-    why there is none: then `folder` is for the table across all, and theirs are beside it, FOLDER-LABEL.
+    `records` maps "" to the only record of a suite, which is reported in `folder`. For a suite on several data sets, it
+    maps each label to a record, or to the reason why there is none; their reports are written to FOLDER-LABEL, and the
+    table across data sets to `folder`.
     """
     for label, record in records.items():
         if isinstance(record, Record):
@@ -57,56 +59,68 @@ def report(records: Records, folder: Path) -> None:
 
 
 def report_record(record: Record, folder: Path) -> None:
-    """Writes every report of one record, prints the tables and names the page."""
+    """Write every report of one record, print its tables and name its page."""
     tables, console = build_tables(record), Console()
     index = write_tables(record, tables, folder)[-1]
-    others = (tables.deltas, tables.estimators, tables.samplers, *tables.quality, tables.tuning)
-    for table in filter(None, (tables.main, *others)):
+    printed = (tables.main, tables.deltas, tables.estimators, tables.samplers, *tables.quality, tables.tuning)
+    for table in filter(None, printed):
         print_table(table, console)
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
 
 def write_report(record: Record, folder: Path) -> list[Path]:
-    """The paths of every report written to the folder, index.html last; the same record gives the same bytes."""
+    """Write every report of a record and return the paths, index.html last; equal records give equal bytes."""
     return write_tables(record, build_tables(record), folder)
 
 
 def write_tables(record: Record, tables: Tables, folder: Path) -> list[Path]:
-    """As `write`, with the tables of the record."""
+    """As `write_report`, with the tables of the record."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = format_texts(tables) | format_numbers(record, tables)
     figures = [path for plot in PLOTS for path in plot(record, folder)]
-    drawn = {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
+    svgs = {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
+
+    texts = format_texts(tables) | format_numbers(record, tables)
     if key := number_labels(record).describe():
         texts["figure_labels.md"] = f"{escape_markdown(key)}\n"
-    texts["index.html"] = render(record, tables, drawn)
+    texts["index.html"] = render(record, tables, svgs)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     tidy.write(record.table, folder / "tidy.parquet")
-    *rest, index = [folder / name for name in texts]
-    return [*rest, folder / "tidy.parquet", *figures, index]
+
+    *others, index = [folder / name for name in texts]
+    return [*others, folder / "tidy.parquet", *figures, index]
 
 
 def format_texts(tables: Tables) -> dict[str, str]:
-    """The tables that are there as Markdown and LaTeX, by the names of their files."""
-    named = {name: [table] for name, table in tables.optional.items()}
-    named |= {"fairness": [tables.fairness], "breakdown": [tables.breakdown]}
+    """The tables as Markdown and LaTeX, by file name."""
+    named: dict[str, list[Table]] = {"table": [tables.main]}
+    named |= {name: [table] for name, table in tables.optional.items() if table}
+    named |= {"fairness": [tables.fairness], "breakdown": [tables.breakdown], "quality": tables.quality}
     texts = {}
-    for name, found in ({"table": [tables.main]} | named | {"quality": tables.quality}).items():
-        if there := [table for table in found if table]:
-            texts[f"{name}.md"] = "\n".join(map(format_markdown, there))
-            texts[f"{name}.tex"] = "\n".join(map(format_latex, there))
+    for name, parts in named.items():
+        if parts:
+            texts[f"{name}.md"] = "\n".join(map(format_markdown, parts))
+            texts[f"{name}.tex"] = "\n".join(map(format_latex, parts))
     return texts
 
 
 def format_numbers(record: Record, tables: Tables) -> dict[str, str]:
-    """What the tables show at full precision as CSV, by the names of its files; and the tidy table."""
-    wholes = [tabulate(whole).assign(table=whole.caption) for whole in tables.qualities]
-    always = {"table": tables.main, "fairness": tables.fairness, "breakdown": tables.breakdown}
-    numbers = {name: tabulate(table) for name, table in always.items()} | {"tidy": record.table}
-    numbers |= {"quality": pd.concat(wholes)} if wholes else {}
-    numbers |= {"deltas": list_deltas(record)} if tables.deltas else {}
-    some = {"estimators": tables.estimators, "samplers": tables.samplers}
-    numbers |= {name: tabulate(table) for name, table in some.items() if table}
-    numbers |= {"trials": list_trials(record)} if tables.tuning else {}
-    return {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in numbers.items()}
+    """The numbers of the tables at full precision, and the tidy table, as CSV by file name."""
+    frames = {
+        "table": tabulate(tables.main),
+        "fairness": tabulate(tables.fairness),
+        "breakdown": tabulate(tables.breakdown),
+        "tidy": record.table,
+    }
+    if tables.quality_in_full:
+        parts = [tabulate(table).assign(table=table.caption) for table in tables.quality_in_full]
+        frames["quality"] = pd.concat(parts)
+    if tables.deltas:
+        frames["deltas"] = list_deltas(record)
+    if tables.estimators:
+        frames["estimators"] = tabulate(tables.estimators)
+    if tables.samplers:
+        frames["samplers"] = tabulate(tables.samplers)
+    if tables.tuning:
+        frames["trials"] = list_trials(record)
+    return {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}

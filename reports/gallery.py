@@ -1,7 +1,8 @@
-"""The gallery of the documentation: its tables, figures and outputs taken anew from what was run (`make gallery`).
+"""Refresh the tables, figures and outputs of the documentation's gallery from finished runs (`make gallery`).
 
-A document names what it shows: `<!-- table: SUITE/deltas.md -->` stands above a table and `<!-- end -->` below it, a
-picture is `![...](gallery/SUITE/curves.png)`, and `<!-- output: bench compare A B -->` stands above what that prints.
+A document marks what it shows. `<!-- table: SUITE/deltas.md -->` and `<!-- end -->` enclose a table,
+`<!-- output: bench compare A B -->` and `<!-- end -->` the output of a command, and `![...](gallery/SUITE/curves.png)`
+is a picture.
 """
 
 import os
@@ -15,40 +16,39 @@ from pathlib import Path
 
 BLOCK = re.compile(r"(<!-- (table|output): (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 PICTURE = re.compile(r"!\[[^\]]*\]\(gallery/([^)]+\.png)\)")
-WIDTH = 100  # characters of what a command prints
+WIDTH = 100  # characters in a line of output
 
 
 def find(reports: Path, name: str) -> Path:
-    """A file of a report; FileNotFoundError names the suite that makes it."""
+    """The path of a report's file. Raises FileNotFoundError if the suite has not been run."""
     path = reports / name
     if not path.is_file():
         suite = Path(name).parts[0]
-        raise FileNotFoundError(f"{path} is not there; run the suite {suite} first: make gallery")
+        raise FileNotFoundError(f"{path} does not exist; run the suite {suite} first: make gallery")
     return path
 
 
-def take_output(command: str) -> str:
-    """What a command of bench prints, as a block of text. Raises CalledProcessError where it fails."""
+def run_command(command: str) -> str:
+    """The output of a bench command as a code block. Raises CalledProcessError if the command fails."""
     words = [sys.executable, "-m", *shlex.split(command)]
     settings = os.environ | {"COLUMNS": str(WIDTH), "TERM": "dumb", "NO_COLOR": "1"}
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=settings)
-    lines = [line.rstrip() for line in done.stdout.strip("\n").splitlines()]
+    result = subprocess.run(words, capture_output=True, text=True, check=True, env=settings)
+    lines = [line.rstrip() for line in result.stdout.strip("\n").splitlines()]
     return "\n".join(["```text", *lines, "```", ""])
 
 
 def refresh(document: Path, runs: Path) -> list[Path]:
-    """Puts tables and outputs into the document and its pictures beside it, from the reports under `runs`; the paths
-    of the pictures. Commands are run where this is called.
+    """Update the document's tables, outputs and pictures from the reports under `runs`; returns the picture paths.
 
-    Raises FileNotFoundError, before anything is written, where a report is missing.
+    Commands run in the current directory. Raises FileNotFoundError, before writing anything, if a report is missing.
     """
     reports, text = runs / "reports", document.read_text(encoding="utf-8")
     pictures = {name: find(reports, name) for name in PICTURE.findall(text)}
 
     def fill(block: re.Match[str]) -> str:
-        head, kind, name, end = block.groups()
-        fresh = find(reports, name).read_text(encoding="utf-8") if kind == "table" else take_output(name)
-        return f"{head}\n{fresh}\n{end}"
+        start, kind, name, end = block.groups()
+        content = find(reports, name).read_text(encoding="utf-8") if kind == "table" else run_command(name)
+        return f"{start}\n{content}\n{end}"
 
     text = BLOCK.sub(fill, text)
     document.write_text(text, encoding="utf-8")
@@ -62,7 +62,7 @@ def refresh(document: Path, runs: Path) -> list[Path]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`python -m reports.gallery DOCUMENT`, in the folder that holds runs/."""
+    """`python -m reports.gallery DOCUMENT`, run in the folder that holds runs/."""
     (document,) = arguments
     for path in refresh(Path(document), Path("runs")):
         print(path)

@@ -155,11 +155,11 @@ class Plaid(Method):
             return super().likeliest(prediction)
         return (self.guess(prediction) @ self.embeddings().to(prediction).T).argmax(-1)
 
-    def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
+    def perfect(self, posterior: LogProbs, leave_one_out: LogProbs, z: Latent, t: Times) -> Scores:
         """log p(x_i | z without z_i); without reparameterisation, also the mean embedding under p(x_i | z)."""
         if self.reparameterise:
-            return super().perfect(whole, others, z, t)
-        return torch.cat([others, whole.exp() @ self.embeddings().to(whole)], -1)
+            return super().perfect(posterior, leave_one_out, z, t)
+        return torch.cat([leave_one_out, posterior.exp() @ self.embeddings().to(posterior)], -1)
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
         """gamma' exp(-gamma) / 2 |e_x - guess|^2 (section 2; VDM eq. 17)."""

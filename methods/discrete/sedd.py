@@ -66,9 +66,9 @@ class SeddAbsorb(Absorbing):
         """mu, normalised."""
         return prediction.log_softmax(-1)
 
-    def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
+    def perfect(self, posterior: LogProbs, leave_one_out: LogProbs, z: Latent, t: Times) -> Scores:
         """Scores for which mu = p(x_i | z)."""
-        return whole + math.log(self.vocab_size)
+        return posterior + math.log(self.vocab_size)
 
     def clock(self, t: Times) -> Tensor:
         """sigma(t), at most -log EPS."""
@@ -122,9 +122,9 @@ class SeddUniform(UniformNoise):
         """-alpha' / (alpha V) s_y to every other token y."""
         return (self._speed(t)[..., None] * prediction.double().exp()).scatter(-1, z[..., None], 0.0)
 
-    def perfect(self, whole: LogProbs, others: LogProbs, z: Latent, t: Times) -> Scores:
+    def perfect(self, posterior: LogProbs, leave_one_out: LogProbs, z: Latent, t: Times) -> Scores:
         """log p_t(y) - log p_t(z) for every token y."""
-        log_p = self.marginal(others, t).log()
+        log_p = self.marginal(leave_one_out, t).log()
         return log_p - pick(log_p, z)[..., None]
 
     def clock(self, t: Times) -> Tensor:

@@ -210,7 +210,7 @@ def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
         validated=count_validated(record),
         samples=list_samples(record),
         quality=Markup().join(map(format_html, tables.quality)),
-        qualities=Markup().join(map(format_html, tables.qualities)),
+        quality_in_full=Markup().join(map(format_html, tables.quality_in_full)),
         frontiers=[(name, title) for name, title in FIGURES.items() if name.startswith("frontier")],
         players=list_players(record),
         finals=list_finals(record),

@@ -1,4 +1,4 @@
-"""What the player of the page shows: the sampling trajectories of each arm."""
+"""The data of the page's player: the sampling trajectories of each arm."""
 
 from itertools import chain
 from typing import Any
@@ -8,13 +8,13 @@ from bench.results.suite_record import Record
 MASK = "░"
 
 
-def name(trajectory: dict[str, Any]) -> str:
-    """The arm and the way of drawing."""
+def label_trajectory(trajectory: dict[str, Any]) -> str:
+    """The arm and its sampling setting."""
     return f"{trajectory['arm']}: {trajectory['way']}" if trajectory["way"] else str(trajectory["arm"])
 
 
 def choose_symbols(trajectory: dict[str, Any]) -> dict[int, str]:
-    """The symbols of the ids that occur: a vocabulary may have many more."""
+    """The symbols of the ids that occur, since a vocabulary may have many more."""
     ids = [(text["start"][::2], *(change[1::2] for change in text["changes"])) for text in trajectory["texts"]]
     used = set(chain.from_iterable(chain.from_iterable(ids)))
     symbols = [*trajectory["symbols"], MASK]
@@ -22,10 +22,10 @@ def choose_symbols(trajectory: dict[str, Any]) -> dict[int, str]:
 
 
 def list_players(record: Record) -> list[dict[str, Any]]:
-    """What the script on the page needs of each trajectory; the mask is the id after the last symbol."""
+    """Each trajectory as the script on the page reads it; the mask is the id after the last symbol."""
     return [
         {
-            "name": name(trajectory),
+            "name": label_trajectory(trajectory),
             "mask": len(trajectory["symbols"]),
             "symbols": choose_symbols(trajectory),
             "texts": trajectory["texts"],
@@ -35,5 +35,5 @@ def list_players(record: Record) -> list[dict[str, Any]]:
 
 
 def list_finals(record: Record) -> list[tuple[str, list[str]]]:
-    """The name and the finished texts of each trajectory, for readers whose browser runs no script."""
-    return [(name(trajectory), trajectory["finals"]) for trajectory in record.trajectories]
+    """The label and the finished texts of each trajectory, for browsers without scripts."""
+    return [(label_trajectory(trajectory), trajectory["finals"]) for trajectory in record.trajectories]

@@ -16,7 +16,7 @@ from reports.tables.tuning import build_tuning
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one record; None and [] where there is nothing to tell."""
+    """The tables of one record; None or [] if there is nothing to show."""
 
     main: Table
     deltas: Table | None
@@ -24,13 +24,13 @@ class Tables:
     samplers: Table | None
     tuning: Table | None
     quality: list[Table]  # with the columns that fit on a screen
-    qualities: list[Table]  # with every column
+    quality_in_full: list[Table]  # with every column
     fairness: Table
     breakdown: Table
 
     @property
     def optional(self) -> dict[str, Table | None]:
-        """Those that only some suites have, by their names."""
+        """Tables that only some suites have, by name."""
         return {
             "deltas": self.deltas,
             "estimators": self.estimators,
@@ -48,7 +48,7 @@ def build_tables(record: Record) -> Tables:
         samplers=build_samplers(record),
         tuning=build_tuning(record),
         quality=build_qualities(record),
-        qualities=build_qualities(record, every_column=True),
+        quality_in_full=build_qualities(record, every_column=True),
         fairness=build_fairness(record),
         breakdown=build_breakdown(record),
     )

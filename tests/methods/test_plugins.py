@@ -10,7 +10,7 @@ import pytest
 
 import bench
 from bench.cli.main import main
-from bench.engine.code_hash import fingerprint, written_in
+from bench.engine.code_hash import method_roots, stage_code
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from methods import METHODS, PLUGINS, PluginError, build, plug
 from methods.plugins import plug_installed
@@ -112,10 +112,11 @@ def test_a_certificate_of_a_plug_in_lies_beside_the_results(plugin, suite, tmp_p
     assert arms(tmp_path) == {"AR": "exact", "MINE": "certified"}
 
 
-def test_the_files_that_a_plug_in_imports_are_part_of_its_code(plugin):
+def test_what_a_plug_in_imports_is_part_of_its_code(plugin):
     plug(plugin)
-    assert written_in("mine") == ("methods/masked/absorbing.py", "methods/method.py", "methods/schedules.py")
-    assert fingerprint(written_in("mine")) != fingerprint(written_in("gidd"))
+    roots = method_roots("mine")
+    assert {"methods.masked.absorbing:Absorbing", "methods.schedules:Linear"} <= {*roots}
+    assert stage_code("bound", roots) != stage_code("bound", method_roots("gidd"))
 
 
 def test_the_commands_on_methods_take_plug_ins(plugin, capsys):

@@ -80,7 +80,7 @@ def test_a_missing_report_is_named_with_the_way_out_and_nothing_is_written(runs:
     (runs / "reports" / "toy" / lost).unlink()
     document = tmp_path / "gallery.md"
     document.write_text(SMALL, encoding="utf-8")
-    with pytest.raises(FileNotFoundError, match=rf"{lost} is not there; run the suite toy first: make gallery"):
+    with pytest.raises(FileNotFoundError, match=rf"{lost} does not exist; run the suite toy first: make gallery"):
         refresh(document, runs)
     assert document.read_text(encoding="utf-8") == SMALL
     assert not (tmp_path / "gallery").exists()

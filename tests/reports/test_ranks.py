@@ -1,6 +1,7 @@
 """The places of arms in the main table."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,8 +11,8 @@ from bench.results.statistics.pooled import PooledEstimate, half_interval
 from bench.results.statistics.ranks import PAIRED, UNPAIRED
 from reports.formats import text as formats
 from reports.formats.html import format_html
-from reports.tables.main import build_main
-from reports.tables.table import Table
+from reports.tables.main import add_ranks, build_main, build_scores, insert_column
+from reports.tables.table import Entry, Table
 from tests.reports.test_deltas import make_pairs, with_pairs
 from tests.reports.test_reports import make_arm, make_record, print_table
 
@@ -36,7 +37,7 @@ def test_arms_whose_intervals_overlap_share_their_places() -> None:
     table = build_main(make_record(*(make_arm(label, bits) for label, bits in BITS.items())))
     assert places(table) == {"A": "1-2", "B": "1-2", "C": "3-4", "D": "3-4"}
     assert UNPAIRED in note_of(table)
-    assert "of one seed are over the sequences alone" in note_of(table)
+    assert "those of one seed are over sequences only" in note_of(table)
     assert [row.entries[find_column(table)].value for row in table.references] == [""] * len(table.references)
 
 
@@ -59,6 +60,15 @@ def test_other_texts_are_not_compared_but_other_estimators_are() -> None:
     assert [column.title for column in build_main(apart).columns].count("Rank") == 0
     alike = make_record(arm("A", **protocol("test", 4)), arm("B", **protocol("test")), arm("C", **protocol("test")))
     assert places(build_main(alike)) == {"A": "1-2", "B": "1-2", "C": "3"}
+
+
+def test_a_column_before_the_ranks_does_not_move_them_among_the_scores() -> None:
+    record = make_record(*(make_arm(label, bits) for label, bits in BITS.items()))
+    scores = build_scores(record)
+    extra = replace(scores.columns[0], title="Extra", is_score=False)
+    wider = insert_column(scores, 1, extra, {row.label: Entry() for row in scores.rows})
+    titles = [column.title for column in add_ranks(wider, record).columns]
+    assert titles[titles.index("Rank") - 1] == "Sequences"
 
 
 def test_two_arms_have_no_column_of_places() -> None:

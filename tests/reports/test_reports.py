@@ -25,7 +25,7 @@ from reports.formats.markdown import format_markdown
 from reports.page.page import answer
 from reports.tables.main import build_main
 from reports.tables.numbers import format_with_error
-from reports.tables.table import Entry, Table
+from reports.tables.table import Entry, Footnotes, Table
 
 LN2 = math.log(2)
 EXACT, SAMPLED = "exact likelihood; float32", "exactly k masked, 16 draws; float32"
@@ -191,6 +191,15 @@ def test_seeds_that_agree_by_their_shared_noise_are_not_sure() -> None:
     table = build_main(make_record(make_arm("sure", 4.3, seed=0), make_arm("sure", 4.3, seed=1), rough))
     assert number(score(table, "rough")).error == pytest.approx(0.5, rel=0.01)
     assert "~" in score(table, "sure").marks
+
+
+def test_equal_footnotes_share_a_letter_and_letters_do_not_run_out() -> None:
+    footnotes = Footnotes()
+    assert [footnotes.mark(text) for text in ("first", "second", "first")] == ["a", "b", "a"]
+    assert footnotes.mark_all(["second", "first"]) == "ab"
+    marks = [footnotes.mark(f"note {number}") for number in range(30)]
+    assert marks[22:26] == ["z", "aa", "bb", "cc"]
+    assert dict(footnotes.list_notes())["b"] == "second"
 
 
 def test_stale_numbers_are_shown_and_marked() -> None:

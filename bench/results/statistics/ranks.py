@@ -1,4 +1,4 @@
-"""The places that arms can have among those that they can be compared with: no arm stands above another by chance."""
+"""The ranks that arms can have among comparable arms, so that no arm ranks above another by chance."""
 
 from collections.abc import Mapping
 
@@ -7,61 +7,71 @@ import pandas as pd
 from bench.results.statistics.pooled import PooledEstimate, half_interval
 from bench.results.statistics.significance import LEVEL, half_width, join, rank
 
-Scores = Mapping[str, PooledEstimate]  # the score of each arm
+Scores = Mapping[str, PooledEstimate]  # by arm
+Intervals = dict[str, tuple[float, float]]  # by arm, the ends
+RankRange = tuple[int, int]  # the best and the worst possible rank
 
-MIN_ARMS = 3  # arms that can be compared: of two the marks of the score say all
-PAIRED, UNPAIRED = "of the paired differences from the base", "of the scores, unpaired"
+MIN_ARMS = 3  # that are comparable; for two, the marks of the scores say all
+PAIRED, UNPAIRED = "paired differences from the base", "unpaired scores"
 NOTE = (
-    "Rank: the places that an arm can have among those whose scores claim the same, likelihoods or bounds; arms whose"
-    " intervals overlap share their places. The intervals, {of}, hold all at once in 95 % of tables (Bonferroni){one}."
+    "Rank: possible ranks among arms with the same claim, likelihoods or bounds; arms whose intervals overlap share"
+    " ranks. The intervals ({kind}) hold jointly in 95 % of tables (Bonferroni){one_seed}."
 )
-ONE_SEED = "; those of one seed are over the sequences alone and show no variance of training"
-
-Intervals = dict[str, tuple[float, float]]  # the ends of the interval of each arm
-RankRange = tuple[int, int]  # the best and the worst that an arm can have
+ONE_SEED = "; those of one seed are over sequences only (no training variance)"
 
 
-def split_comparable(numbers: Scores) -> list[list[str]]:
-    """The labels of arms whose number has an error, in groups of the same claim on the same text: an exact likelihood
-    with its like, a bound with bounds however they are estimated."""
+def split_comparable(scores: Scores) -> list[list[str]]:
+    """Groups of arms that can be ranked: those with an error, the same claim and the same data.
+
+    An exact likelihood is comparable with exact likelihoods, and a bound with bounds, whatever their estimators.
+    """
     groups: dict[tuple[bool, str], list[str]] = {}
-    for label, number in numbers.items():
-        if half_interval(number) > 0:
-            about = number.protocol.partition(";")[2]  # without the estimator
-            groups.setdefault((number.kind == "exact", about), []).append(label)
-    return [labels for labels in groups.values() if len(labels) >= MIN_ARMS]
+    for arm, score in scores.items():
+        if half_interval(score) > 0:
+            data = score.protocol.partition(";")[2]  # the protocol without the estimator
+            groups.setdefault((score.kind == "exact", data), []).append(arm)
+    return [arms for arms in groups.values() if len(arms) >= MIN_ARMS]
 
 
-def paired_intervals(deltas: pd.DataFrame, labels: list[str]) -> Intervals | None:
-    """The intervals of the differences from a base that all of these arms have in common; None where there is none."""
+def paired_intervals(deltas: pd.DataFrame, arms: list[str]) -> Intervals | None:
+    """The intervals of the differences from a base that all of these arms share; None if there is none."""
     for base in dict.fromkeys(deltas["base"]):
-        paired = deltas[(deltas["base"] == base) & deltas["arm"].isin(labels) & (deltas["seeds"] == deltas["planned"])]
-        if {base, *paired["arm"]} == set(labels):
-            level, found = LEVEL / len(paired), {str(base): (0.0, 0.0)}
-            for row in paired.itertuples():
-                sources = [(row.seeds_error, row.seeds), (row.documents_error, row.clusters)]
-                half = join([half_width(*source, level) for source in sources if source[1] > 1])
-                found[str(row.arm)] = (row.value - half, row.value + half)
-            return found
+        paired = deltas[(deltas["base"] == base) & deltas["arm"].isin(arms) & (deltas["seeds"] == deltas["planned"])]
+        if {base, *paired["arm"]} != set(arms):
+            continue
+        level = LEVEL / len(paired)
+        intervals = {str(base): (0.0, 0.0)}
+        for delta in paired.itertuples():
+            sources = [(delta.seeds_error, delta.seeds), (delta.documents_error, delta.clusters)]
+            half = join([half_width(*source, level) for source in sources if source[1] > 1])
+            intervals[str(delta.arm)] = (delta.value - half, delta.value + half)
+        return intervals
     return None
 
 
-def unpaired_intervals(numbers: Scores) -> Intervals:
+def unpaired_intervals(scores: Scores) -> Intervals:
     """The intervals of the scores themselves."""
-    halves = {label: half_interval(number, LEVEL / len(numbers)) for label, number in numbers.items()}
-    return {label: (number.value - halves[label], number.value + halves[label]) for label, number in numbers.items()}
+    intervals = {}
+    for arm, score in scores.items():
+        half = half_interval(score, LEVEL / len(scores))
+        intervals[arm] = (score.value - half, score.value + half)
+    return intervals
 
 
-def rank_arms(numbers: Scores, deltas: pd.DataFrame) -> tuple[dict[str, RankRange], str]:
-    """The places of all arms that have one, and the footnote that says what they are; `deltas` are those of
-    `bench.results.statistics.verdicts.summarise` in the unit of the scores."""
-    places: dict[str, RankRange] = {}
-    used: set[str] = set()
-    for labels in split_comparable(numbers):
-        paired = paired_intervals(deltas, labels)
-        bounds = paired or unpaired_intervals({label: numbers[label] for label in labels})
-        lows, highs = zip(*bounds.values(), strict=True)
-        places |= dict(zip(bounds, rank(lows, highs), strict=True))
-        used.add(PAIRED if paired else UNPAIRED)
-    one = ONE_SEED * any(numbers[label].seeds == 1 for label in places)
-    return places, NOTE.format(of=" or ".join(sorted(used)), one=one) if places else ""
+def rank_arms(scores: Scores, deltas: pd.DataFrame) -> tuple[dict[str, RankRange], str]:
+    """The ranks of all comparable arms, and the footnote that explains them.
+
+    `deltas` are those of `bench.results.statistics.verdicts.summarise`, in the unit of the scores.
+    """
+    ranks: dict[str, RankRange] = {}
+    kinds: set[str] = set()
+    for arms in split_comparable(scores):
+        paired = paired_intervals(deltas, arms)
+        intervals = paired or unpaired_intervals({arm: scores[arm] for arm in arms})
+        lows, highs = zip(*intervals.values(), strict=True)
+        ranks |= dict(zip(intervals, rank(lows, highs), strict=True))
+        kinds.add(PAIRED if paired else UNPAIRED)
+    if not ranks:
+        return {}, ""
+    one_seed = ONE_SEED if any(scores[arm].seeds == 1 for arm in ranks) else ""
+    return ranks, NOTE.format(kind=" or ".join(sorted(kinds)), one_seed=one_seed)
