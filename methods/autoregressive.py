@@ -1,10 +1,10 @@
-"""Left-to-right language modelling: the exact baseline, log p(x) = sum_i log p(x_i | x_<i)."""
+"""Autoregressive language modelling, the exact baseline: log p(x) = sum_i log p(x_i | x_<i)."""
 
 from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Times, Tokens, pick
 
 
 class Autoregressive(Method):
-    """Left-to-right: every token from those before it; the harness feeds a start vector, so all L tokens are scored."""
+    """Left-to-right: each token is predicted from those before it, the first one from a start vector."""
 
     paper = "chain rule"
     needs = Needs(causal=True)
@@ -16,8 +16,9 @@ class Autoregressive(Method):
         self.vocab_size = vocab_size
 
     def corrupt(self, x: Tokens, t: Times, rng: Noise) -> Latent:
-        return x  # the causal network hides the future by itself
+        """x itself: the causal network sees no later token."""
+        return x
 
     def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
-        """-log p(x_i | x_<i), the same at every t."""
+        """-log p(x_i | x_<i), at every t."""
         return -pick(prediction, x).double()

@@ -26,7 +26,7 @@ from methods.method import (
 
 
 class GenMd4(Method):
-    """GenMD4: masked diffusion with a learned power per token.
+    """GenMD4: masked diffusion with a learned noise schedule per token.
 
     Token v is masked with probability t ** w_v, w_v > 0, so that training can mask rare tokens earlier than others.
 

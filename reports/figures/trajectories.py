@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.engine.sample.trajectory import changed
+from bench.engine.sample.trajectory import count_changes
 from bench.results.suite_record import Record
 from reports.figures.frontiers import DASHES
 from reports.figures.labels import number_labels
@@ -25,7 +25,7 @@ def tabulate_changes(record: Record) -> pd.DataFrame:
     for trajectory in record.trajectories:
         common = {name: trajectory[name] for name in ("arm", "method", "way", "grid")}
         for sample, encoded in enumerate(trajectory["texts"], start=1):
-            for call, count in enumerate(changed(encoded), start=1):
+            for call, count in enumerate(count_changes(encoded), start=1):
                 rows.append({**common, "text": sample, "call": call, "changed": count})
     return pd.DataFrame(rows, columns=COLUMNS)
 

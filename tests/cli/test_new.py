@@ -1,4 +1,4 @@
-"""`bench new method`: what it writes trains, is certified and is registered; what it refuses leaves no trace."""
+"""`bench new method`: what it writes can be trained and certified, and what it refuses leaves no trace."""
 
 import os
 import re
@@ -49,23 +49,28 @@ def copy(tmp_path) -> Path:
 
 @pytest.fixture
 def registry():
-    """What is registered in a test is forgotten after it."""
-    kept = [(known, dict(known)) for known in (METHODS, PLUGINS)]
+    """Forget the methods that a test registers."""
+    registries = [(registry, dict(registry)) for registry in (METHODS, PLUGINS)]
     yield
-    for known, before in kept:
-        known.clear()
-        known.update(before)
+    for registry, before in registries:
+        registry.clear()
+        registry.update(before)
 
 
 def python(copy: Path, *arguments: str) -> str:
-    """What a Python that imports the copy prints; fails with all of it when its exit code is not 0."""
-    own = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    own["COVERAGE_PROCESS_CONFIG"] = ""  # coverage measures the checkout, not the copy
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=copy, env={**os.environ, **own}, capture_output=True, text=True, check=False
+    """Run Python on the copy and return its output; fails with the output if the exit code is not 0."""
+    variables = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    variables["COVERAGE_PROCESS_CONFIG"] = ""  # coverage measures the checkout, not the copy
+    process = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=copy,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -73,8 +78,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_copy_is_what_its_python_imports(copy):
-    told = python(copy, "-c", "import bench, methods, tests; print(bench.__file__, methods.__file__, tests.__file__)")
-    assert told.split() == [str(copy / package / "__init__.py") for package in ("bench", "methods", "tests")]
+    code = "import bench, methods, tests; print(bench.__file__, methods.__file__, tests.__file__)"
+    assert python(copy, "-c", code).split() == [
+        str(copy / package / "__init__.py") for package in ("bench", "methods", "tests")
+    ]
 
 
 def test_new_methods_train_and_pass_their_tests_and_those_of_every_method(copy):
@@ -100,10 +107,10 @@ def test_new_methods_train_and_pass_their_tests_and_those_of_every_method(copy):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "like"), KINDS)
-def test_a_new_method_holds_a_certificate_once_it_is_asked_for(name, like, copy):
+def test_a_new_method_can_be_certified(name, like, copy):
     create_method(name, like, None, copy)
-    asked = f"print(holds(subject({name!r}, {{}}, 'float32'), Path('runs')))"
-    code = f"from pathlib import Path\nfrom bench.certify.certificate_files import holds, subject\n{asked}"
+    statement = f"print(holds(subject({name!r}, {{}}, 'float32'), Path('runs')))"
+    code = f"from pathlib import Path\nfrom bench.certify.certificate_files import holds, subject\n{statement}"
     assert python(copy, "-c", code) == "False\n"
     python(copy, "-m", "bench", "certify", name, "--write")
     assert python(copy, "-c", code) == "True\n"
@@ -111,26 +118,26 @@ def test_a_new_method_holds_a_certificate_once_it_is_asked_for(name, like, copy)
 
 
 @pytest.mark.parametrize(("name", "like"), KINDS)
-def test_a_new_method_touches_five_files_and_names_them(name, like, copy, capsys):
+def test_a_new_method_changes_five_files_and_reports_them(name, like, copy, capsys):
     before = contents(copy)
     create_method(name, like, None, copy)
     after, module = contents(copy), name.replace("-", "_")
-    told = dict(reversed(line.split()) for line in capsys.readouterr().out.splitlines()[:5])
-    assert told == {
+    reported = dict(reversed(line.split()) for line in capsys.readouterr().out.splitlines()[:5])
+    assert reported == {
         f"methods/{FOLDERS[like]}/{module}.py": "wrote",
         f"tests/methods/test_{module}.py": "wrote",
         "methods/__init__.py": "changed",
         "methods/README.md": "changed",
         "README.md": "changed",
     }
-    assert {path for path in after if after[path] != before.get(path)} == told.keys()
-    for path in before.keys() & told.keys():
-        left = iter(after[path])
-        assert all(byte in left for byte in before[path]), f"something was taken away from {path}"
+    assert {path for path in after if after[path] != before.get(path)} == reported.keys()
+    for path in before.keys() & reported.keys():
+        remaining = iter(after[path])
+        assert all(byte in remaining for byte in before[path]), f"{path} lost some of its text"
 
 
 @pytest.mark.parametrize("like", copyable())
-def test_every_method_that_is_alone_in_its_file_can_be_copied(like, copy):
+def test_every_method_with_its_own_file_can_be_copied(like, copy):
     create_method("twin", like, None, copy)
     factory = METHODS[like]
     source = Path(sys.modules[factory.__module__].__file__).read_text()
@@ -142,13 +149,13 @@ def test_every_method_that_is_alone_in_its_file_can_be_copied(like, copy):
     assert f'"twin", "{like}"' in (copy / "tests" / "methods" / "test_twin.py").read_text()
 
 
-def test_imports_stay_sorted_and_entries_are_at_the_end_whatever_the_names(copy):
+def test_imports_stay_sorted_and_entries_are_appended(copy):
     names = ["aa", "zz", "d2", "d10", "d3pm-two", "d3", "md4-two", "m-a", "ma", "plaid-2", "gidd-mdlm-masked"]
     for name in names:
         create_method(name, "gidd" if "mdlm" in name else None, None, copy)
     python(copy, "-m", "ruff", "check", "--select", "I", "methods/__init__.py")
-    told = python(copy, "-c", "import methods; print(*methods.METHODS)")
-    assert told.split() == [*METHODS, *names]
+    out = python(copy, "-c", "import methods; print(*methods.METHODS)")
+    assert out.split() == [*METHODS, *names]
     readme = (copy / "methods" / "README.md").read_text()
     rows = readme[readme.index("| name | paper") :].split("\n\n")[0]
     assert re.findall(r"^\| `([\w-]+)`", rows, re.MULTILINE)[-len(names) :] == names
@@ -159,17 +166,15 @@ def test_imports_stay_sorted_and_entries_are_at_the_end_whatever_the_names(copy)
 
 
 @pytest.mark.parametrize(("name", "like"), KINDS)
-def test_a_file_of_ones_own_is_certified_and_run_by_the_commands_that_are_told(
-    name, like, tmp_path, monkeypatch, capsys, registry
-):
+def test_the_printed_commands_certify_and_run_a_new_plug_in(name, like, tmp_path, monkeypatch, capsys, registry):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bench.certify.checks.QUESTIONS", QUICK)
     assert main(["new", "method", name, "--plugin", "my own.py", *(["--like", like] if like else [])]) == DONE
     assert contents(tmp_path).keys() == {"my own.py"}
-    told = capsys.readouterr().out
-    (arm,) = re.findall(r"- \{label.*\}", told)
+    out = capsys.readouterr().out
+    (arm,) = re.findall(r"- \{label.*\}", out)
     (tmp_path / "tiny.yaml").write_text(re.sub(r"arms:\n(  - .*\n)+", f"arms:\n  {arm}\n", TINY))
-    commands = [shlex.split(line, comments=True)[1:] for line in told.splitlines() if line.startswith("  bench ")]
+    commands = [shlex.split(line, comments=True)[1:] for line in out.splitlines() if line.startswith("  bench ")]
     assert [command[0] for command in commands] == ["methods", "certify", "run"]
     for command in commands:
         assert main(["tiny.yaml" if word == "SUITE" else word for word in command]) == DONE, command
@@ -178,7 +183,7 @@ def test_a_file_of_ones_own_is_certified_and_run_by_the_commands_that_are_told(
     assert len(re.findall(" passed ", capsys.readouterr().out)) >= 6
 
 
-def test_a_file_of_ones_own_needs_no_checkout_and_is_checked_code(tmp_path):
+def test_a_new_plug_in_needs_no_checkout_and_passes_ruff(tmp_path):
     create_method("mine", None, tmp_path / "mine.py", tmp_path / "nowhere")
     assert contents(tmp_path).keys() == {"mine.py"}
     python(ROOT, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine.py"))
@@ -212,7 +217,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "like", "reason"), REFUSED)
-def test_what_cannot_be_named_so_is_refused_and_nothing_is_written(name, like, reason, copy):
+def test_an_unusable_name_is_refused_and_nothing_is_written(name, like, reason, copy):
     before = contents(copy)
     with pytest.raises(OptionError, match=reason):
         create_method(name, like, None, copy)
@@ -220,7 +225,7 @@ def test_what_cannot_be_named_so_is_refused_and_nothing_is_written(name, like, r
 
 
 @pytest.mark.parametrize(("name", "like", "reason"), [case for case in REFUSED if "exist" not in case[2]])
-def test_a_file_of_ones_own_is_refused_for_the_same_names(name, like, reason, tmp_path):
+def test_a_plug_in_is_refused_for_the_same_names(name, like, reason, tmp_path):
     if "methods/__init__.py" in reason:  # the registry of the project has no part in it
         create_method(name, like, tmp_path / "mine.py")
         return
@@ -229,7 +234,7 @@ def test_a_file_of_ones_own_is_refused_for_the_same_names(name, like, reason, tm
     assert not contents(tmp_path)
 
 
-def test_a_file_that_exists_is_never_written_over(tmp_path, capsys):
+def test_an_existing_file_is_never_overwritten(tmp_path, capsys):
     (tmp_path / "mine.py").write_text("kept")
     assert main(["new", "method", "mine", "--plugin", str(tmp_path / "mine.py")]) == USAGE_ERROR
     assert "mine.py exists already; choose another name, or move it away" in capsys.readouterr().err
@@ -241,7 +246,7 @@ def test_a_file_that_exists_is_never_written_over(tmp_path, capsys):
         create_method("mine", None, tmp_path / "missing" / "mine.py")
 
 
-def test_outside_a_checkout_it_advises_a_file_of_ones_own(copy, monkeypatch):
+def test_outside_a_checkout_the_error_suggests_a_plug_in(copy, monkeypatch):
     with pytest.raises(OptionError, match=r"is missing or cannot be written.* --plugin FILE"):
         create_method("mine", None, None, copy / "reports")
     before = contents(copy)
@@ -268,7 +273,7 @@ def test_a_plug_in_is_not_copied(monkeypatch):
         create_method("mine", "theirs", None)
 
 
-def test_a_name_changes_where_it_is_code_alone():
+def test_renaming_changes_code_and_no_text():
     text = '"""Old, and é."""\nx = "é", Old, Older, a.Old  # Old\n\nclass Old(Base[Old]):\n    """Old."""\n'
     code = '"""Old, and é."""\nx = "é", Newer, Older, a.Newer  # Old\n\nclass Newer(Base[Newer]):\n    """Old."""\n'
     assert rename(text, "Old", "Newer") == code

@@ -54,9 +54,9 @@ def spend(
     """The profile of a bound in three batches, and the integral that it stands for, in nats per token."""
     watched = model(method, kind=kind)
     assert isinstance(watched, RecordingModel)
-    watched.law, watched.seen = LAW, NoiseDraws()  # type: ignore[assignment]
+    watched.law, watched.noise_draws = LAW, NoiseDraws()  # type: ignore[assignment]
     parts = bound(watched, x, draws, 2, 0, math.ceil(len(x) / 3), estimator=estimator)
-    found = time_density(watched.seen, method, parts["integral"], L, draws, estimator)
+    found = time_density(watched.noise_draws, method, parts["integral"], L, draws, estimator)
     return found, float(parts["integral"].mean()) / L
 
 

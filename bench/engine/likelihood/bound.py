@@ -33,7 +33,7 @@ def bound(
     replicates: int,
     seed: int,
     batch_size: int,
-    report: Callable[[int], None] = lambda done: None,
+    report: Callable[[int], None] = lambda documents: None,
     estimator: EstimatorName = "auto",
     addends: bool = False,
 ) -> Parts:

@@ -32,17 +32,17 @@ class NoiseDraws:
 
 
 class RecordingModel(Model):
-    """A model that records noise draws and their costs, once `seen` is set."""
+    """A model that records noise draws and their costs, once `noise_draws` is set."""
 
-    seen: NoiseDraws | None = None
+    noise_draws: NoiseDraws | None = None
 
     def costs(self, cost: Cost, x: Tensor, z: Latent, t: Tensor, guess: Tensor | None = None) -> Nats:
         nats = super().costs(cost, x, z, t, guess)
-        if self.seen is not None:
+        if self.noise_draws is not None:
             has_masks = self.method.masking is not None
-            self.seen.t.append(t)
-            self.seen.masked.append((z == self.vocab_size).sum(-1) if has_masks else torch.zeros_like(t))
-            self.seen.nats.append(nats.sum(-1))
+            self.noise_draws.t.append(t)
+            self.noise_draws.masked.append((z == self.vocab_size).sum(-1) if has_masks else torch.zeros_like(t))
+            self.noise_draws.nats.append(nats.sum(-1))
         return nats
 
 
@@ -58,7 +58,7 @@ class WeightedDraws:
 
 
 def time_density(
-    seen: NoiseDraws,
+    noise: NoiseDraws,
     method: Method,
     integral: Tensor,
     length: int,
@@ -68,7 +68,7 @@ def time_density(
 ) -> dict[str, Any] | None:
     """Return the density of the diffusion loss in nats per token between `edges`, with its standard errors.
 
-    `seen` are the noise draws of one call of `bound` that gave this `integral`, nats [n, replicates] of sequences of
+    `noise` holds the noise draws of one call of `bound` that gave this `integral`, nats [n, replicates] of sequences of
     `length` tokens, from `draws` draws per replicate; `clusters` as for `ratio_estimate`. Returns None if the method is
     exact, or if a grid of times hides how densely they were drawn.
     """
@@ -76,7 +76,7 @@ def time_density(
     if method.exact or (method.needs.steps and find_warp(estimator) != 1):
         return None
 
-    points = weigh(seen, estimator, integral.shape[1], length, draws)
+    points = weigh(noise, estimator, integral.shape[1], length, draws)
     bins = min(BINS, points.cells, max(1, points.nats.numel() // DRAWS_PER_BIN))
     binned = torch.zeros(len(integral), bins, dtype=torch.float64)
     binned = binned.scatter_add(1, points.cell * bins // points.cells, points.nats) / points.nats.shape[1]
@@ -87,7 +87,7 @@ def time_density(
 
     unit_edges = [math.ceil(edge * points.cells / bins) / points.cells for edge in range(bins + 1)]
     edges = [points.low + (1 - points.low) * edge for edge in unit_edges]
-    widths = [right - left for left, right in pairwise(edges)]
+    widths = [high - low for low, high in pairwise(edges)]
     sizes = torch.full((len(integral),), length)
     means = [ratio_estimate(nats[:, None], sizes, clusters) for nats in binned.unbind(1)]
     has_errors = len(integral) > 1
@@ -108,10 +108,10 @@ def find_warp(estimator: Estimator) -> float:
     return estimator.warp if isinstance(estimator, Timed) else 1.0
 
 
-def weigh(seen: NoiseDraws, estimator: Estimator, replicates: int, length: int, draws: int) -> WeightedDraws:
+def weigh(noise: NoiseDraws, estimator: Estimator, replicates: int, length: int, draws: int) -> WeightedDraws:
     """Weight the draws of the diffusion loss as `Estimator.draw` does."""
     method, ends = estimator.method, estimator.reconstruction_draws(draws)
-    t, masked, nats = (_arrange(calls, replicates, draws, ends) for calls in (seen.t, seen.masked, seen.nats))
+    t, masked, nats = (_arrange(calls, replicates, draws, ends) for calls in (noise.t, noise.masked, noise.nats))
     if isinstance(estimator, Counted):
         assert method.masking is not None
         nats = length / masked.double() / method.masking.weight(t) * nats

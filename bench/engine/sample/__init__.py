@@ -1,1 +1,1 @@
-"""The sampler."""
+"""Sampling: the sampler, its state, and the policies that it follows."""

@@ -1,4 +1,4 @@
-"""Texts of causal methods, one token after another: with a cache of keys and values, from the whole law or a part."""
+"""Sampling from left to right, for causal methods: with a KV cache, and with truncated distributions."""
 
 import math
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from bench.engine.model.model import Model
 from bench.engine.model.network import Cache, Network
 from methods.method import LogProbs, Noise, Tokens, draw
 
-ROUNDINGS = 1 + 1e-9  # a mass of p up to roundings reaches p
+ROUNDINGS = 1 + 1e-9  # a mass that equals p up to rounding reaches p
 
 
 @dataclass(frozen=True)
 class Truncation:
-    """Which tokens may be drawn: first `temperature`, then `top_k`, then `top_p`. The default is the law itself.
+    """Truncation of a distribution over tokens: first `temperature`, then `top_k`, then `top_p`.
 
-    Raises ValueError for what no law comes from.
+    The default changes nothing. Raises ValueError if no distribution results.
     """
 
-    temperature: float = 1.0  # probabilities are raised to its inverse
-    top_k: int | None = None  # only so many most likely tokens; of equals those with smaller ids
-    top_p: float | None = None  # only the fewest most likely tokens whose mass reaches it (arXiv:1904.09751v2, 3.1)
+    temperature: float = 1.0  # probabilities are raised to the power of its inverse
+    top_k: int | None = None  # the k most likely tokens; ties go to smaller ids
+    top_p: float | None = None  # nucleus: the fewest most likely tokens with this mass (arXiv:1904.09751v2, 3.1)
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -36,8 +36,7 @@ class Truncation:
             raise ValueError(f"top_p {self.top_p}: must be above 0 and at most 1; leave it out to keep every token")
 
     def apply(self, log_p: LogProbs) -> LogProbs:
-        """The law that is drawn from, float64: -inf outside of what is kept, and normalised; the default alters
-        nothing."""
+        """Return the truncated, normalized log-probabilities, float64: -inf at tokens that are cut off."""
         log_p = log_p.double()
         if self.temperature != 1:
             log_p = ((log_p - log_p.amax(-1, keepdim=True)) / self.temperature).log_softmax(-1)
@@ -48,17 +47,17 @@ class Truncation:
         return torch.full_like(log_p, -torch.inf).scatter(-1, order[..., : self.top_k], ordered.log_softmax(-1))
 
     def _nucleus(self, ordered: LogProbs) -> LogProbs:
-        """-inf at the tokens after those whose mass reaches `top_p`, of log-probabilities that fall."""
+        """Set falling log-probabilities to -inf after the tokens whose mass reaches `top_p`."""
         if self.top_p is None:
             return ordered
-        left = ordered.softmax(-1).flip(-1).cumsum(-1).flip(-1)  # the mass of each token with all after it
-        cut = left <= (1 - self.top_p) * ROUNDINGS
+        tail = ordered.softmax(-1).flip(-1).cumsum(-1).flip(-1)  # the mass of each token and all after it
+        cut = tail <= (1 - self.top_p) * ROUNDINGS
         cut[..., 0] = False
         return ordered.masked_fill(cut, -torch.inf)
 
 
 def kv_cache_refusal(model: Model) -> str | None:
-    """Why the model's network can keep no keys and values; None where it can."""
+    """Return the reason why the network cannot cache keys and values, or None."""
     if not isinstance(model.network, Network):
         return f"its network is a {type(model.network).__name__}"
     return "its network is shown vectors" if model.method.needs.vector_width else None
@@ -67,51 +66,51 @@ def kv_cache_refusal(model: Model) -> str | None:
 @torch.no_grad()
 def left_to_right(
     model: Model,
-    known: Tokens,
-    is_known: Bool[Tensor, "B L"],
+    prompt: Tokens,
+    is_given: Bool[Tensor, "B L"],
     rng: Noise,
     truncation: Truncation = Truncation(),
     cache: bool = True,
 ) -> tuple[Tokens, int]:
-    """Texts [B, L], one token after another, and the number of network calls, which is that of the tokens drawn.
+    """Continue the prompt token by token; return texts [B, L] and the number of network calls, one per drawn token.
 
-    Known tokens stay as they are. With a cache a call computes one position (the first one all that are known), without
-    it all up to that position; the texts are the same, but for roundings. Each token takes one number of `rng` a text.
+    With a cache, a call computes one position (the first call, the whole prompt); without it, all positions so far. The
+    texts are equal up to rounding. Each token takes one random number per text.
 
-    Raises ValueError when the method is not causal, when known tokens are not the beginning of every text, equally
-    long, and when the network can keep no cache.
+    Raises ValueError if the method is not causal, if given tokens are not a prefix of equal length in every text, or if
+    the network cannot use a cache.
     """
     model.eval()
-    _check(model, is_known, cache)
-    (count, length), first = known.shape, int(is_known.all(0).sum())
-    x, t = known.masked_fill(~is_known, 0), torch.ones(count, dtype=torch.float64, device=known.device)
-    kept = _room(model, count, length) if cache else None
+    _check(model, is_given, cache)
+    (count, length), first = prompt.shape, int(is_given.all(0).sum())
+    x, t = prompt.masked_fill(~is_given, 0), torch.ones(count, dtype=torch.float64, device=prompt.device)
+    kv_cache = _empty_cache(model, count, length) if cache else None
     rows = (torch.arange(count, device=x.device), torch.zeros(count, dtype=torch.long, device=x.device))
-    with torch.autocast(x.device.type, enabled=False):  # keeps the weights that calls cast, until the last one
+    with torch.autocast(x.device.type, enabled=False):  # keeps the weights that autocast converts until the last call
         for i in range(first, length):
             z = x[:, : i + 1]
-            hidden = model.hidden(z, t) if kept is None else model.extend(z, t, kept)
+            hidden = model.hidden(z, t) if kv_cache is None else model.extend(z, t, kv_cache)
             log_p = model.predict(hidden[:, -1:], z[:, -1:], t, rows)
             x[:, i] = draw(truncation.apply(log_p), rng)
     return x, length - first
 
 
-def _room(model: Model, count: int, length: int) -> Cache:
-    """An empty cache for texts of that length, in the precision in which attention is computed."""
+def _empty_cache(model: Model, count: int, length: int) -> Cache:
+    """Return an empty cache for texts of that length, in the precision of attention."""
     dtype = torch.bfloat16 if model.precision == "bfloat16" else model.network.output.weight.dtype
     return Cache(model.network, count, length, dtype)
 
 
-def _check(model: Model, is_known: Tensor, cache: bool) -> None:
-    """Raises ValueError where `left_to_right` does."""
+def _check(model: Model, is_given: Tensor, cache: bool) -> None:
+    """Raise ValueError as `left_to_right` does."""
     method = type(model.method).__name__
     if not model.method.needs.causal:
         raise ValueError(f"{method} is not causal: it cannot write from left to right")
     reason = kv_cache_refusal(model)
     if cache and reason:
         raise ValueError(f"{method} cannot write with a cache: {reason}; write without one")
-    begun = is_known.all(0).long().cumprod(0).bool()  # the positions before the first unknown token of any text
-    wrong = (is_known != begun).any(1).nonzero()
+    prefix = is_given.all(0).long().cumprod(0).bool()  # positions before the first missing token of any text
+    wrong = (is_given != prefix).any(1).nonzero()
     if len(wrong):
         raise ValueError(
             f"text {int(wrong[0])}: its known tokens are not the beginning, equally long in every text; "

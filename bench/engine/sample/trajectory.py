@@ -1,24 +1,32 @@
-"""How a text came about, kept small: what the first network call saw, and what each call changed.
+"""Sampling trajectories in compact form: the input of the first network call, and the changes of each call.
 
-A frame is the text as ids: of the vocabulary 0..V-1, and V for what is still masked. Frame 0 is what the first network
-call saw, each later one what a call left behind, and the last the finished text.
+A frame is a text as ids: 0..V-1 for tokens, V for masks. Frame 0 is the input of the first network call, each later
+frame is what a call left behind, and the last one is the finished text.
 """
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from bench.engine.data import Dataset
 from bench.engine.data.token_names import make_visible
-from bench.engine.records import Trajectory
+
+
+class Trajectory(TypedDict):
+    """The frames of one text; runs and changes are flat lists of pairs."""
+
+    length: int  # tokens
+    start: list[int]  # frame 0, run-length encoded: id, count, id, count, ...
+    changes: list[list[int]]  # by network call: position, new id, position, new id, ...
 
 
 def encode(frames: Sequence[Tensor]) -> list[Trajectory]:
-    """The trajectory of each text, from frames of ids [B, L], one more than there were network calls.
+    """Encode frames of ids [B, L], one more than there were network calls, as one trajectory per text.
 
-    Raises ValueError where there is no frame, or where frames are of different shapes.
+    Raises ValueError if there is no frame, or if frames differ in shape.
     """
     shapes = {tuple(frame.shape) for frame in frames}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
@@ -28,17 +36,17 @@ def encode(frames: Sequence[Tensor]) -> list[Trajectory]:
 
 
 def _encode(text: Tensor) -> Trajectory:
-    """The trajectory of one text [frames, L]."""
+    """Encode the frames of one text [frames, L]."""
     start = [number for run, ids in groupby(text[0].tolist()) for number in (run, len(list(ids)))]
     changes = []
     for before, after in pairwise(text):
-        (places,) = torch.nonzero(before != after, as_tuple=True)
-        changes.append(torch.stack([places, after[places]], 1).flatten().tolist())
+        (positions,) = torch.nonzero(before != after, as_tuple=True)
+        changes.append(torch.stack([positions, after[positions]], 1).flatten().tolist())
     return Trajectory(length=text.shape[1], start=start, changes=changes)
 
 
 def decode(trajectory: Trajectory) -> Tensor:
-    """The frames of one text, ids [frames, L]. Raises ValueError where its start is not as long as it says."""
+    """Return the frames of one text, ids [frames, L]. Raises ValueError if its start has the wrong length."""
     runs = torch.tensor(trajectory["start"], dtype=torch.long).reshape(-1, 2)
     frame = runs[:, 0].repeat_interleave(runs[:, 1])
     if len(frame) != trajectory["length"]:
@@ -51,18 +59,20 @@ def decode(trajectory: Trajectory) -> Tensor:
 
 
 def show_tokens(data: Dataset) -> list[str]:
-    """What each token looks like by itself: signs that do not show, and bytes of a longer character, are spelled out;
-    a line ends behind its sign."""
-    return [_shown(data.decode(torch.tensor([id])), id) for id in range(data.summary.vocab_size)]
+    """Return how each token is displayed: invisible characters and single bytes of longer ones are spelled out.
+
+    A line break follows its sign.
+    """
+    return [_display(data.decode(torch.tensor([id])), id) for id in range(data.summary.vocab_size)]
 
 
-def _shown(text: str, id: int) -> str:
+def _display(text: str, id: int) -> str:
     if "\N{REPLACEMENT CHARACTER}" in text:
         return f"\\x{id:02x}"
     signs = {" ": " ", "\n": "↵\n", "\t": "⇥"}
-    return "".join(signs.get(sign) or make_visible(sign) for sign in text)
+    return "".join(signs.get(character) or make_visible(character) for character in text)
 
 
-def changed(trajectory: Trajectory) -> list[int]:
-    """How many positions each network call changed."""
+def count_changes(trajectory: Trajectory) -> list[int]:
+    """Return the number of positions that each network call changed."""
     return [len(change) // 2 for change in trajectory["changes"]]

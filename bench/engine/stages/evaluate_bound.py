@@ -20,7 +20,7 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
     start = time.monotonic()
     data, model = context.data, context.cell.trained_model(RecordingModel)
     x = data.sequences(settings.split)[: settings.sequences]
-    model.seen = NoiseDraws()
+    model.noise_draws = NoiseDraws()
 
     with context.progress(f"{context.job.title}: bound", len(x), x.shape[1]) as bar:
 
@@ -45,7 +45,7 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
     clusters = clusters_of(data.summary.source, len(x))
     metrics = bound_metrics(parts, length, sizes, data.summary.level, clusters)
     density = time_density(
-        model.seen, model.method, parts["integral"], length, settings.draws, settings.estimator, clusters
+        model.noise_draws, model.method, parts["integral"], length, settings.draws, settings.estimator, clusters
     )
     estimator = estimator_for(model.method, settings.estimator)
     nats = source_nats(data, x)

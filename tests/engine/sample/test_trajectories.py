@@ -14,7 +14,7 @@ from torch import Tensor
 
 import reports
 from bench.engine.data import DataSpec, load
-from bench.engine.sample.trajectory import changed, decode, encode, show_tokens
+from bench.engine.sample.trajectory import count_changes, decode, encode, show_tokens
 from bench.results.suite_record import Record
 from reports.figures.trajectories import plot_changes
 from reports.page.player import list_players
@@ -65,13 +65,13 @@ def test_any_frames_come_back() -> None:
     frames.insert(3, frames[3])  # a call that changes nothing
     texts = json.loads(json.dumps(encode(frames)))
     assert torch.equal(torch.stack([decode(text) for text in texts], 1), torch.stack(frames))
-    assert [changed(text)[3] for text in texts] == [0, 0]
+    assert [count_changes(text)[3] for text in texts] == [0, 0]
 
 
 def test_changes_are_counted() -> None:
     frames = [torch.tensor([row]) for row in ([9, 9, 9], [9, 1, 9], [2, 1, 2], [2, 0, 2])]
     (text,) = encode(frames)
-    assert changed(text) == [1, 2, 1]
+    assert count_changes(text) == [1, 2, 1]
     assert text == {"length": 3, "start": [9, 3], "changes": [[1, 1], [0, 2, 2, 2], [1, 0]]}
 
 

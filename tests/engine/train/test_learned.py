@@ -19,6 +19,9 @@ import reports
 from bench.cli.main import main
 from bench.engine.data import DataSpec, load
 from bench.engine.data.token_names import make_visible, name_tokens
+from bench.engine.stages import train_model
+from bench.engine.stages.context import StageContext
+from bench.engine.stages.train_model import TrainStage
 from bench.launch.exit_codes import DONE
 from bench.launch.worker import Worker
 from bench.results import tracking
@@ -278,4 +281,5 @@ def test_no_place_is_shared_where_tokens_are_left_out():
 def test_a_worker_that_was_killed_before_its_result_finds_the_same(runs, tmp_path):
     train = find_train(edit(runs, tmp_path, lambda result: None), "GenMD4")
     held = json.loads((train / "result.json").read_text("utf-8"))["learned"]
-    assert Worker(train.parent).train(train, {})["learned"] == held
+    context = StageContext(Worker(train.parent).cell, train)
+    assert train_model.run(context, TrainStage()).learned == held

@@ -93,8 +93,8 @@ class HuggingFaceScorer:
     def _windows(self, index: int, ids: Tensor) -> list[Window]:
         """Return the windows of a text; its start token is not scored."""
         return [
-            Window(index, ids[start:end], max(done, 1) - start, end == len(ids))
-            for start, end, done in windows(len(ids), self.context)
+            Window(index, ids[start:end], max(new, 1) - start, end == len(ids))
+            for start, end, new in windows(len(ids), self.context)
         ]
 
     def _run(self, rows: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -36,8 +36,8 @@ def windows(length: int, context: int) -> Iterator[tuple[int, int, int]]:
     positions of context; every position is new in exactly one window.
     """
     step = context - context // 2
-    start = done = 0
-    while done < length:
+    start = new = 0
+    while new < length:
         end = min(start + context, length)
-        yield start, end, done
-        start, done = start + step, end
+        yield start, end, new
+        start, new = start + step, end

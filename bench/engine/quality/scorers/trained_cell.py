@@ -63,10 +63,10 @@ class CellScorer:
         """Return nats [B] and features [B, W] of x [B, L], window by window."""
         t = torch.ones(len(x), dtype=torch.float64, device=x.device)
         nats = torch.zeros_like(t)
-        for start, end, done in windows(x.shape[1], self.context):
+        for start, end, new in windows(x.shape[1], self.context):
             part = x[:, start:end]
             costs = self.model.costs(self.model.method.bound, part, part, t) + self.model.method.prior_gap(part)
-            nats += costs[:, done - start :].sum(-1)
+            nats += costs[:, new - start :].sum(-1)
         return nats, self.model.hidden(part, t)[:, -1].float()
 
 
