@@ -27,7 +27,7 @@ Show = Callable[[PlanStatus], None]
 
 
 def speed(arms: int, show: Show) -> None:
-    """Print the processor seconds for a grid of arms and for as many arms that are written out; `show` prints a plan."""
+    """Print the processor seconds for a grid of arms and for as many written-out arms; `show` prints a plan."""
     _seconds(SUITE, show)  # imports, and what is cached
     print(f"a grid of {arms:,} arms: {_seconds(SUITE + _grid(arms), show):.2f} s")
     print(f"{arms:,} arms that all differ: {_seconds(SUITE + _explicit(arms), show):.2f} s")
