@@ -162,7 +162,7 @@ def test_an_underscore_is_a_gap_unless_a_backslash_stands_before_it():
 def test_a_causal_method_continues_a_template_but_fills_no_gap_inside_it(done, capsys):
     assert asked(done, "tiny/AR", "--template", "ab__c") == USAGE_ERROR
     told = capsys.readouterr().err
-    assert 'method "ar" writes from left to right: it can continue a text, not fill the gap at token 3' in told
+    assert 'method "ar" writes from left to right: it can continue a text, but not fill the gap at token 3' in told
     cell = find(done, "tiny/AR")
     assert draw(cell, template="ab___").texts == draw(cell, prompt="ab").texts
 
@@ -286,7 +286,7 @@ def test_conditioning_is_called_exact_only_where_visible_tokens_are_final(name):
 def test_weights_that_are_not_final_or_made_by_other_code_are_told(done, tmp_path, monkeypatch, capsys):
     cell = shutil.copytree(find(done, "tiny/MDLM"), tmp_path / "cells" / "copy")
     assert draw(cell).warnings == []
-    monkeypatch.setattr("bench.engine.environment.code_fingerprint", lambda files: "other")
+    monkeypatch.setattr("bench.results.staleness.is_fresh", lambda *code: False)
     assert asked(done, str(cell)) == DONE
     assert "note: the code has changed since this cell was trained" in capsys.readouterr().err
     (cell / "train" / "result.json").unlink()

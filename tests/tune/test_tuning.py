@@ -18,7 +18,7 @@ from bench.suite.tuning.lock_file import TrialResult, TunedArm
 from bench.suite.tuning.settings import Range
 from bench.suite.tuning.space import encode_values, sobol_points, value_at
 from bench.tune.study import Study
-from bench.tune.trials import Trial, metric_of, plan_trials, tuning_digest
+from bench.tune.trials import Trial, metric_of, plan_trials, refusal, tuning_digest
 from bench.tune.tuner import study_file
 from tests.conftest import ROOT, TINY
 from tests.support.tuning import Fake, score, studies, tune, write_suite
