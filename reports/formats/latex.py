@@ -44,11 +44,10 @@ TEXT = {
 QUOTES = "‘’“”"
 LAST = "\u017f"  # the last character that pdfLaTeX knows without another package, except for those below
 UNKNOWN = "ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ"
-GREEK = [
-    *(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu"]),
-    *(["xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"]),
-    *(["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"]),
-]
+GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
+    " Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+)
 SCRIPTS = {"<sub>": "_", "<super>": "^"}
 
 
@@ -57,7 +56,7 @@ def greek_command(character: str) -> str:
     name = unicodedata.name(character, "").replace("LAMDA", "LAMBDA").lower()
     case, _, word = name.removeprefix("greek ").partition(" letter ")
     word = word.capitalize() if case == "capital" else word
-    return f"\\{word}" if name.startswith("greek ") and word in GREEK else ""
+    return f"\\{word}" if name.startswith("greek ") and word in GREEK.split() else ""
 
 
 def escape_character(character: str) -> str:

@@ -26,6 +26,7 @@ from reports.tables.table import (
     Column,
     Entry,
     Footnotes,
+    Note,
     Row,
     Table,
     format_column,
@@ -73,7 +74,7 @@ def mark_sample_size(entry: Entry, usual: str, footnotes: Footnotes) -> Entry:
     return entry if size == usual else replace(entry, marks=entry.marks + footnotes.mark(f"n = {size}"))
 
 
-def explain_part(part: Table, unit: str) -> list[tuple[str, str]]:
+def explain_part(part: Table, unit: str) -> list[Note]:
     """A footnote with the protocol of one data set, if it has one, and the Monte Carlo error of its estimates."""
     estimates = list_estimates(part)
     protocols = {estimate.protocol for estimate in estimates.values()} - {""}
@@ -233,10 +234,10 @@ def write_across(records: Records, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     table = build_across(folder.name, records)
     pages = [(name, isinstance(record, Record), describe_data(record)) for name, record in records.items()]
-    known = next(record for record in records.values() if isinstance(record, Record))
+    first = next(record for record in records.values() if isinstance(record, Record))
     main = format_html(replace(table, caption="Every arm on every data set; lower is better"))
     page = find_template("across.html.j2").render(
-        record=replace(known, suite=folder.name), warning=table.warning, pages=pages, main=main, players=[]
+        record=replace(first, suite=folder.name), warning=table.warning, pages=pages, main=main, players=[]
     )
     texts = {
         "across.md": format_markdown(table),

@@ -16,9 +16,9 @@ def label_trajectory(trajectory: dict[str, Any]) -> str:
 def choose_symbols(trajectory: dict[str, Any]) -> dict[int, str]:
     """The symbols of the ids that occur, since a vocabulary may have many more."""
     ids = [(text["start"][::2], *(change[1::2] for change in text["changes"])) for text in trajectory["texts"]]
-    used = set(chain.from_iterable(chain.from_iterable(ids)))
+    distinct = set(chain.from_iterable(chain.from_iterable(ids)))
     symbols = [*trajectory["symbols"], MASK]
-    return {token: symbols[token] for token in sorted(used)}
+    return {token: symbols[token] for token in sorted(distinct)}
 
 
 def list_players(record: Record) -> list[dict[str, Any]]:

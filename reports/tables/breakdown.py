@@ -12,7 +12,7 @@ from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import Record
 from reports.tables.arms import choose_score, split_arms
 from reports.tables.numbers import format_with_error
-from reports.tables.table import Column, Table, build_table, metric_column, pool_arm
+from reports.tables.table import Column, Note, Table, build_table, metric_column, pool_arm
 
 LN2 = math.log(2)
 TERM = re.compile(r"integral\[(.+)\]")
@@ -67,7 +67,7 @@ def format_bits(estimate: PooledEstimate, unit: str) -> str:
     return f"{value} ± {error} {unit} ({size})" if error else f"{value} {unit} ({size})"
 
 
-def explain_terms(record: Record) -> list[tuple[str, str]]:
+def explain_terms(record: Record) -> list[Note]:
     """A footnote for each arm and named part of its bound, in the unit of the score."""
     _, unit = choose_score(record)
     notes = []

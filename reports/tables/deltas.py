@@ -20,14 +20,13 @@ from reports.tables.table import (
     Column,
     Entry,
     Footnotes,
+    Note,
     Row,
     Table,
     make_row,
     metric_column,
     pool_arm,
 )
-
-Note = tuple[str, str]  # mark and text of a footnote
 
 ONE_SEED = "the interval is over documents only: one seed shows no training variance"
 NOISE = "noise is not shared, because the estimators differ: {unlike}"

@@ -7,16 +7,15 @@ import pandas as pd
 from bench.results.suite_record import Record
 from reports.tables.arms import split_arms
 from reports.tables.numbers import (
-    format_compact,
     format_count,
     format_plain,
     format_seeds,
 )
-from reports.tables.table import Column, Entry, Table, build_table, metric_column, number_entry
+from reports.tables.table import TRAINING_TOKENS, Column, Entry, Table, build_table, metric_column, number_entry
 
 MEMORY = metric_column("train", "peak_memory_bytes")
 FAIRNESS = (
-    Column("train", "tokens", "Training", "tokens", format_compact),
+    TRAINING_TOKENS,
     metric_column("train", "epochs"),
     metric_column("train", "flops"),
     metric_column("train", "seconds"),

@@ -10,17 +10,24 @@ from bench.results.statistics.verdicts import summarise
 from bench.results.suite_record import Record
 from reports.tables.arms import choose_score, describe_tuning, list_other_problems
 from reports.tables.numbers import (
-    format_compact,
     format_plain,
     format_sample_size,
     format_with_error,
 )
 from reports.tables.samplers import has_samplers
-from reports.tables.table import MISSING, SIGN_NOTES, Column, Entry, Row, Table, build_table, metric_column
+from reports.tables.table import (
+    MISSING,
+    SIGN_NOTES,
+    TRAINING_TOKENS,
+    Column,
+    Entry,
+    Note,
+    Row,
+    Table,
+    build_table,
+    metric_column,
+)
 
-Note = tuple[str, str]  # mark and text of a footnote
-
-TRAINED = Column("train", "tokens", "Training", "tokens", format_compact)
 RANK = Column("bound", "rank_best", "Rank", "", format_plain)
 
 
@@ -33,7 +40,7 @@ def list_main_columns(record: Record) -> list[Column]:
         Column("bound", score, "Sequences", "n × seeds", format_sample_size, is_marked=False),
         metric_column("train", "parameters"),
         metric_column("train", "parameters_non_embedding"),
-        TRAINED,
+        TRAINING_TOKENS,
         metric_column("train", "flops"),
         metric_column("train", "seconds"),
     ]

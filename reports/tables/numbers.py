@@ -20,7 +20,7 @@ def format_with_error(number: PooledEstimate) -> tuple[str, str]:
 
 
 def count_decimals(value: float, significant: int) -> int:
-    """How many decimals show so many significant digits of a value, at most 6."""
+    """The decimals that show this number of significant digits of a value, at most 6."""
     exponent = int(f"{value:.{significant - 1}e}".split("e")[1])
     return min(max(significant - 1 - exponent, 0), 6)
 

@@ -30,13 +30,12 @@ from reports.tables.table import (
     Column,
     Entry,
     Footnotes,
+    Note,
     Row,
     Table,
     format_column,
     make_row,
 )
-
-Note = tuple[str, str]  # mark and text of a footnote
 
 SIGN = "‡"
 FALSE_ALARMS = 0.05  # share of rows of real text that differ from held-out text in some column

@@ -9,7 +9,9 @@ from bench.engine.metric import METRICS, Better
 from bench.results.statistics.pooled import SIGNS, ArmResults, PooledEstimate, is_tied
 from bench.results.suite_record import Record
 from reports.tables.arms import describe_problem, find_problems, split_arms, warn_incomplete
-from reports.tables.numbers import FORMATS, Formatter
+from reports.tables.numbers import FORMATS, Formatter, format_compact
+
+Note = tuple[str, str]  # mark and text of a footnote
 
 LETTERS = "abcdefghijklmnoprstuvwxyz"  # of footnotes; there is no raised q in Unicode
 MISSING = "—"
@@ -58,6 +60,9 @@ def metric_column(
     return Column(stage, name, title, subtitle, format or FORMATS[metric.digits], is_score, is_marked)
 
 
+TRAINING_TOKENS = Column("train", "tokens", "Training", "tokens", format_compact)
+
+
 @dataclass(frozen=True)
 class Entry:
     """What stands in one row and column: a number, or a word that takes its place."""
@@ -91,7 +96,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     references: tuple[Row, ...]  # below the rows: what needs no network, or controls
-    footnotes: tuple[tuple[str, str], ...]  # mark and text
+    footnotes: tuple[Note, ...]
 
 
 class Footnotes:
@@ -120,7 +125,7 @@ class Footnotes:
             texts.append(STALE)
         return self.mark_all(texts)
 
-    def list_notes(self) -> list[tuple[str, str]]:
+    def list_notes(self) -> list[Note]:
         """Letter and text of every footnote, in the order in which they were first marked."""
         return [(letter, text) for text, letter in self.letters.items()]
 
@@ -138,9 +143,9 @@ def number_entry(value: float, format_number: Formatter) -> Entry:
 
 def format_column(column: Column, estimates: Sequence[PooledEstimate | None], footnotes: Footnotes) -> list[Entry]:
     """The entries of one column; a score has signs, its best in bold, and ~ at those that tie with the best."""
-    known = [estimate for estimate in estimates if estimate]
-    protocols = {estimate.protocol for estimate in known}
-    best = min(known, key=lambda estimate: estimate.value, default=None)
+    measured = [estimate for estimate in estimates if estimate]
+    protocols = {estimate.protocol for estimate in measured}
+    best = min(measured, key=lambda estimate: estimate.value, default=None)
 
     entries = []
     for estimate in estimates:

@@ -12,7 +12,7 @@ from bench.results.suite_record import Record
 from bench.suite.tuning.lock_file import format_values
 from reports.tables.arms import split_arms, warn_incomplete
 from reports.tables.numbers import format_compact, format_count, format_flops, format_plain, format_with_error
-from reports.tables.table import MISSING, Column, Entry, Table, make_row, metric_column, number_entry, pool_arm
+from reports.tables.table import MISSING, Column, Entry, Note, Table, make_row, metric_column, number_entry, pool_arm
 
 TRAINING = metric_column("train", "seconds")
 NOTES = {
@@ -92,7 +92,7 @@ def join_distinct(values: Sequence[int], separator: str) -> str:
     return separator.join(map(str, dict.fromkeys(values)))
 
 
-def explain(record: Record) -> list[tuple[str, str]]:
+def explain(record: Record) -> list[Note]:
     """The footnotes: how the arms were tuned, and what the columns show."""
     tuning = record.tuning
     how = NOTES["how"].format(
