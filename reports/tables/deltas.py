@@ -40,7 +40,8 @@ NOTES = {
     "clusters": "The n sequences are cut from a running text; their error is clustered over {count} runs of"
     " neighbours.",
     "detectable": "Detectable: the true difference, in the unit of Delta, that gets a verdict in 80 % of experiments.",
-    "bounds": "A difference of bounds is not a difference of likelihoods: the better may just be tighter{certified}.",
+    "bounds": "A difference of bounds is not a difference of likelihoods: the better bound may just be"
+    " tighter{certified}.",
     "certified": "; a certificate says nothing about tightness",
 }
 
