@@ -1,4 +1,4 @@
-"""Budgets: FLOPs rounded to whole steps, arms that are matched, and trainings that are not what was promised."""
+"""Budgets: FLOPs rounded to whole steps, arms that are matched, and training runs that miss their budget."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_budget_in_flops_is_the_same_training_as_its_whole_steps(tmp_path):
         assert cell.steps == round(float(FLOPS) / one)
         assert abs(cell.flops - float(FLOPS)) <= one / 2
     steps = {cell.method: cell.steps for cell in cells}
-    assert steps["genmd4"] < 0.6 * steps["mdlm"]  # two noisings of each sequence
+    assert steps["genmd4"] < 0.6 * steps["mdlm"]  # two noise draws for each sequence
     assert steps["plaid"] < 0.8 * steps["mdlm"]  # looks twice, and goes back twice
     own = "".join(f"  - {{label: {n}, method: {n}, budget: {{steps: {steps[n]}}}}}\n" for n in METHODS)
     assert [cell.id for cell in cells] == [cell.id for cell in plan(read(write(tmp_path, arms=own))).cells]
@@ -91,26 +91,30 @@ def test_budgets_in_flops_are_varied_and_replace_the_base_s(tmp_path):
     assert "budget.flops is -1" in told(write(tmp_path, ablate("  grid: {budget.flops: [-1.0]}")))
 
 
-def test_parts_of_a_batch_that_make_a_step_dearer_do_not_decide_how_long_it_is(tmp_path):
+def test_accumulation_that_makes_steps_more_expensive_is_refused_for_budgets_in_flops(tmp_path):
     """Plaid trains an end in each part, however small: of 8 parts four times as many as of one."""
     arms = "  - {label: Plaid, method: plaid}\n"
     path = in_flops(tmp_path, arms=arms)
     path.write_text(path.read_text().replace("device: cpu", "device: cpu, accumulate: 8"))
-    with pytest.raises(SuiteError, match=r"arm Plaid: execution\.accumulate 8 makes a step of 8 sequences dearer"):
+    problem = "arm Plaid: execution.accumulate 8 makes a step of 8 sequences more expensive"
+    reason = "because each part has ends of its own; accumulate fewer parts, or give a budget in tokens"
+    with pytest.raises(SuiteError) as error:
         plan(read(path))
+    assert str(error.value) == f"flops: {problem}, {reason}"
     path.write_text(path.read_text().replace("accumulate: 8", "accumulate: 2"))
     assert plan(read(path)).cells[0].id == plan(read(in_flops(tmp_path, arms=arms))).cells[0].id
 
 
 def test_what_judges_texts_is_planned_under_a_budget_in_flops_too(tmp_path):
-    """Control texts are a cell without a training; the scorer gets what an arm gets."""
+    """Control texts are a cell without training; the scorer gets what an arm gets."""
     path = in_flops(tmp_path)
     judged = path.read_text().replace("test: 16}", "test: 16, reserve: 0.25}")
     path.write_text(judged.replace("calls: 4}", "calls: 4}\n  quality: {copied: 8, scorer: {kind: trained, seed: 9}}"))
     made = plan(read(path))
     submit(tmp_path, made)
-    due = {cell.arm: record.read_json(folder_of(tmp_path, cell) / "job.json")["promise"] for cell in made.all}
-    assert due["controls"] == {"steps": [0, 0], "tokens": [0, 0]}
+    jobs = {cell.arm: record.read_job(folder_of(tmp_path, cell)) for cell in made.all}
+    due = {arm: job.due for arm, job in jobs.items() if job is not None}
+    assert due["controls"] == {}
     assert due["scorer"] == due["AR"]
     assert due["AR"]["flops"][0] == float(FLOPS)
 
@@ -129,13 +133,20 @@ def test_a_plan_says_how_far_arms_are_matched(tmp_path, capsys):
         assert found["most"][unit] == max(cell[unit] for cell in cells)
     assert main(["plan", str(path), "--runs", str(tmp_path)]) == DONE
     told = " ".join(capsys.readouterr().out.split())
-    assert "Each cell is trained for 1.50e08 FLOPs in whole steps of 8 sequences, but for arms with budgets" in told
-    words = f"are matched in FLOPs of training, to {100 * max(off.values()):.2g} % by whole steps (the most: "
-    assert f"Arms without budgets of their own {words}" in told
-    assert f"steps differ, {found['least']['steps']} to {found['most']['steps']}, tokens differ" in told
+    assert (
+        "Each cell is trained for 1.50e08 FLOPs in whole steps of 8 sequences, except for arms with their own budgets."
+        in told
+    )
+    least, most = found["least"], found["most"]
+    words = (
+        f"Arms without a budget of their own are matched in FLOPs of training to within {100 * max(off.values()):.2g} %, "
+        f"by whole steps (largest deviation: {found['arm']}); steps differ, {least['steps']} to {most['steps']}, "
+        f"tokens differ, {least['tokens']:,} to {most['tokens']:,}."
+    )
+    assert words in told
 
 
-def test_tokens_that_are_no_whole_steps_are_told(tmp_path):
+def test_tokens_that_are_no_whole_steps_are_reported(tmp_path):
     path = tmp_path / "tokens.yaml"
     path.write_text(TINY.replace("steps: 6", "tokens: 600"))
     found = match_arms(plan(read(path)))
@@ -169,7 +180,7 @@ def planned(tmp_path) -> tuple[Plan, Path]:
 def worked(made: Plan, runs: Path) -> str:
     """Why training failed, after a worker was at it in this process; "" where it did not."""
     folder = folder_of(runs, made.cells[0])
-    Worker(folder)._do_stages()
+    Worker(folder)._run_stages()
     return record.status(folder, "train")[1]
 
 
@@ -181,7 +192,7 @@ def test_flops_that_were_counted_are_recorded(planned):
     assert (row["value"], row["unit"], row["stage"]) == (made.cells[0].flops, "FLOPs", "train")
 
 
-def test_a_training_that_stops_early_fails_with_both_numbers(planned, monkeypatch):
+def test_a_training_run_that_stops_early_fails_with_both_numbers(planned, monkeypatch):
     made, runs = planned
     run = Trainer.run
 
@@ -191,18 +202,21 @@ def test_a_training_that_stops_early_fails_with_both_numbers(planned, monkeypatc
 
     monkeypatch.setattr(Trainer, "run", early)
     steps = made.cells[0].steps
-    assert f"BrokenPromise: budget: {steps - 1} steps were counted where {steps} were promised" in worked(made, runs)
+    assert worked(made, runs) == (
+        f"BudgetMissed: budget: training counted {steps - 1} steps instead of {steps}; "
+        "remove the folder of this training run to train again"
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "words"),
     [
-        ("tokens", "7,103 tokens were counted where 7,104 "),
-        ("noise_draws", "of training were counted where 1.5e+08 "),
+        ("tokens", "training counted 7,103 tokens instead of 7,104; "),
+        ("noise_draws", "FLOPs of training instead of 1.5e+08 within "),
     ],
 )
-def test_a_training_that_counts_wrongly_fails_with_both_numbers(field, words, planned, monkeypatch):
-    """A token too few; of the noisings, which tokens do not show, half."""
+def test_a_training_run_that_counts_wrongly_fails_with_both_numbers(field, words, planned, monkeypatch):
+    """A token too few; of the noise draws, which tokens do not show, half."""
     made, runs = planned
     loss = Trainer.loss
 

@@ -4,6 +4,7 @@ import json
 
 from bench.cli.main import main
 from bench.engine import storage as record
+from bench.engine.records import RESULTS
 from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
@@ -19,7 +20,7 @@ def test_the_plan_as_json_says_what_is_there(tmp_path, capsys):
     runs = tmp_path / "runs"
 
     def done(cell, stage, code=None) -> None:
-        result = {"value": 1.0, **({"environment": {"code": code}} if code else {})}
+        result = RESULTS[stage.name](environment={"code": code} if code else {})
         record.succeed(folder_of(runs, cell) / stage.folder, result)
 
     done(first, first.stages[0])
@@ -55,9 +56,9 @@ def test_stages_that_only_a_second_arm_asks_of_a_cell_are_counted(tmp_path, caps
     made = plan(read(path))
     for cell in made.cells[:2]:
         for stage in cell.stages:
-            record.succeed(folder_of(runs, cell) / stage.folder, {})
+            record.succeed(folder_of(runs, cell) / stage.folder, RESULTS[stage.name]())
     found = plan_status(made, runs)
     assert [(cell.arm, step.name) for cell, step in found.to_run] == [("MDLM", "bound")]
-    assert found.left == found.lines[2].left > found.lines[1].left == 0
+    assert found.remaining == found.cells[2].remaining > found.cells[1].remaining == 0
     assert main(["plan", str(path), "--runs", str(runs)]) == DONE
     assert "nothing is left to run" not in capsys.readouterr().out

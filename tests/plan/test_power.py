@@ -8,6 +8,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.engine import storage as record
+from bench.engine.records import RESULTS, BoundResult, Measurement
 from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
@@ -36,8 +37,8 @@ def test_more_arms_need_more_seeds(seeds, arms, needed, reachable, tmp_path):
     assert (found.arms, found.seeds_needed, found.is_reachable) == (arms, needed, reachable)
     assert found.smallest_p == arms * 2.0 ** (1 - seeds)
     told = describe_power(found)[0]
-    assert (f"{needed} seeds would do" in told) is not reachable
-    assert ("is within reach" in told) is reachable
+    assert (f"{needed} seeds suffice for" in told) is not reachable
+    assert ("can reach p < 0.05" in told) is reachable
 
 
 def test_the_smallest_difference_that_is_found_shrinks_with_the_seeds(tmp_path):
@@ -59,7 +60,7 @@ def test_the_scores_are_those_of_the_bound_that_counts(tmp_path, capsys):
         for stage in cell.stages:
             value = {"bound": 1.0 + (cell.arm != "MDLM") * cell.seed, "estimate": 5.0}.get(stage.name)
             if value is not None:
-                result = {"measures": {"bits_per_char": {"value": value}}}
+                result = RESULTS[stage.name](measures={"bits_per_char": Measurement(value=value)})
                 record.succeed(folder_of(runs, cell) / stage.folder, result)
     assert main(["plan", str(path), "--runs", str(runs), "--json"]) == DONE
     found = json.loads(capsys.readouterr().out)["power"]
@@ -67,7 +68,7 @@ def test_the_scores_are_those_of_the_bound_that_counts(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("seeds", "arms"), [(3, 1), (3, 4), (6, 1), (8, 4), (8, 6)])
-def test_what_a_plan_promises_is_what_the_table_of_differences_finds(seeds, arms, tmp_path):
+def test_the_power_in_a_plan_is_what_the_table_of_differences_finds(seeds, arms, tmp_path):
     """After correction, and with the sign-flip test where it can speak: the verdicts of made-up seeds are counted."""
     found, rng = of(tmp_path, seeds, arms), np.random.default_rng(5)
     planted = np.array([found.detectable_sd] + [0.0] * (arms - 1))[:, None, None]
@@ -79,12 +80,16 @@ def test_what_a_plan_promises_is_what_the_table_of_differences_finds(seeds, arms
 def test_one_seed_has_no_error_over_seeds(tmp_path):
     found = of(tmp_path, 1, 1)
     assert math.isnan(found.detectable_sd)
-    assert describe_power(found)[0].startswith("one seed: there is no error over seeds at all")
+    first, second = describe_power(found)
+    assert (
+        first == "one seed: errors over seeds are unknown; intervals over documents hold for these training runs alone"
+    )
+    assert second.endswith("; 6 seeds suffice for 1 arm")
 
 
 def test_without_a_base_no_difference_is_tested(tiny):
     assert plan_power(plan(read(tiny)), {}, "bits_per_char") is None
-    assert describe_power(None) == ["no arm has a base, so that no difference will be tested"]
+    assert describe_power(None) == ["no arm has a base, so no difference will be tested"]
 
 
 def test_measured_differences_are_told_in_the_score_s_unit(tmp_path, capsys):
@@ -94,8 +99,8 @@ def test_measured_differences_are_told_in_the_score_s_unit(tmp_path, capsys):
     scores = {"MDLM": (2.0, 2.1, 2.3), "MDLM, steps 10": (2.1, 2.2, 2.4), "MDLM, steps 20": (2.0, 2.2, 2.5)}
     for cell in plan(read(path)).cells:
         if cell.arm in scores:
-            measures = {"bits_per_char": {"value": scores[cell.arm][cell.seed]}}
-            record.succeed(folder_of(runs, cell) / cell.stages[1].folder, {"measures": measures})
+            measures = {"bits_per_char": Measurement(value=scores[cell.arm][cell.seed])}
+            record.succeed(folder_of(runs, cell) / cell.stages[1].folder, BoundResult(measures=measures))
     assert main(["plan", str(path), "--runs", str(runs), "--json"]) == DONE
     found = json.loads(capsys.readouterr().out)["power"]
     low, high = found["detectable"]  # differences (0.1, 0.1, 0.1) and (0, 0.1, 0.2)

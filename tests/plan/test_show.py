@@ -7,6 +7,7 @@ import pytest
 from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.data import download as fetch
+from bench.engine.records import RESULTS
 from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.cost import stage_flops
@@ -85,14 +86,14 @@ def test_what_is_there_is_not_counted_as_left(tiny, tmp_path, shown):
     total = sum(sum(stage_flops(suite, cell).values()) for cell in (first, second))
     assert f"2 cells, 1,152 training tokens, {short(total)} FLOPs" in shown(tiny)
     for stage in first.stages[:2]:
-        record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, {"value": 1.0})
+        record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, RESULTS[stage.name]())
     lines = shown(tiny)
     assert re.search(r"train cached, bound cached,", "\n".join(lines))
     left = total - sum(stage_flops(suite, first)[stage.folder] for stage in first.stages[:2])
     assert f"left to run: {short(left)} FLOPs; how long that takes is unknown" in "\n".join(lines)
     for cell in (first, second):
         for stage in cell.stages:
-            record.succeed(folder_of(tmp_path / "runs", cell) / stage.folder, {"value": 1.0})
+            record.succeed(folder_of(tmp_path / "runs", cell) / stage.folder, RESULTS[stage.name]())
     lines = shown(tiny)
     assert "nothing is left to run" in lines
     assert sum(" cached " in line for line in lines) == 2
@@ -103,7 +104,7 @@ def test_ways_of_drawing_that_are_there_in_part_are_counted(tiny, tmp_path, show
     tiny.write_text(tiny.read_text().replace("samples: {count: 2, calls: 4}", block))
     first = plan(read(tiny)).cells[0]
     for stage in first.stages[:3]:
-        record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, {"value": 1.0})
+        record.succeed(folder_of(tmp_path / "runs", first) / stage.folder, RESULTS[stage.name]())
     assert "train cached, bound cached, samples 1 of 3" in "\n".join(shown(tiny))
 
 

@@ -7,7 +7,7 @@ import pytest
 from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.environment import Execution, hardware, settle
-from bench.engine.records import Work
+from bench.engine.records import RESULTS, Work
 from bench.launch.exit_codes import DONE
 from bench.launch.job import submit
 from bench.plan.cells import folder_of
@@ -35,7 +35,7 @@ def measured(kind="training", method="mdlm", network="small", flops=100.0, secon
 
 
 def forecast(found, method="mdlm", network="small", flops=1000.0, kind="training"):
-    return Speeds(found, HERE).forecast([(Work(kind, flops), method, network)])
+    return Speeds(found, HERE).forecast([(Work(kind=kind, flops=flops), method, network)])
 
 
 def test_work_takes_as_long_as_its_method_took_on_this_network():
@@ -79,7 +79,7 @@ def done(tiny, tmp_path):
 
     def finish(cell, speed: float, **more) -> None:
         for stage, (work, *_) in zip(cell.stages, stage_work(made.suite, cell).values(), strict=True):
-            result = {"environment": environment, "seconds": work.flops / speed, **more}
+            result = RESULTS[stage.name](environment=environment, seconds=work.flops / speed, **more)
             record.succeed(folder_of(runs, cell) / stage.folder, result)
 
     return tiny, runs, finish
@@ -105,7 +105,7 @@ def test_the_time_that_is_left_is_unknown_until_it_is_measured(done, tmp_path, c
         finish(cell, speed)
     path.write_text(path.read_text().replace("seeds: [0]", "seeds: [0, 1]"))
     after, cells = shown(path, runs, capsys), plan_status(plan(read(path)), runs).cells
-    due = cells[1].left / 1e6 + cells[3].left / 4e6  # both were measured by themselves
+    due = cells[1].remaining / 1e6 + cells[3].remaining / 4e6  # both were measured by themselves
     assert after["seconds_left"] == pytest.approx(due, abs=1)
     assert main(["plan", str(path), "--runs", str(runs)]) == DONE
     told = " ".join(capsys.readouterr().out.split())
