@@ -283,7 +283,7 @@ def _file_of(factory: type[Method]) -> Path:
 def _methods_in_file_of(name: str) -> list[str]:
     """The registered methods that the file of this one defines."""
     file = _file_of(METHODS[name])
-    return [other for other, factory in METHODS.items() if _file_of(factory) == file]
+    return [registered for registered, factory in METHODS.items() if _file_of(factory) == file]
 
 
 def _next_steps(new: NewMethod, plugin: Path | None) -> str:

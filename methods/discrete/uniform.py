@@ -29,8 +29,9 @@ class UniformNoise(Mixing):
     def prior_gap(self, x: Tokens) -> Nats:
         """KL(q(z_1 | x) || uniform)."""
         alpha, size = self.schedule.signal_at_end(x), self.states
-        same, other = alpha + (1 - alpha) / size, (1 - alpha) / size
-        return torch.xlogy(same, size * same) + (size - 1) * torch.xlogy(other, size * other)
+        q_other = (1 - alpha) / size
+        q_x = alpha + q_other
+        return torch.xlogy(q_x, size * q_x) + (size - 1) * torch.xlogy(q_other, size * q_other)
 
 
 class Udlm(UniformNoise, ContinuousMixing):

@@ -130,7 +130,7 @@ FAULTS = [  # file, what stands there, what is planted in its place
         "prediction[..., : self.vocab_size].double()",
     ),
     ("methods/discrete/uniform.py", "(self.schedule.alpha(t) * self.states)", "self.states"),
-    ("methods/discrete/uniform.py", "(size - 1) * torch.xlogy(other", "size * torch.xlogy(other"),
+    ("methods/discrete/uniform.py", "(size - 1) * torch.xlogy(q_other", "size * torch.xlogy(q_other"),
     ("methods/discrete/gidd.py", "self.gamma / 2 * (1 - 2 * t) / t", "self.gamma / 2 * (1 - t) / t"),
     ("methods/discrete/d3pm.py", "return self.steps * self.step_cost", "return self.step_cost"),
     ("methods/discrete/d3pm.py", "- self.hybrid * self.steps", "- self.hybrid"),
