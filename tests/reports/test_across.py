@@ -45,10 +45,10 @@ def test_every_value_has_its_sign_error_n_and_unit(records):
         ("bytes ↓", "bits per byte, n = 58 × 1"),
         (RANK_TITLE, "2 data sets"),
     ]
-    assert [[cell.sign for cell in each.entries[:2]] for each in table.rows] == [["=", "="], ["†", "†"], ["†", "<="]]
+    assert [[cell.sign for cell in line.entries[:2]] for line in table.rows] == [["=", "="], ["†", "†"], ["†", "<="]]
     assert cells(table, "MD4") == ("3.000", "1.500", "2.50")
     assert [cell.error for cell in row(table, "MD4").entries] == ["0.030", "0.015", ""]
-    assert [[cell.best for cell in each.entries[:2]] for each in table.rows] == [
+    assert [[cell.best for cell in line.entries[:2]] for line in table.rows] == [
         [True, True],
         [False, False],
         [False] * 2,
@@ -67,7 +67,7 @@ def test_mean_ranks_share_the_places_of_ties_and_say_what_stays_open(records):
     table = build_across("toy", records)
     assert cells(table, "AR")[2] == "1.25 [1, 1.5]"  # first, then first or second
     assert cells(table, "MDLM")[2] == "2.25 [2, 2.5]"  # third, then first or second
-    assert [each.entries[2].best for each in table.rows] == [True, False, False]
+    assert [line.entries[2].best for line in table.rows] == [True, False, False]
     numbers = list_across(records)
     ranks = numbers[numbers["metric"] == "mean_rank"].set_index("arm")["value"]
     assert ranks.to_dict() == {"AR": 1.25, "MDLM": 2.25, "MD4": 2.5}
@@ -108,8 +108,8 @@ def test_seeds_that_are_lost_are_told_beside_their_number(records):
 
 def test_columns_of_different_settings_are_told(records):
     assert "changed" not in build_across("toy", records).warning
-    other = make_record(make_arm("AR", 2.0, "exact"), source="arms: [] # other")
-    assert "The suite changed between the runs" in build_across("toy", {**records, "other": other}).warning
+    changed = make_record(make_arm("AR", 2.0, "exact"), source="arms: [] # other")
+    assert "The suite changed between the runs" in build_across("toy", {**records, "other": changed}).warning
 
 
 def test_a_data_set_without_a_record_is_a_column_that_says_why(records):

@@ -96,8 +96,8 @@ def print_table(record: Record, form: str, width: int = 300) -> str:
 def test_arms_stand_below_their_base_with_delta_interval_pairs_p_and_verdict(record: Record) -> None:
     assert [row.label for row in table_of(record).rows] == ["A (base)", "worse", "near", "lost"]
     # Student: 4.303 x 0.003 / sqrt(3) = 0.00745; documents: 1.965 x 0.001; both: 0.00771
-    told = ["+0.1230", "[0.1153, 0.1307]", "3.1900", "500 × 3", "out of reach", "worse", "—"]
-    assert texts_of(record, "worse") == told
+    expected = ["+0.1230", "[0.1153, 0.1307]", "3.1900", "500 × 3", "out of reach", "worse", "—"]
+    assert texts_of(record, "worse") == expected
     assert texts_of(record, "A (base)")[:3] == ["base", "", "3.0700"]
     assert texts_of(record, "near")[5] == "not told apart"
 
@@ -105,8 +105,8 @@ def test_arms_stand_below_their_base_with_delta_interval_pairs_p_and_verdict(rec
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_formats_say_the_same(record: Record, form: str) -> None:
     text = print_table(record, form)
-    for said in ("A (base)", "+0.1230", "[0.1153, 0.1307]", "out of reach", "worse", "not told apart"):
-        assert said in text.replace("\u2007", ""), said
+    for text_part in ("A (base)", "+0.1230", "[0.1153, 0.1307]", "out of reach", "worse", "not told apart"):
+        assert text_part in text.replace("\u2007", ""), text_part
     assert re.search(r"lost(.|\n)*failed: loss is nan \(train, seed 0\)", text)
 
 
@@ -167,11 +167,11 @@ def test_pieces_of_a_running_text_are_clustered_and_the_table_says_so(record: Re
 
 
 def test_one_seed_is_an_interval_over_documents_and_says_so(record: Record) -> None:
-    one = with_pairs(record, make_pairs("worse", "A", 0.120))
-    assert texts_of(one, "worse")[:2] == ["+0.1200", "[0.1180, 0.1220]"]
-    assert texts_of(one, "worse")[5] == "worse, one seed"
-    assert "over the documents of the one seed, without training variance" in notes_of(one)
-    assert row_of(one, "worse").entries[0].marks == ""
+    single = with_pairs(record, make_pairs("worse", "A", 0.120))
+    assert texts_of(single, "worse")[:2] == ["+0.1200", "[0.1180, 0.1220]"]
+    assert texts_of(single, "worse")[5] == "worse, one seed"
+    assert "over the documents of the one seed, without training variance" in notes_of(single)
+    assert row_of(single, "worse").entries[0].marks == ""
     mixed = with_pairs(record, make_pairs("worse", "A", 0.120), make_pairs("near", "A", 0.1, 0.2))
     letter = row_of(mixed, "worse").entries[0].marks
     assert "one seed shows no training variance" in dict(table_of(mixed).footnotes)[letter]
@@ -217,11 +217,11 @@ def test_the_status_says_why_seeds_are_not_paired_also_where_another_stage_of_th
 
 
 def test_a_difference_of_bounds_is_not_one_of_likelihoods(record: Record) -> None:
-    said = "A difference of bounds is not a difference of likelihoods"
-    assert said in notes_of(record)
+    caveat = "A difference of bounds is not a difference of likelihoods"
+    assert caveat in notes_of(record)
     assert "a certificate" not in notes_of(record)
     exact = make_record(make_arm("A", 3.0, "exact"), make_arm("B", 3.1, "exact"))
-    assert said not in notes_of(with_pairs(exact, make_pairs("B", "A", 0.1)))
+    assert caveat not in notes_of(with_pairs(exact, make_pairs("B", "A", 0.1)))
     sure = make_record(make_arm("A", 3.0, "certified"), make_arm("B", 3.1, "certified"))
     assert "a certificate says nothing about tightness" in notes_of(with_pairs(sure, make_pairs("B", "A", 0.1)))
 
@@ -253,15 +253,15 @@ def test_the_csv_holds_every_number_in_every_unit(record: Record, tmp_path: Path
 
 
 def test_the_forest_shows_every_arm_a_panel_for_each_base(record: Record, tmp_path: Path) -> None:
-    other = with_pairs(
+    several = with_pairs(
         record,
         make_pairs("worse", "A", 0.120, 0.123, 0.126),
         make_pairs("lost", "A", math.nan),
         make_pairs("A", "near", 0.1),
     )
-    svg = plot_forest(other, tmp_path)[0].read_text()
-    for said in ("minus A", "minus near", "+0.1230 [0.1153, 0.1307]", "not paired", "lost", "one seed"):
-        assert f">{said}" in svg or f"{said}<" in svg, said
+    svg = plot_forest(several, tmp_path)[0].read_text()
+    for text_part in ("minus A", "minus near", "+0.1230 [0.1153, 0.1307]", "not paired", "lost", "one seed"):
+        assert f">{text_part}" in svg or f"{text_part}<" in svg, text_part
     assert svg.count("negative is better") == 2
     assert {STYLES["md4"].color.lower()} <= set(re.findall(r"#[0-9a-f]{6}", svg.lower()))
     numbers = pd.read_csv(tmp_path / "forest.csv")
@@ -282,8 +282,8 @@ def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, mo
     second = reports.write_report(record, tmp_path / "two")
     names = {path.name for path in first}
     assert {"deltas.md", "deltas.tex", "deltas.csv", "forest.svg", "forest.pdf", "forest.png", "forest.csv"} <= names
-    for one, two in zip(first, second, strict=True):
-        assert one.read_bytes() == two.read_bytes(), one.name
+    for path, again in zip(first, second, strict=True):
+        assert path.read_bytes() == again.read_bytes(), path.name
 
 
 def test_the_page_has_the_section_only_where_some_arm_has_a_base(record: Record, tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_the_suites_of_the_gallery_and_its_commands_are_those_of_the_make_target
         Path(name).parts[0]
         for name in [*PICTURE.findall(TEXT), *(b[2] for b in BLOCK.findall(TEXT) if b[1] == "table")]
     }
-    asked = re.findall(r"bench run suites/(\w+)\.yaml(?: --scale (\w+))?", target)
-    assert {"-".join(filter(None, each)) for each in asked} == suites
-    assert all((ROOT / "suites" / f"{name}.yaml").is_file() for name, _ in asked)
+    commands = re.findall(r"bench run suites/(\w+)\.yaml(?: --scale (\w+))?", target)
+    assert {"-".join(filter(None, command)) for command in commands} == suites
+    assert all((ROOT / "suites" / f"{name}.yaml").is_file() for name, _ in commands)
 
 
 def test_tables_outputs_and_pictures_are_taken_from_the_reports(runs: Path, tmp_path: Path):

@@ -24,9 +24,9 @@ OPTIONS = {OTHER: {"schedule": "cosine"}}
 
 def estimate(arm: str) -> Rows:
     """What estimating the bound of an arm took."""
-    told = {"nats_per_token": 2.1, "estimator_sd": 0.2, "network_calls": 16.0}
+    values = {"nats_per_token": 2.1, "estimator_sd": 0.2, "network_calls": 16.0}
     common = {**COLUMNS, "arm": arm, "method": "mdlm", "status": "done", "stage": "bound", "n": 58, "kind": "bound"}
-    return [{**common, "metric": name, "value": value, "standard_error": 0.01} for name, value in told.items()]
+    return [{**common, "metric": name, "value": value, "standard_error": 0.01} for name, value in values.items()]
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def record() -> Record:
     arms = (make_seeds(BASE, 3.07, 3), make_seeds(OTHER, 3.19, 3), make_arm("lost", 3.0, failures={"train": "nan_x"}))
     ways = (make_way(BASE, GOOD, 8), make_way(BASE, GOOD, 32), make_way(OTHER, FLAT, 8))
     tuning = make_tuning("lost", **{BASE: make_tuned(2.9, 2.7), OTHER: make_tuned(3.2, None)})
-    whole = make_record(*arms, *map(estimate, (BASE, OTHER)), *ways, make_controls(), tuning=tuning, options=OPTIONS)
-    is_drawn = whole.table["stage"] == "samples"
-    whole = replace(
-        whole, table=whole.table.assign(protocol=whole.table["protocol"].mask(is_drawn, whole.table["way"]))
+    record = make_record(*arms, *map(estimate, (BASE, OTHER)), *ways, make_controls(), tuning=tuning, options=OPTIONS)
+    is_drawn = record.table["stage"] == "samples"
+    record = replace(
+        record, table=record.table.assign(protocol=record.table["protocol"].mask(is_drawn, record.table["way"]))
     )
-    return with_pairs(whole, make_pairs(OTHER, BASE, 0.120, 0.123, 0.126))
+    return with_pairs(record, make_pairs(OTHER, BASE, 0.120, 0.123, 0.126))
 
 
 def format_tables(record: Record) -> dict[str, str]:

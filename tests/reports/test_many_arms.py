@@ -35,7 +35,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     texts += [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     texts += [text for legend in figure.legends for text in legend.get_texts()]
     boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts]  # without the lines to them
-    return [(one, other) for (one, a), (other, b) in combinations(boxes, 2) if a.overlaps(b)]
+    return [(first, second) for (first, a), (second, b) in combinations(boxes, 2) if a.overlaps(b)]
 
 
 @pytest.mark.parametrize("arms", [3, MOST_LABELS - 1, MOST_LABELS + 1, 40])
@@ -67,18 +67,18 @@ def test_long_names_leave_room_for_curves_and_numbers(arms: int) -> None:
 
 def test_the_answer_and_the_axis_count_the_names_that_they_have_no_room_for() -> None:
     record = make_record(*(make_arm(f"AR {place}", 3.0 + place / 1000, "exact") for place in range(20)))
-    told = answer(build_main(record))
-    assert "not told apart from AR 1, AR 2, AR 3 and 16 more" in told
+    sentence = answer(build_main(record))
+    assert "not told apart from AR 1, AR 2, AR 3 and 16 more" in sentence
     label = draw_curves(record, tabulate_curves(record)).axes[0].get_ylabel()
     assert label.replace("\n", " ") == "bits per character (AR 0, AR 1, AR 2 and 17 more exact)"
     assert max(map(len, label.split("\n"))) <= 46
 
 
 @pytest.mark.parametrize(
-    ("count", "told"), [(0, ""), (1, "a"), (2, "a and b"), (4, "a, b, c and d"), (6, "a, b, c and 3 more")]
+    ("count", "text"), [(0, ""), (1, "a"), (2, "a and b"), (4, "a, b, c and d"), (6, "a, b, c and 3 more")]
 )
-def test_a_list_of_names(count: int, told: str) -> None:
-    assert join_names("abcdef"[:count]) == told
+def test_a_list_of_names(count: int, text: str) -> None:
+    assert join_names("abcdef"[:count]) == text
 
 
 def test_failures_and_trials_stand_in_the_panel_of_fairness() -> None:

@@ -44,16 +44,16 @@ def record() -> Record:
 
 
 def test_tables_sort_by_value_and_by_name_and_filter_by_words_and_method(record, tmp_path):
-    written, up, down, again, named, worded, of_method, said = shown(record, tmp_path)
+    written, up, down, again, named, worded, of_method, messages = shown(record, tmp_path)
     order = ["ar AR", "mdlm Arm 3", "reason", "mdlm Arm 10", "mdlm Arm 2", "mdlm Arm 1"]
     assert written == again == [order, "none"]
     lost = ["mdlm Arm 3", "reason"]
     assert up == [["mdlm Arm 10", "ar AR", "mdlm Arm 1", "mdlm Arm 2", *lost], "ascending"]
     assert down == [["mdlm Arm 2", "mdlm Arm 1", "ar AR", "mdlm Arm 10", *lost], "descending"]
     assert named == [["ar AR", "mdlm Arm 1", "mdlm Arm 2", *lost, "mdlm Arm 10"], "none"]
-    some = ["mdlm Arm 1", "mdlm Arm 10"]
-    assert worded[0] == some
-    assert sorted(worded[1]) == sorted(some)
+    matches = ["mdlm Arm 1", "mdlm Arm 10"]
+    assert worded[0] == matches
+    assert sorted(worded[1]) == sorted(matches)
     assert worded[2] == "2 of 5 arms"
     assert of_method == [["ar AR"], 2, "1 of 5 arms"]
-    assert said == ["Sort by Score ↓, bits per character", False]
+    assert messages == ["Sort by Score ↓, bits per character", False]

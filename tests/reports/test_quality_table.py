@@ -61,9 +61,9 @@ def make_texts(label: str, values: dict[str, float], error: float = 0.02, **comm
     """The rows of one way of drawing, or of a control; errors are a share of the values."""
     base = {**COLUMNS, "suite": "toy", "arm": label, "method": "mdlm", "status": "done"} | common
     costs = {name: values[name] for name in ("network_calls", "seconds_per_sequence") if name in values}
-    found = {"stage": "quality", "n": 64, "protocol": PROTOCOL, "monte_carlo_error": math.nan} | common
+    measured = {"stage": "quality", "n": 64, "protocol": PROTOCOL, "monte_carlo_error": math.nan} | common
     return [{**base, "stage": "samples", "metric": name, "value": value} for name, value in costs.items()] + [
-        {**base, **found, "metric": name, "value": value, "standard_error": error * abs(value)}
+        {**base, **measured, "metric": name, "value": value, "standard_error": error * abs(value)}
         for name, value in values.items()
         if name not in costs
     ]
@@ -97,12 +97,12 @@ def table_of(record: Record, *, every_column: bool = False) -> Table:
 
 def column(table: Table, metric: str) -> dict[str, Entry]:
     """The cells of a column by the row's label up to its way."""
-    (place,) = (place for place, found in enumerate(table.columns) if found.metric == metric)
-    return {row.label.split(":")[0]: row.entries[place] for row in table.rows + table.references}
+    (index,) = (index for index, header in enumerate(table.columns) if header.metric == metric)
+    return {row.label.split(":")[0]: row.entries[index] for row in table.rows + table.references}
 
 
 def heads(table: Table) -> dict[str, str]:
-    return {found.metric: f"{found.title} {found.unit}" for found in table.columns}
+    return {header.metric: f"{header.title} {header.unit}" for header in table.columns}
 
 
 def write(table: Table, form: str) -> str:
@@ -151,8 +151,8 @@ def test_ties_with_the_best_are_marked() -> None:
 @pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "html"])
 def test_a_column_that_an_adversary_wins_is_marked_and_names_it(form: str) -> None:
     only = {name: CONTROLS[name] for name in ("data", "n-gram model")}
-    other = only | {"n-gram model": CONTROLS["n-gram model"] | {"unigram_entropy": 2.0, "js_2": 0.2, "js_4": 0.9}}
-    table = table_of(make_record(make_way("MDLM", GOOD), make_way("MD4", GOOD), make_controls(other)))
+    adversaries = only | {"n-gram model": CONTROLS["n-gram model"] | {"unigram_entropy": 2.0, "js_2": 0.2, "js_4": 0.9}}
+    table = table_of(make_record(make_way("MDLM", GOOD), make_way("MD4", GOOD), make_controls(adversaries)))
     marked = {metric for metric, title in heads(table).items() if "‡" in title}
     assert marked == {"gen_ppl", "rep_4"}
     notes = dict(table.footnotes)
@@ -187,11 +187,11 @@ def test_an_adversary_that_an_arm_beats_wins_nothing(record: Record) -> None:
 
 def test_each_adversary_loses_on_the_whole_table(record: Record) -> None:
     unlike = column(table_of(record), "unlike_data")
-    found = {label: unlike[label].value for label in CONTROLS}
-    assert found["data"] == ""
-    assert re.fullmatch(r"1 of 7: copied \(\d+\)", found["copied text"])
-    assert found["shuffled text"].startswith("5 of 7: ")
-    assert re.fullmatch(r"\d of 7: mauve \(\d+\)", found["n-gram model"])
+    values = {label: unlike[label].value for label in CONTROLS}
+    assert values["data"] == ""
+    assert re.fullmatch(r"1 of 7: copied \(\d+\)", values["copied text"])
+    assert values["shuffled text"].startswith("5 of 7: ")
+    assert re.fullmatch(r"\d of 7: mauve \(\d+\)", values["n-gram model"])
     assert re.fullmatch(r"6 of 7: rep 4 \(\d+\)", unlike["MD4"].value)
 
 
@@ -222,8 +222,8 @@ def test_unlike_data_counts_only_what_errors_leave() -> None:
 
 
 def test_a_difference_without_errors_is_told_by_the_number_of_texts() -> None:
-    found = REAL | {"copied": 0.5, "js_2": REAL["js_2"] + 0.001}  # 31 and 0.06 times 1 / 64
-    exact = make_record(make_texts("A", found, error=0, way="w"), make_controls({"data": REAL}))
+    values = REAL | {"copied": 0.5, "js_2": REAL["js_2"] + 0.001}  # 31 and 0.06 times 1 / 64
+    exact = make_record(make_texts("A", values, error=0, way="w"), make_controls({"data": REAL}))
     table = exact.table.assign(standard_error=0.0)
     assert column(table_of(replace(exact, table=table)), "unlike_data")["A"].value == "1 of 7: copied (31)"
 
@@ -305,10 +305,10 @@ def test_a_scorer_and_controls_are_no_arms() -> None:
 
 @pytest.mark.parametrize("role", ["scorer", "control"])
 def test_a_failed_cell_that_is_no_arm_is_still_told(role: str) -> None:
-    other = [{**COLUMNS, "arm": "x", "role": role, "stage": "train", "status": "failed", "reason": "out of memory"}]
-    broken = make_record(make_arm("AR", 2.7, "exact"), other, state="incomplete")
+    cell = [{**COLUMNS, "arm": "x", "role": role, "stage": "train", "status": "failed", "reason": "out of memory"}]
+    broken = make_record(make_arm("AR", 2.7, "exact"), cell, state="incomplete")
     assert warn_incomplete(broken) == "Incomplete: 1 of 2 cells are done, 1 failed."
     whose = {"control": "control texts", "scorer": "scorer"}[role]
-    told = f"The cell of the {whose}: failed: out of memory (train, seed 0)."
-    assert ("", told) in build_main(broken).footnotes
+    note = f"The cell of the {whose}: failed: out of memory (train, seed 0)."
+    assert ("", note) in build_main(broken).footnotes
     assert [row.label for row in build_main(broken).rows] == ["AR"]

@@ -1,4 +1,4 @@
-"""The places of arms in the main table."""
+"""The ranks of arms in the main table."""
 
 import math
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tests.reports.test_reports import make_arm, make_record, print_table
 BITS = {"A": 3.0, "B": 3.14, "C": 3.4, "D": 3.54}  # errors of 0.03 over 58 sequences: half an interval of four is 0.077
 
 
-def places(table: Table) -> dict[str, str]:
+def ranks_of(table: Table) -> dict[str, str]:
     index = find_column(table)
     return {row.label: row.entries[index].value for row in table.rows}
 
@@ -33,20 +33,20 @@ def note_of(table: Table) -> str:
     return next(note for _, note in table.footnotes if note.startswith("Rank: "))
 
 
-def test_arms_whose_intervals_overlap_share_their_places() -> None:
+def test_arms_whose_intervals_overlap_share_ranks() -> None:
     table = build_main(make_record(*(make_arm(label, bits) for label, bits in BITS.items())))
-    assert places(table) == {"A": "1-2", "B": "1-2", "C": "3-4", "D": "3-4"}
+    assert ranks_of(table) == {"A": "1-2", "B": "1-2", "C": "3-4", "D": "3-4"}
     assert UNPAIRED in note_of(table)
     assert "those of one seed are over sequences only" in note_of(table)
     assert [row.entries[find_column(table)].value for row in table.references] == [""] * len(table.references)
 
 
-def test_a_likelihood_has_no_place_among_bounds() -> None:
+def test_a_likelihood_has_no_rank_among_bounds() -> None:
     three = [make_arm(label, BITS[label]) for label in "ABC"]
     table = build_main(
         make_record(make_arm("AR", 2.7, "exact"), *three, make_arm("lost", 3.0, failures={"bound": "x"}))
     )
-    assert places(table) == {"AR": "—", "A": "1-2", "B": "1-2", "C": "3", "lost": "—"}
+    assert ranks_of(table) == {"AR": "—", "A": "1-2", "B": "1-2", "C": "3", "lost": "—"}
 
 
 def test_other_texts_are_not_compared_but_other_estimators_are() -> None:
@@ -59,7 +59,7 @@ def test_other_texts_are_not_compared_but_other_estimators_are() -> None:
     apart = make_record(arm("A", **protocol("test")), arm("B", **protocol("test")), arm("C", **protocol("valid")))
     assert [column.title for column in build_main(apart).columns].count("Rank") == 0
     alike = make_record(arm("A", **protocol("test", 4)), arm("B", **protocol("test")), arm("C", **protocol("test")))
-    assert places(build_main(alike)) == {"A": "1-2", "B": "1-2", "C": "3"}
+    assert ranks_of(build_main(alike)) == {"A": "1-2", "B": "1-2", "C": "3"}
 
 
 def test_a_column_before_the_ranks_does_not_move_them_among_the_scores() -> None:
@@ -71,7 +71,7 @@ def test_a_column_before_the_ranks_does_not_move_them_among_the_scores() -> None
     assert titles[titles.index("Rank") - 1] == "Sequences"
 
 
-def test_two_arms_have_no_column_of_places() -> None:
+def test_two_arms_have_no_ranks() -> None:
     table = build_main(make_record(make_arm("A", 3.0), make_arm("B", 3.9)))
     assert "Rank" not in [column.title for column in table.columns]
     assert not any(note.startswith("Rank") for _, note in table.footnotes)
@@ -80,30 +80,33 @@ def test_two_arms_have_no_column_of_places() -> None:
 def test_paired_differences_tell_apart_what_scores_do_not() -> None:
     record = make_record(*(make_arm(label, BITS[label]) for label in "ABC"))
     paired = with_pairs(record, make_pairs("B", "A", 0.05), make_pairs("C", "A", 0.4))
-    assert places(build_main(paired)) == {"A": "1", "B": "2", "C": "3"}
+    assert ranks_of(build_main(paired)) == {"A": "1", "B": "2", "C": "3"}
     assert PAIRED in note_of(build_main(paired))
     partly = with_pairs(record, make_pairs("B", "A", 0.05), make_pairs("C", "A", math.nan))
-    assert places(build_main(partly)) == {"A": "1-2", "B": "1-2", "C": "3"}
+    assert ranks_of(build_main(partly)) == {"A": "1-2", "B": "1-2", "C": "3"}
 
 
 def test_few_seeds_make_wide_intervals() -> None:
-    one, three = PooledEstimate(3.0, 0.01, clusters=500, seeds=1), PooledEstimate(3.0, 0.01, 0.0, clusters=500, seeds=3)
-    assert half_interval(three) > 2 * half_interval(one)
-    assert half_interval(PooledEstimate(3.0, 0.01, clusters=10, seeds=1)) > 1.1 * half_interval(one)
+    single, three = (
+        PooledEstimate(3.0, 0.01, clusters=500, seeds=1),
+        PooledEstimate(3.0, 0.01, 0.0, clusters=500, seeds=3),
+    )
+    assert half_interval(three) > 2 * half_interval(single)
+    assert half_interval(PooledEstimate(3.0, 0.01, clusters=10, seeds=1)) > 1.1 * half_interval(single)
     assert half_interval(PooledEstimate(3.0, 0.01, 0.02, clusters=500, seeds=3)) > half_interval(three)
     assert half_interval(PooledEstimate(3.0)) == 0.0
-    assert half_interval(one, 0.05 / 8) > half_interval(one)
+    assert half_interval(single, 0.05 / 8) > half_interval(single)
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "html"])
-def test_every_format_has_the_places(form: str) -> None:
+def test_every_format_shows_ranks(form: str) -> None:
     text = print_table(make_record(*(make_arm(label, bits) for label, bits in BITS.items())), form)
     assert "Rank" in text
     dash = "--" if form == "latex" else "-"
     assert text.count(f"1{dash}2") == text.count(f"3{dash}4") == 2
 
 
-def test_the_csv_has_the_best_and_the_worst_place() -> None:
+def test_the_csv_has_the_best_and_the_worst_rank() -> None:
     table = build_main(make_record(*(make_arm(label, bits) for label, bits in BITS.items())))
     numbers: pd.DataFrame = formats.tabulate(table).set_index(["arm", "metric"])["value"].unstack()
     assert numbers.loc[list("ABCD"), "rank_best"].tolist() == [1, 1, 3, 3]

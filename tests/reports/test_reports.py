@@ -114,9 +114,9 @@ def test_only_a_certified_bound_prints_less_or_equal(form: str) -> None:
 
 
 def test_every_error_of_a_reference_is_in_the_unit_of_its_column() -> None:
-    own = {"metric": "source_nats_per_token", "value": 2.0, "standard_error": 0.03, "n": 58, "kind": "exact"}
+    source = {"metric": "source_nats_per_token", "value": 2.0, "standard_error": 0.03, "n": 58, "kind": "exact"}
     arm = make_arm("AR", 2.9, "exact")
-    record = make_record([*arm, {**arm[-1], "stage": "bound", **own}])
+    record = make_record([*arm, {**arm[-1], "stage": "bound", **source}])
     cells = next(row.entries for row in build_main(record).references if row.label == "source, same sequences")
     for cell, slope in zip(cells, (1 / LN2, math.exp(2.0)), strict=False):
         assert (number(cell).error, number(cell).sampling) == (pytest.approx(0.03 * slope),) * 2
@@ -133,9 +133,9 @@ def test_tokens_are_counted_and_not_measured_on_sequences() -> None:
 def test_every_table_has_its_numbers_beside_it(record: Record, tmp_path: Path) -> None:
     written = {path.name for path in reports.write_report(record, tmp_path)}
     assert {path.removesuffix(".tex") + ".csv" for path in written if path.endswith(".tex")} <= written
-    given = pd.read_csv(tmp_path / "fairness.csv").set_index(["arm", "metric"])["value"]
-    assert given["MDLM", "tokens"] == 2_000_000
-    assert given["MDLM", "failed"] == 0
+    fairness = pd.read_csv(tmp_path / "fairness.csv").set_index(["arm", "metric"])["value"]
+    assert fairness["MDLM", "tokens"] == 2_000_000
+    assert fairness["MDLM", "failed"] == 0
 
 
 def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: Record, tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_a_mean_over_survivors_is_marked_and_counts_its_seeds() -> None:
 
 def test_several_seeds_give_their_mean_and_the_error_over_seeds() -> None:
     table = build_main(make_record(*(make_arm("A", bits, seed=seed) for seed, bits in enumerate([3.0, 3.2, 3.4]))))
-    found = number(score(table, "A"))
-    assert (found.value, found.seeds) == (pytest.approx(3.2), 3)
-    noise = found.monte_carlo_error  # which the seeds share: it does not shrink with their number
-    assert found.error == pytest.approx(math.hypot(0.2 / math.sqrt(3), noise))  # the deviation of the three is 0.2
+    estimate = number(score(table, "A"))
+    assert (estimate.value, estimate.seeds) == (pytest.approx(3.2), 3)
+    noise = estimate.monte_carlo_error  # which the seeds share: it does not shrink with their number
+    assert estimate.error == pytest.approx(math.hypot(0.2 / math.sqrt(3), noise))  # the deviation of the three is 0.2
 
 
 def test_seeds_that_agree_by_their_shared_noise_are_not_sure() -> None:
@@ -248,9 +248,9 @@ def test_a_number_that_is_not_finite_is_written_as_it_is(value: float) -> None:
 
 def test_points_and_errors_stand_under_each_other() -> None:
     best = Entry("2.713", "0.031", "=", "a", best=True, estimate=PooledEstimate(2.713))
-    other = Entry("10.05", "0.30", "†", estimate=PooledEstimate(10.05))
+    ordinary = Entry("10.05", "0.30", "†", estimate=PooledEstimate(10.05))
     for bold in ("", "**"):
-        texts = formats.align([best, other, Entry("—"), Entry("27", estimate=PooledEstimate(27))], bold)
+        texts = formats.align([best, ordinary, Entry("—"), Entry("27", estimate=PooledEstimate(27))], bold)
         assert len({len(text) for text in texts}) == 1
         assert texts[0].index(".") == texts[1].index(".")
         assert texts[0].index("±") == texts[1].index("±")
@@ -258,8 +258,8 @@ def test_points_and_errors_stand_under_each_other() -> None:
 
 
 def test_references_need_no_network() -> None:
-    known = {"vocab_size": 27, "length": 8, "unigram_nats": 2.83, "entropy_nats": 12.0}
-    table = build_main(make_record(make_arm("A", 3.0), data=known))
+    data = {"vocab_size": 27, "length": 8, "unigram_nats": 2.83, "entropy_nats": 12.0}
+    table = build_main(make_record(make_arm("A", 3.0), data=data))
     expected = {"uniform": math.log2(27), "unigram": 2.83 / LN2, "entropy of the source": 12.0 / 8 / LN2}
     assert {row.label: number(row.entries[0]).value for row in table.references} == pytest.approx(expected)
     assert number(table.references[0].entries[1]).value == pytest.approx(27)
@@ -286,9 +286,9 @@ def test_the_csv_reads_back_to_equal_numbers_and_keeps_what_failed(tmp_path: Pat
     record = make_record(make_arm("A", 3.07 + 1e-15), make_arm("B", 3.0, failures={"bound": "out of memory"}))
     reports.write_report(record, tmp_path)
     read: Any = pd.read_csv(tmp_path / "table.csv", keep_default_na=False).set_index(["arm", "metric"])
-    row, found = read.loc[("A", "bits_per_char")], number(score(build_main(record), "A"))
+    row, estimate = read.loc[("A", "bits_per_char")], number(score(build_main(record), "A"))
     written = [float(row[name]) for name in ("value", "standard_error", "monte_carlo_error", "n")]
-    assert written == [found.value, found.error, found.monte_carlo_error, found.documents]
+    assert written == [estimate.value, estimate.error, estimate.monte_carlo_error, estimate.documents]
     lost = read.loc[("B", "bits_per_char")]
     assert (lost["value"], lost["status"]) == ("", "failed")
     assert "out of memory" in lost["reason"]
@@ -300,8 +300,8 @@ def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, mo
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # what matplotlib takes for now
     second = reports.write_report(record, tmp_path / "two")
     assert first[-1].name == "index.html"
-    for one, two in zip(first, second, strict=True):
-        assert one.read_bytes() == two.read_bytes(), one.name
+    for path, again in zip(first, second, strict=True):
+        assert path.read_bytes() == again.read_bytes(), path.name
 
 
 def find_tags(html: str) -> set[str]:
