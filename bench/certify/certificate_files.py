@@ -51,7 +51,7 @@ def subject(method: str, options: dict[str, Any], precision: str) -> Subject:
     return Subject(method, describe(method, options), precision, code, certificate_roots(method))
 
 
-def write(of: Subject, checks: list["Check"], runs: Path) -> Path:
+def write_certificate(of: Subject, checks: list["Check"], runs: Path) -> Path:
     """Keeps what was found, passed or not."""
     content = {
         **{name: value for name, value in asdict(of).items() if name != "roots"},
@@ -65,7 +65,7 @@ def write(of: Subject, checks: list["Check"], runs: Path) -> Path:
     return path
 
 
-def holds(of: Subject, runs: Path) -> bool:
+def is_certified(of: Subject, runs: Path) -> bool:
     """Whether the bound is certified by the code that is here."""
     path = of.path(runs)
     if not path.is_file():

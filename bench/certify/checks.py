@@ -1,4 +1,4 @@
-"""The checks that a method has to pass, and what they found."""
+"""The checks that a method must pass to be certified."""
 
 import logging
 import traceback
@@ -10,13 +10,10 @@ from typing import Any
 
 import torch
 
-from bench.certify import kraft
-from bench.certify import leaks as probes
-from bench.certify import rare_draws as rare
-from bench.certify import sampler as court
-from bench.certify.identities import compare
+from bench.certify import kraft, leaks, rare_draws, sampler
+from bench.certify.identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
-from bench.certify.tightness import Tightness, measure
+from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov
 from bench.engine.model.model import Precision
 from methods import METHODS, OptionError, build, parameters
@@ -24,13 +21,13 @@ from methods.method import Method
 
 log = logging.getLogger(__name__)
 
-QUESTIONS = ("identities", "probes", "oracle", "samples", "kraft")
-SURPRISE = 3.0  # standard errors
-LENIENT = 4.0  # where several are asked at once, or what is compared is off by order 1 / calls
+CHECK_GROUPS = ("identities", "probes", "oracle", "samples", "kraft")
+STRICT = 3.0  # standard errors
+LENIENT = 4.0  # standard errors, if several are compared at once or the law is off by order 1 / calls
 DOCUMENTS = 512
-COARSE = (8, 16)  # numbers of steps between which the gap of discrete time has to halve
-HALVED = (0.3, 0.7)
-VANISHING = 0.2  # of the distance in 16 calls may be left in 256; at the rate 1 / calls it is 1/16
+COARSE_STEPS = (8, 16)  # numbers of steps between which the gap of discrete time must halve
+HALF = (0.3, 0.7)  # the range that counts as half
+VANISHING = 0.2  # largest share of the distance at 16 calls that may be left at 256; order 1 / calls leaves 1/16
 
 PAIRS = Table(  # all texts of two tokens, far from independent
     torch.tensor([0.30, 0.05, 0.02, 0.01, 0.25, 0.04, 0.20, 0.03, 0.10], dtype=torch.float64), 3, 2
@@ -39,12 +36,12 @@ PAIRS = Table(  # all texts of two tokens, far from independent
 
 @dataclass(frozen=True)
 class Check:
-    """One question that was put to a method."""
+    """The outcome of one check."""
 
     name: str
-    figure: str  # what was found, with its error
+    figure: str  # measured, with its error
     passed: bool
-    meaning: str  # what had to hold
+    meaning: str  # the requirement
 
 
 @dataclass(frozen=True)
@@ -57,88 +54,91 @@ class Case:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the scores."""
-        found: torch.dtype = getattr(torch, self.precision)
-        return found
+        """The data type of the scores."""
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
 
     def build(self, vocab_size: int, **changes: Any) -> Method:
-        """The method for ids 0..vocab_size-1, always with the same parameters; raises OptionError."""
+        """Build the method for ids 0..vocab_size-1, always with the same parameters. Raises OptionError."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return build(self.name, vocab_size, **{**self.options, **changes})
 
 
-def certify(case: Case, questions: Sequence[str] | None = None) -> Iterator[Check]:
-    """Puts the questions to a method; raises OptionError as `methods.build` does."""
-    asked = {
-        "identities": _ask_neighbours,
-        "probes": _ask_probes,
-        "oracle": _ask_oracle,
-        "samples": _ask_court,
-        "kraft": _ask_kraft,
+def certify(case: Case, groups: Sequence[str] | None = None) -> Iterator[Check]:
+    """Run the checks of a method, by default all groups. Raises OptionError as `methods.build` does."""
+    checks = {
+        "identities": _check_identities,
+        "probes": _check_leaks,
+        "oracle": _check_oracle,
+        "samples": _check_sampling,
+        "kraft": _check_kraft,
     }
-    for question in QUESTIONS if questions is None else questions:
+    for group in CHECK_GROUPS if groups is None else groups:
         try:
-            yield from asked[question](case)
+            yield from checks[group](case)
         except OptionError:
             raise
-        except Exception as error:  # whatever the mathematics of a method raises is a fault of it
+        except Exception as error:  # any exception from the mathematics of a method is a fault of the method
             log.info("%s", traceback.format_exc())
-            yield Check(question, f"{type(error).__name__}: {error}", False, "the question can be asked")
+            yield Check(group, f"{type(error).__name__}: {error}", False, "the check runs without an exception")
 
 
-def _ask_neighbours(case: Case) -> Iterator[Check]:
-    for each in METHODS[case.name].neighbours:
-        found = compare(case.name, each)
-        own, theirs = f"{case.name}{_told(each.own)}", f"{each.name}{_told(each.theirs)}"
-        meaning = f"with the same knowledge the bounds of {own} and {theirs} agree"
-        yield Check(f"identity with {each.name}", f"{found:.0e}", found <= each.within, meaning)
+def _check_identities(case: Case) -> Iterator[Check]:
+    for neighbour in METHODS[case.name].neighbours:
+        difference = compare_bounds(case.name, neighbour)
+        name = f"{case.name}{_format_options(neighbour.own)}"
+        other_name = f"{neighbour.name}{_format_options(neighbour.theirs)}"
+        meaning = f"given the same predictions, the bounds of {name} and {other_name} are equal"
+        yield Check(f"identity with {neighbour.name}", f"{difference:.0e}", difference <= neighbour.within, meaning)
 
 
-def _ask_probes(case: Case) -> Iterator[Check]:
-    for title, change, meaning in probes.probe(case.build(probes.VOCAB_SIZE)):
-        yield Check(f"probe: {title}", f"{change:.0e}", change <= probes.ROUNDING, meaning)
+def _check_leaks(case: Case) -> Iterator[Check]:
+    for leak in leaks.find_leaks(case.build(leaks.VOCAB_SIZE)):
+        yield Check(f"probe: {leak.name}", f"{leak.change:.0e}", leak.change <= leaks.ROUNDING, leak.meaning)
 
 
-def _ask_oracle(case: Case) -> Iterator[Check]:
-    discrete = case.build(2).needs.steps is not None
-    for title, source in sources().items():
-        found = measure(case.build(source.vocab_size), source, DOCUMENTS, case.dtype)
-        yield _judge(f"bound of an oracle, {title}", found, discrete)
-    if discrete and "steps" in parameters(METHODS[case.name]):
-        yield _halves(case)
+def _check_oracle(case: Case) -> Iterator[Check]:
+    is_discrete = case.build(2).needs.steps is not None
+    for title, source in oracle_sources().items():
+        tightness = measure_tightness(case.build(source.vocab_size), source, DOCUMENTS, case.dtype)
+        yield _check_bound(f"bound of an oracle, {title}", tightness, is_discrete)
+    if is_discrete and "steps" in parameters(METHODS[case.name]):
+        yield _check_step_gap(case)
     if METHODS[case.name].widening:
-        yield _widens(case)
+        yield _check_widening(case)
 
 
-def _ask_court(case: Case) -> Iterator[Check]:
-    method, chain = case.build(PAIRS.vocab_size), court.CHAIN
-    for policy in court.USUAL:
-        rooms = [calls for calls in court.CALLS if court.fits(method, policy, calls, PAIRS.length)]
-        if rooms:
-            few = rooms if court.is_followed(method, policy) else rooms[-1:]
-            yield from _judge_table(court.hear_table(method, policy, PAIRS, few, dtype=case.dtype))
-        if court.fits(method, policy, court.CHAIN_CALLS, chain.length):
-            heard = court.hear_chain(case.build(chain.alphabet), policy, court.CHAIN_CALLS, dtype=case.dtype)
-            yield _judge_chain(heard, court.CHAIN_CALLS)
-    for other in court.OTHERS:
-        calls = court.enough(method, other, PAIRS.length)
+def _check_sampling(case: Case) -> Iterator[Check]:
+    method, chain = case.build(PAIRS.vocab_size), sampler.CHAIN
+    for policy in sampler.COMMON_POLICIES:
+        supported = [calls for calls in sampler.CALLS if sampler.is_supported(method, policy, calls, PAIRS.length)]
+        if supported:
+            calls_to_sample = supported if sampler.is_enumerable(method, policy) else supported[-1:]
+            yield from _check_table(sampler.sample_table(method, policy, PAIRS, calls_to_sample, dtype=case.dtype))
+        if sampler.is_supported(method, policy, sampler.CHAIN_CALLS, chain.length):
+            chain_method = case.build(chain.alphabet)
+            samples = sampler.sample_chain(chain_method, policy, sampler.CHAIN_CALLS, dtype=case.dtype)
+            yield _check_chain(samples, sampler.CHAIN_CALLS)
+
+    for policy in sampler.OTHER_POLICIES:
+        calls = sampler.choose_calls(method, policy, PAIRS.length)
         if calls is not None:
-            yield from _judge_table(court.hear_table(method, other, PAIRS, [calls], dtype=case.dtype))
-    yield _judge_rare(case.build(rare.VOCAB_SIZE))
+            yield from _check_table(sampler.sample_table(method, policy, PAIRS, [calls], dtype=case.dtype))
+    yield _check_rare_draws(case.build(rare_draws.VOCAB_SIZE))
 
 
-def _ask_kraft(case: Case) -> Iterator[Check]:
+def _check_kraft(case: Case) -> Iterator[Check]:
     for spread in kraft.SPREADS:
-        claimed = kraft.measure(case.build(kraft.VOCAB_SIZE), spread, case.precision)
-        meaning = "exp(-bound) of all texts sums to at most 1"
-        figure = f"{1 + claimed.mean:.4f} ± {claimed.error:.4f}"
-        yield Check(f"Kraft sum, random weights of {spread}", figure, claimed.surprise <= SURPRISE, meaning)
+        excess = kraft.kraft_excess(case.build(kraft.VOCAB_SIZE), spread, case.precision)
+        meaning = "exp(-bound), summed over all texts, is at most 1"
+        figure = f"{1 + excess.mean:.4f} ± {excess.error:.4f}"
+        yield Check(f"Kraft sum, random weights of {spread}", figure, excess.z_score <= STRICT, meaning)
 
 
 @cache
-def sources() -> dict[str, Source]:
-    """The sources of the court, by name."""
+def oracle_sources() -> dict[str, Source]:
+    """The sources whose laws are known exactly, by name."""
     generator = torch.Generator().manual_seed(0)
 
     def law(*shape: int) -> torch.Tensor:
@@ -152,79 +152,86 @@ def sources() -> dict[str, Source]:
     }
 
 
-def _judge(name: str, found: Tightness, discrete: bool) -> Check:
-    """In continuous time the bound has to be the entropy; in discrete time it must not be below it."""
-    figure, sound = f"{found.gap} nats", found.gap.surprise >= -SURPRISE
-    if discrete:
-        return Check(name, figure, sound, "the bound is not below -log p(x)")
-    meaning = "the bound is -log p(x)"
-    if abs(found.given_away.mean) > 1e-4:
-        figure, meaning = f"{figure}; {found.given_away} at the ends", f"{meaning}, but for what the ends cannot know"
-    return Check(name, figure, sound and abs(found.rest.surprise) <= SURPRISE, meaning)
+def _check_bound(name: str, tightness: Tightness, is_discrete: bool) -> Check:
+    """In continuous time the bound must equal the entropy; in discrete time it must not be below it."""
+    figure, is_bound = f"{tightness.gap} nats", tightness.gap.z_score >= -STRICT
+    if is_discrete:
+        return Check(name, figure, is_bound, "the bound is at least -log p(x)")
+
+    meaning = "the bound equals -log p(x)"
+    if abs(tightness.end_cost.mean) > 1e-4:
+        figure = f"{figure}; {tightness.end_cost} at the ends"
+        meaning = f"{meaning} plus the cost of the ends"
+    return Check(name, figure, is_bound and abs(tightness.residual.z_score) <= STRICT, meaning)
 
 
-def _halves(case: Case) -> Check:
-    source = sources()["a table"]
-    coarse, fine = (measure(case.build(source.vocab_size, steps=steps), source, 4 * DOCUMENTS).gap for steps in COARSE)
+def _check_step_gap(case: Case) -> Check:
+    source = oracle_sources()["a table"]
+    coarse, fine = (
+        measure_tightness(case.build(source.vocab_size, steps=steps), source, 4 * DOCUMENTS).gap
+        for steps in COARSE_STEPS
+    )
     ratio = fine.mean / coarse.mean
-    figure = f"{coarse} nats in {COARSE[0]} steps, {fine} in {COARSE[1]}"
-    return Check("gap by steps", figure, HALVED[0] < ratio < HALVED[1], "twice the steps leave half the gap")
+    figure = f"{coarse} nats in {COARSE_STEPS[0]} steps, {fine} in {COARSE_STEPS[1]}"
+    return Check("gap by steps", figure, HALF[0] < ratio < HALF[1], "doubling the steps halves the gap")
 
 
-def _widens(case: Case) -> Check:
-    """What the ends give away, from narrow ends to the default ones."""
-    source, widening = sources()["a table"], METHODS[case.name].widening
-    found = [measure(case.build(source.vocab_size, **each), source, DOCUMENTS) for each in widening]
-    where = [", ".join(f"{name} {value}" for name, value in each.items()) or "the default" for each in widening]
-    figure = "; ".join(f"{each.given_away} nats at {ends}" for each, ends in zip(found, where, strict=True))
-    costs = [each.given_away.mean for each in found]
-    vanishing = all(wider < narrower / 2 for narrower, wider in pairwise(costs))
-    tight = all(abs(each.rest.surprise) <= SURPRISE for each in found)
-    return Check("ends", figure, vanishing and tight, "the bound is -log p(x) and what its ends cost, ever less")
+def _check_widening(case: Case) -> Check:
+    """The cost of the ends, from narrow ends to the default ones."""
+    source, widening = oracle_sources()["a table"], METHODS[case.name].widening
+    measured = [measure_tightness(case.build(source.vocab_size, **ends), source, DOCUMENTS) for ends in widening]
+    names = [", ".join(f"{name} {value}" for name, value in ends.items()) or "the default" for ends in widening]
+    figure = "; ".join(f"{item.end_cost} nats at {name}" for item, name in zip(measured, names, strict=True))
+
+    costs = [tightness.end_cost.mean for tightness in measured]
+    is_vanishing = all(wider < narrower / 2 for narrower, wider in pairwise(costs))
+    is_tight = all(abs(tightness.residual.z_score) <= STRICT for tightness in measured)
+    meaning = "the bound equals -log p(x) plus the cost of the ends, which vanishes as they widen"
+    return Check("ends", figure, is_vanishing and is_tight, meaning)
 
 
-def _judge_table(drawn: court.Draws) -> Iterator[Check]:
-    if court.CALLS[-1] in drawn.distance and drawn.policy.fidelity == "limit":
-        yield _judge_law(drawn)
-    yield _judge_texts(drawn)
+def _check_table(samples: sampler.TableSamples) -> Iterator[Check]:
+    if sampler.CALLS[-1] in samples.distance and samples.policy.fidelity == "limit":
+        yield _check_law(samples)
+    yield _check_samples(samples)
 
 
-def _judge_law(drawn: court.Draws) -> Check:
-    few, many = court.CALLS[-2:]
-    meaning = "the law of texts, computed step by step, tends to that of the source (total variation)"
-    passed = drawn.distance[many] < VANISHING * drawn.distance[few]
-    return Check(f"{drawn.policy.label()}: steps of an oracle", _far(drawn), passed, meaning)
+def _check_law(samples: sampler.TableSamples) -> Check:
+    few, many = sampler.CALLS[-2:]
+    meaning = "the law of samples, computed step by step, converges to the source's (total variation)"
+    passed = samples.distance[many] < VANISHING * samples.distance[few]
+    return Check(f"{samples.policy.label()}: steps of an oracle", _format_distances(samples), passed, meaning)
 
 
-def _far(drawn: court.Draws) -> str:
-    return f"{', '.join(f'{distance:.4f} in {calls}' for calls, distance in drawn.distance.items())} calls"
+def _format_distances(samples: sampler.TableSamples) -> str:
+    return f"{', '.join(f'{distance:.4f} in {calls}' for calls, distance in samples.distance.items())} calls"
 
 
-def _judge_texts(drawn: court.Draws) -> Check:
-    figure = f"{', '.join(f'{each:+.1f} in {calls}' for calls, each in drawn.surprise.items())} calls"
-    whose = "the computed law" if drawn.distance else "its law"
-    meaning = f"texts drawn from a table follow {whose} (chi-square, in standard deviations; -log p(x))"
-    if drawn.distance and drawn.policy.fidelity == "changed":
-        meaning += f"; the policy changes the law on purpose, by {_far(drawn)}"
-    passed = all(abs(each) <= LENIENT for each in [*drawn.surprise.values(), drawn.nats.surprise])
-    return Check(f"{drawn.policy.label()}: texts, a table", f"{figure}; {drawn.nats} nats", passed, meaning)
+def _check_samples(samples: sampler.TableSamples) -> Check:
+    scores = ", ".join(f"{score:+.1f} in {calls}" for calls, score in samples.z_scores.items())
+    law = "the computed law" if samples.distance else "the source's law"
+    meaning = f"samples follow {law} (chi-square as z-score; -log p(x))"
+    if samples.distance and samples.policy.fidelity == "changed":
+        meaning += f"; the policy changes the law on purpose, by {_format_distances(samples)}"
+    passed = all(abs(score) <= LENIENT for score in [*samples.z_scores.values(), samples.nats.z_score])
+    return Check(f"{samples.policy.label()}: texts, a table", f"{scores} calls; {samples.nats} nats", passed, meaning)
 
 
-def _judge_chain(drawn: court.Transitions, calls: int) -> Check:
-    meaning = "transitions of drawn texts follow the chain's (chi-square, in standard deviations; -log p(x))"
-    passed = max(abs(drawn.surprise), abs(drawn.nats.surprise)) <= LENIENT
-    figure = f"{drawn.surprise:+.1f} in {calls} calls; {drawn.nats} nats"
-    return Check(f"{drawn.policy.label()}: texts, a chain", figure, passed, meaning)
+def _check_chain(samples: sampler.ChainSamples, calls: int) -> Check:
+    meaning = "transitions in samples follow the chain's (chi-square as z-score; -log p(x))"
+    passed = max(abs(samples.z_score), abs(samples.nats.z_score)) <= LENIENT
+    figure = f"{samples.z_score:+.1f} in {calls} calls; {samples.nats} nats"
+    return Check(f"{samples.policy.label()}: texts, a chain", figure, passed, meaning)
 
 
-def _judge_rare(method: Method) -> Check:
-    own = court.draws_itself(method)
-    found = rare.of_a_step(method) if own else rare.of_the_harness()
-    figure = f"{found.mean:+.1f} ± {found.error:.1f} of {found.error**2:.0f}"
-    who = "its own steps draw" if own else "the harness draws for it"
-    meaning = f"tokens of probability 2^-25 come as often as they should where {who}"
-    return Check("draws of rare tokens", figure, abs(found.surprise) <= SURPRISE, meaning)
+def _check_rare_draws(method: Method) -> Check:
+    draws_own_steps = sampler.draws_own_steps(method)
+    excess = rare_draws.count_step_draws(method) if draws_own_steps else rare_draws.count_harness_draws()
+    figure = f"{excess.mean:+.1f} ± {excess.error:.1f} of {excess.error**2:.0f}"
+    subject = "the method's own steps draw" if draws_own_steps else "the harness draws"
+    meaning = f"{subject} tokens of probability 2^-25 at the right rate"
+    return Check("draws of rare tokens", figure, abs(excess.z_score) <= STRICT, meaning)
 
 
-def _told(options: Mapping[str, Any]) -> str:
+def _format_options(options: Mapping[str, Any]) -> str:
     return f"({', '.join(f'{key}={value}' for key, value in options.items())})" if options else ""

@@ -1,4 +1,4 @@
-"""Identities: a method and its neighbour, knowing the same, have the same bound at every position."""
+"""Identities: given the same predictions, a method and its neighbor have the same bound at every position."""
 
 import torch
 from torch import Tensor
@@ -11,19 +11,19 @@ VOCAB_SIZE, POSITIONS = 5, 4000
 
 
 @torch.no_grad()
-def compare(name: str, neighbour: Neighbour) -> float:
-    """The mean difference of the two bounds, in units of their mean, over random texts, times and guesses."""
+def compare_bounds(name: str, neighbour: Neighbour) -> float:
+    """The mean difference between two bounds relative to their mean, over random texts, times and predictions."""
     method = build(name, VOCAB_SIZE, **neighbour.own)
     other = build(neighbour.name, VOCAB_SIZE, **neighbour.theirs)
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(VOCAB_SIZE, (POSITIONS, 1), generator=generator)
     guess = torch.randn(POSITIONS, VOCAB_SIZE, generator=generator, dtype=torch.float64).log_softmax(-1)
-    t = torch.randint(2, 1000, (POSITIONS,), generator=generator).double() / 1000  # on the grid of discrete time too
+    t = torch.randint(2, 1000, (POSITIONS,), generator=generator).double() / 1000  # on the grid of discrete time, too
     z = method.corrupt(x, t, Stream(0))[:, 0]
-    own, theirs = (_bound(each, x[:, 0], z, t, guess) for each in (method, other))
+    own, theirs = (_bound(candidate, x[:, 0], z, t, guess) for candidate in (method, other))
     return float((own - theirs).abs().mean() / theirs.abs().mean())
 
 
 def _bound(method: Method, x: Tokens, z: Tensor, t: Tensor, guess: Tensor) -> Nats:
-    """The bound of a network that guesses so, whatever its scores mean."""
+    """The bound of a network with these predictions, whatever its scores mean."""
     return method.bound(x, z, t, method.read(method.perfect(guess, guess, z, t), z, t))

@@ -1,9 +1,9 @@
-"""Probes of dimensions and leaks: what a method claims to know must not be paid by looking, on a network of random
-weights, and numbers must be in the units that they are told in."""
+"""Find leaks of information on a network of random weights, and check the units of reported numbers."""
 
 import math
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,37 +16,46 @@ from bench.engine.rng import Stream
 from bench.engine.sample.sampler import sample
 from methods.method import Latent, Method, Tokens
 
-VOCAB_SIZE, TEXTS, LENGTH = 3, 64, 6
+VOCAB_SIZE, SEQUENCES, LENGTH = 3, 64, 6
 SPREAD = 0.5  # of the random weights
 ROUNDING = 1e-9
 TEXT = "Größe 10 µm: 日本語 😀\n"  # characters of 1, 2, 3 and 4 bytes
 
-Probe = tuple[str, float, str]  # what is asked, the largest change that was seen, and what has to hold
+
+class LeakCheck(NamedTuple):
+    """A check for one kind of leak."""
+
+    name: str
+    change: float  # the largest one, to be at most ROUNDING
+    meaning: str
 
 
 @torch.no_grad()
-def probe(method: Method) -> Iterator[Probe]:
-    """The probes that apply to the method; each change has to be at most ROUNDING."""
+def find_leaks(method: Method) -> Iterator[LeakCheck]:
+    """Run the checks that apply to a method."""
     model = random_network(method, SPREAD, seed=0).eval()
     generator = torch.Generator().manual_seed(0)
-    x = torch.randint(VOCAB_SIZE, (TEXTS, LENGTH), generator=generator)
-    t = times(method, torch.rand(TEXTS, generator=generator, dtype=torch.float64))
+    x = torch.randint(VOCAB_SIZE, (SEQUENCES, LENGTH), generator=generator)
+    t = times(method, torch.rand(SEQUENCES, generator=generator, dtype=torch.float64))
     z = method.corrupt(x, t, Stream(0))
     if method.needs.causal:
-        yield "the future", _future(model, x, t), "scores do not change when tokens at or after them do"
+        change = _future_leak(model, x, t)
+        yield LeakCheck("the future", change, "scores do not depend on tokens at or after their position")
     if not method.needs.time:
-        yield "the time", _told(model, z, t), "a network that is not told the time does not react to it"
+        change = _time_leak(model, z, t)
+        yield LeakCheck("the time", change, "scores of a network without time conditioning do not depend on t")
     if method.scored(z) is not None:
-        yield "known targets", _known(model, x, z, t), "positions that are not scored cost nothing, whatever is there"
-    calls = (1, min(4, method.needs.steps or 4))  # all by the last guess; most by steps
-    ids = torch.cat([sample(model, TEXTS, LENGTH, each, seed=0).ids for each in calls])
+        change = _known_target_leak(model, x, z, t)
+        yield LeakCheck("known targets", change, "positions that are not scored cost nothing, whatever their target")
+    calls = (1, min(4, method.needs.steps or 4))  # all tokens written by the last guess, or most of them by steps
+    ids = torch.cat([sample(model, SEQUENCES, LENGTH, count, seed=0).ids for count in calls])
     outside = float(((ids < 0) | (ids >= VOCAB_SIZE)).sum())
-    yield "ids of samples", outside, "no mask and no other id beyond the vocabulary is ever written"
-    yield "units", units(), "bits a byte are those of the text decoded and encoded again, at any level of tokens"
+    yield LeakCheck("ids of samples", outside, "samples contain no mask and no other id outside the vocabulary")
+    yield LeakCheck("units", unit_error(), "bits per byte count the bytes of the text, whatever a token is")
 
 
-def _future(model: Model, x: Tokens, t: Tensor) -> float:
-    """How much the scores of a position move when its token and all later ones change."""
+def _future_leak(model: Model, x: Tokens, t: Tensor) -> float:
+    """How much the scores of a position change with its own and all later tokens."""
     before, moved = model.network.head(model.hidden(x, t)), 0.0
     for i in range(LENGTH):
         other = x.clone()
@@ -55,34 +64,34 @@ def _future(model: Model, x: Tokens, t: Tensor) -> float:
     return moved
 
 
-def _told(model: Model, z: Latent, t: Tensor) -> float:
-    """How much the scores move when the clock is turned back."""
+def _time_leak(model: Model, z: Latent, t: Tensor) -> float:
+    """How much the scores change with t."""
     return float((model.hidden(z, t) - model.hidden(z, t / 2)).abs().max())
 
 
-def _known(model: Model, x: Tokens, z: Latent, t: Tensor) -> float:
-    """What the method's costs come to where nothing is scored, and how much the loss moves when targets there do."""
+def _known_target_leak(model: Model, x: Tokens, z: Latent, t: Tensor) -> float:
+    """The cost of positions that are not scored, and how much it changes with their targets."""
     method, scored = model.method, model.method.scored(z)
     assert scored is not None
     sequences, positions = (~scored).nonzero(as_tuple=True)
     rows = (sequences, positions)
     prediction = model.predict(model.hidden(z, t), z, t, rows)
-    other, found = torch.where(scored, x, (x + 1) % VOCAB_SIZE), 0.0
+    other, change = torch.where(scored, x, (x + 1) % VOCAB_SIZE), 0.0
     for cost in (method.bound, method.objective):
         unpaid = cost(x[rows], z[rows], t[rows[0]], prediction)
         moved = model.costs(cost, other, z, t) - model.costs(cost, x, z, t)
-        found = max(found, float(unpaid.abs().max()), float(moved.abs().max()))
-    return found
+        change = max(change, float(unpaid.abs().max()), float(moved.abs().max()))
+    return change
 
 
 @cache
-def units() -> float:
-    """How far bits a byte are from what a text of a known number of bytes costs at one bit a token."""
-    off = 0.0
+def unit_error() -> float:
+    """The relative error of bits per byte of a text that costs one bit per token."""
+    error = 0.0
     for vocabulary in (find_characters(TEXT), ByteTokenizer()):
         ids = vocabulary.encode(TEXT)
-        off = max(off, abs(_bits_per_byte(vocabulary, len(ids)) * len(TEXT.encode()) / len(ids) - 1))
-    return off
+        error = max(error, abs(_bits_per_byte(vocabulary, len(ids)) * len(TEXT.encode()) / len(ids) - 1))
+    return error
 
 
 def _bits_per_byte(vocabulary: Tokenizer, tokens: int) -> float:

@@ -21,32 +21,32 @@ Text = tuple[int, ...]
 Law = dict[Text, float]
 Choice = Callable[[int, list[int], Tensor, dict[int, int]], Iterable[int]]  # call, masks, guesses, draws -> written
 Clock = Callable[[int, float], float]  # call, share of masks -> what the network is told
-Ends = Sequence[tuple[int, float, float]]  # of one position: token, how sure it is, and with what probability
+Outcomes = Sequence[tuple[int, float, float]]  # of one position: token, how sure it is, and with what probability
 
 
-def is_chosen(policy: Policy) -> bool:
+def depends_on_draws(policy: Policy) -> bool:
     """Whether the policy chooses by what was drawn or guessed, so that its positions do not move by themselves."""
     kinds = (Confidence, Margin, EntropyBounded, SelfCorrect)
     return isinstance(policy, kinds) or (isinstance(policy, Remask) and policy.confident)
 
 
-def law_of(model: Model, policy: Policy, length: int, calls: int, before: Tensor | None = None) -> Tensor:
+def enumerate_law(model: Model, policy: Policy, length: int, calls: int, before: Tensor | None = None) -> Tensor:
     """The law of texts of `length` tokens in so many network calls [V^L]; self-correction starts from the law `before`
     of the texts that its steps lead to."""
     if isinstance(policy, SelfCorrect):
         assert before is not None, "corrections need a law of texts to start from"
-        return corrected(model, policy, length, before)
+        return self_correction_law(model, policy, length, before)
     if isinstance(policy, Remask):
-        return confident(model, policy, length, calls)
+        return confident_remasking_law(model, policy, length, calls)
     if isinstance(policy, EntropyBounded):
-        return bounded(model, policy.budget, length, calls)
+        return entropy_bounded_law(model, policy.budget, length, calls)
     assert isinstance(policy, Confidence | Margin), f"{policy.name} does not choose what it writes"
-    return ranked(model, policy, length, calls)
+    return ranked_law(model, policy, length, calls)
 
 
-def ranked(model: Model, policy: Confidence | Margin, length: int, calls: int) -> Tensor:
+def ranked_law(model: Model, policy: Confidence | Margin, length: int, calls: int) -> Tensor:
     """The surest of the masked positions are written, as many as the schedule reveals on average."""
-    grid, schedule = times(model.method, calls, policy.grid), schedule_of(model)
+    grid, schedule = times(model.method, calls, policy.grid), find_schedule(model)
     keep = [round(length * (1 - float(schedule.alpha(s)))) for s in grid[1:]]
 
     def choose(call: int, masked: list[int], guess: Tensor, draws: dict[int, int]) -> list[int]:
@@ -57,12 +57,12 @@ def ranked(model: Model, policy: Confidence | Margin, length: int, calls: int) -
             sure = {i: float(p[i, draws[i]]) for i in masked}
         return sorted(masked, key=lambda i: -sure[i])[: max(0, len(masked) - keep[call])]
 
-    return written(model, length, calls, choose, lambda call, _: float(grid[call]))
+    return unmasking_law(model, length, calls, choose, lambda call, _: float(grid[call]))
 
 
-def bounded(model: Model, budget: float, length: int, calls: int) -> Tensor:
+def entropy_bounded_law(model: Model, budget: float, length: int, calls: int) -> Tensor:
     """The most positions, by rising entropy, whose sum less the largest is within the budget."""
-    schedule = schedule_of(model)
+    schedule = find_schedule(model)
 
     def choose(call: int, masked: list[int], guess: Tensor, draws: dict[int, int]) -> list[int]:
         entropy = {i: -float((guess[i].exp() * guess[i]).sum()) for i in masked}
@@ -73,10 +73,10 @@ def bounded(model: Model, budget: float, length: int, calls: int) -> Tensor:
     def clock(call: int, share: float) -> float:
         return float(schedule.inverse(torch.tensor([1 - share], dtype=torch.float64)))
 
-    return written(model, length, calls, choose, clock)
+    return unmasking_law(model, length, calls, choose, clock)
 
 
-def written(model: Model, length: int, calls: int, choose: Choice, clock: Clock) -> Tensor:
+def unmasking_law(model: Model, length: int, calls: int, choose: Choice, clock: Clock) -> Tensor:
     """Each call draws every masked position and keeps those that `choose` says, the last call all of them."""
     size = model.vocab_size
     law: Law = {(size,) * length: 1.0}
@@ -84,30 +84,30 @@ def written(model: Model, length: int, calls: int, choose: Choice, clock: Clock)
         after: Law = {}
         for z, chance in law.items():
             masked = [i for i in range(length) if z[i] == size]
-            guess = guesses(model, z, clock(call, len(masked) / length)) if masked else torch.empty(0)
+            guess = masked_log_p(model, z, clock(call, len(masked) / length)) if masked else torch.empty(0)
             for tokens in product(range(size), repeat=len(masked)):
                 draws = dict(zip(masked, tokens, strict=True))
                 weight = math.exp(sum(float(guess[i, v]) for i, v in draws.items()))
                 kept = set(masked if call == calls - 1 else choose(call, masked, guess, draws) if masked else [])
-                add(after, tuple(draws[i] if i in kept else z[i] for i in range(length)), chance * weight)
+                add_probability(after, tuple(draws[i] if i in kept else z[i] for i in range(length)), chance * weight)
         law = after
-    return as_tensor(law, size, length)
+    return to_tensor(law, size, length)
 
 
-def confident(model: Model, policy: Remask, length: int, calls: int) -> Tensor:
+def confident_remasking_law(model: Model, policy: Remask, length: int, calls: int) -> Tensor:
     """A state is z and how probable each token was when it was written, by which masking again is shared out."""
-    size, schedule = model.vocab_size, schedule_of(model)
+    size, schedule = model.vocab_size, find_schedule(model)
     states = {((size,) * length, (1.0,) * length): 1.0}
     grid = times(model.method, calls, policy.grid)
     for t, s in pairwise(grid):
         most, after = float(policy.masks_again(model.method, t, s)), dict[tuple[Text, tuple[float, ...]], float]()
         alpha_t, alpha_s = float(schedule.alpha(t)), float(schedule.alpha(s))
         for (z, sure), chance in states.items():
-            guess = guesses(model, z, float(t)).exp()
+            guess = masked_log_p(model, z, float(t)).exp()
             again = torch.tensor([-math.inf if token == size else -p for token, p in zip(z, sure, strict=True)])
             shares = most * again.double().softmax(0).nan_to_num(0.0)
             ends = [
-                _ends(z[i], sure[i], guess[i], float(shares[i]), (alpha_s - alpha_t) / (1 - alpha_t), size)
+                _outcomes(z[i], sure[i], guess[i], float(shares[i]), (alpha_s - alpha_t) / (1 - alpha_t), size)
                 for i in range(length)
             ]
             for end in product(*ends):
@@ -116,33 +116,33 @@ def confident(model: Model, policy: Remask, length: int, calls: int) -> Tensor:
         states = after
     law: Law = {}
     for (z, _), chance in states.items():
-        guess = guesses(model, z, float(grid[-1])).exp()
-        last = [_ends(z[i], 1.0, guess[i], 0.0, 1.0, size) for i in range(length)]
+        guess = masked_log_p(model, z, float(grid[-1])).exp()
+        last = [_outcomes(z[i], 1.0, guess[i], 0.0, 1.0, size) for i in range(length)]
         for end in product(*last):
-            add(law, tuple(token for token, _, _ in end), chance * math.prod(p for _, _, p in end))
-    return as_tensor(law, size, length)
+            add_probability(law, tuple(token for token, _, _ in end), chance * math.prod(p for _, _, p in end))
+    return to_tensor(law, size, length)
 
 
-def _ends(token: int, sure: float, guess: Tensor, again: float, reveal: float, mask: int) -> Ends:
+def _outcomes(token: int, sure: float, guess: Tensor, again: float, reveal: float, mask: int) -> Outcomes:
     """Where one position may go: a visible token stays or is masked again, a mask is revealed or stays."""
     if token != mask:
         return [(token, sure, 1 - again), (mask, 1.0, again)]
     return [*((v, float(p), reveal * float(p)) for v, p in enumerate(guess)), (mask, 1.0, 1 - reveal)]
 
 
-def corrected(model: Model, policy: SelfCorrect, length: int, before: Tensor) -> Tensor:
+def self_correction_law(model: Model, policy: SelfCorrect, length: int, before: Tensor) -> Tensor:
     """Every position is drawn again, and of those that came out otherwise the most probable one is written."""
     size = model.vocab_size
     clean = max(CLEAN, float(times(model.method, 2)[-1]))
     law: Law = dict(zip(product(range(size), repeat=length), before.tolist(), strict=True))
-    moves = {z: _corrections(predicted(model, z, clean) / policy.temperature, z) for z in law}
+    moves = {z: _corrections(predicted_log_p(model, z, clean) / policy.temperature, z) for z in law}
     for _ in range(policy.corrections):
         after: Law = {}
         for z, chance in law.items():
             for text, share in moves[z].items():
-                add(after, text, chance * share)
+                add_probability(after, text, chance * share)
         law = after
-    return as_tensor(law, size, length)
+    return to_tensor(law, size, length)
 
 
 def _corrections(scores: Tensor, z: Text) -> Law:
@@ -152,28 +152,28 @@ def _corrections(scores: Tensor, z: Text) -> Law:
         others = [i for i in range(len(z)) if tokens[i] != z[i]]
         best = max(others, key=lambda i: float(p[i, tokens[i]]), default=-1)
         text = tuple(tokens[i] if i == best else z[i] for i in range(len(z)))
-        add(law, text, math.prod(float(p[i, v]) for i, v in enumerate(tokens)))
+        add_probability(law, text, math.prod(float(p[i, v]) for i, v in enumerate(tokens)))
     return law
 
 
-def guesses(model: Model, z: Text, t: float) -> Tensor:
+def masked_log_p(model: Model, z: Text, t: float) -> Tensor:
     """log p of tokens at the masked positions of z [L, V]; 0 elsewhere."""
     found = torch.zeros(len(z), model.vocab_size, dtype=torch.float64)
-    for rows, ids, each, prediction in _looked(model, z, t):
+    for rows, ids, each, prediction in _evaluate(model, z, t):
         found[rows] = model.method.last_guess(ids, each, prediction).double().log_softmax(-1)
     return found
 
 
-def predicted(model: Model, z: Text, t: float) -> Tensor:
+def predicted_log_p(model: Model, z: Text, t: float) -> Tensor:
     """What the network predicts of tokens at every position of z [L, V]."""
     found = torch.zeros(len(z), model.vocab_size, dtype=torch.float64)
-    for rows, _, _, prediction in _looked(model, z, t):
+    for rows, _, _, prediction in _evaluate(model, z, t):
         found[rows] = prediction[..., : model.vocab_size].double()
     return found
 
 
 @torch.no_grad()
-def _looked(model: Model, z: Text, t: float) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def _evaluate(model: Model, z: Text, t: float) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Positions that are scored, with z, t and the prediction there."""
     ids, each = torch.tensor([z]), torch.full((1,), t, dtype=torch.float64)
     hidden = model.hidden(ids, each)
@@ -181,17 +181,17 @@ def _looked(model: Model, z: Text, t: float) -> Iterable[tuple[Tensor, Tensor, T
         yield rows[1], ids[rows], each[rows[0]], model.predict(hidden, ids, each, rows)
 
 
-def schedule_of(model: Model) -> Schedule:
+def find_schedule(model: Model) -> Schedule:
     """That by which all positions are masked alike."""
     assert model.method.masking is not None, f"{type(model.method).__name__} does not mask along a schedule"
     return model.method.masking
 
 
-def add(law: Law, text: Text, chance: float) -> None:
+def add_probability(law: Law, text: Text, chance: float) -> None:
     """More probability for a text."""
     law[text] = law.get(text, 0.0) + chance
 
 
-def as_tensor(law: Law, size: int, length: int) -> Tensor:
+def to_tensor(law: Law, size: int, length: int) -> Tensor:
     """The probability of every text, in the order of counting [V^L]."""
     return torch.tensor([law.get(text, 0.0) for text in product(range(size), repeat=length)], dtype=torch.float64)

@@ -1,7 +1,7 @@
-"""Draws of rare classes: float64 draws them as often as it should, float32 does not.
+"""Check that rare tokens are drawn at the right rate, which fails in float32.
 
-A Gumbel sampler in float32 never reaches classes below e^-16.6 of the largest, and acts like a lower temperature (Zheng
-et al., arXiv:2409.02908). With few classes and big steps that hides; here a thousand classes have 2^-25 each.
+A Gumbel sampler in float32 never reaches classes below e^-16.6 times the largest, which acts like a lower temperature
+(Zheng et al., arXiv:2409.02908). Few classes or big steps hide this; here, a thousand classes have probability 2^-25.
 """
 
 from collections.abc import Callable
@@ -11,53 +11,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.certify.tightness import Figure
+from bench.certify.tightness import MeanEstimate
 from bench.engine.rng import Stream
 from bench.engine.sample import state
 from methods.method import Method
 
-RARE, TOKENS = 2.0**-25, 2**10  # the mass of one rare token, and their number; one more token has the rest
-VOCAB_SIZE = TOKENS + 1
-ROWS, AT_ONCE = 3 * 2**18, 2**13
-TIME = 0.05  # to which a method that draws by itself steps, from noise
+RARE, RARE_TOKENS = (
+    2.0**-25,
+    2**10,
+)  # probability and number of rare tokens; one more token has the rest
+VOCAB_SIZE = RARE_TOKENS + 1
+ROWS, BATCH = 3 * 2**18, 2**13
+TIME = 0.05  # that a method which draws its own steps reaches from t = 1
 
 
 @cache
-def of_the_harness() -> Figure:
-    """The rare tokens that the harness's own draws write, less those that they have to, by `ROWS` draws."""
-    return _tally(lambda rng: state.draw(law().log().expand(AT_ONCE, -1), rng), law())
+def count_harness_draws() -> MeanEstimate:
+    """The number of rare tokens in ROWS draws of the harness, minus its expectation."""
+    return _count_draws(lambda rng: state.draw(rare_law().log().expand(BATCH, -1), rng), rare_law())
 
 
 @torch.no_grad()
-def of_a_step(method: Method) -> Figure:
-    """The same for a method on ids that draws its steps by itself, knowing a source of independent tokens.
+def count_step_draws(method: Method) -> MeanEstimate:
+    """The number of rare tokens in ROWS steps that a method draws itself, minus its expectation.
 
-    From noise at t = 1 one step has to lead to the law of z at the earlier time.
+    The method knows a source of independent tokens; one step from t = 1 must lead to the law of z at TIME.
     """
-    t, s = (torch.full((AT_ONCE,), each, dtype=torch.float64) for each in (1.0, TIME))
+    t, s = (torch.full((BATCH,), time, dtype=torch.float64) for time in (1.0, TIME))
     states = torch.arange(VOCAB_SIZE + method.needs.extra_tokens)
-    each = law() @ method.log_noise(states, torch.full(states.shape, TIME, dtype=torch.float64)).exp().T
+    z_law = rare_law() @ method.log_noise(states, torch.full(states.shape, TIME, dtype=torch.float64)).exp().T
 
     def step(rng: Stream) -> Tensor:
-        z = method.prior(torch.zeros(AT_ONCE, 1, dtype=torch.long), rng)[:, 0]
-        whole = (law().log() + method.log_noise(z, t)).log_softmax(-1)
-        others = law().log().expand_as(whole)
-        prediction = method.read(method.perfect(whole, others, z, t).float(), z, t)
+        z = method.prior(torch.zeros(BATCH, 1, dtype=torch.long), rng)[:, 0]
+        posterior = (rare_law().log() + method.log_noise(z, t)).log_softmax(-1)
+        others = rare_law().log().expand_as(posterior)
+        prediction = method.read(method.perfect(posterior, others, z, t).float(), z, t)
         return method.step(z, t, s, prediction, rng)
 
-    return _tally(step, each)
+    return _count_draws(step, z_law)
 
 
-def law() -> Tensor:
-    """The law of a token [V], the first one frequent and all others rare."""
-    return F.pad(torch.full((TOKENS,), RARE, dtype=torch.float64), (1, 0), value=1 - TOKENS * RARE)
+def rare_law() -> Tensor:
+    """The law of a token [V]: one frequent token, all others rare."""
+    return F.pad(torch.full((RARE_TOKENS,), RARE, dtype=torch.float64), (1, 0), value=1 - RARE_TOKENS * RARE)
 
 
-def _tally(draw: Callable[[Stream], Tensor], each: Tensor) -> Figure:
-    """Rare tokens among ROWS draws, less their number under the law `each`, with the error of a Poisson number."""
-    rng, seen = Stream(0), 0
-    for _ in range(ROWS // AT_ONCE):
+def _count_draws(draw: Callable[[Stream], Tensor], token_law: Tensor) -> MeanEstimate:
+    """The number of rare tokens in ROWS draws minus its expectation under a law, with its Poisson error."""
+    rng, count = Stream(0), 0
+    for _ in range(ROWS // BATCH):
         ids = draw(rng)
-        seen += int(((ids > 0) & (ids < VOCAB_SIZE)).sum())
-    expected = float(each[1:VOCAB_SIZE].sum()) * ROWS
-    return Figure(seen - expected, expected**0.5)
+        count += int(((ids > 0) & (ids < VOCAB_SIZE)).sum())
+    expected = float(token_law[1:VOCAB_SIZE].sum()) * ROWS
+    return MeanEstimate(count - expected, expected**0.5)

@@ -29,22 +29,22 @@ SAMPLES = {
 }
 
 
-def tables() -> str:
+def format_tables() -> str:
     """Markdown: what is known of every registered method's bound and of its samples in float32; then all verdicts."""
     own = [name for name in METHODS if name not in PLUGINS]
     kept = {name: {precision: _read(name, precision) for precision in PRECISIONS} for name in own}
-    lines = ["The bound of an oracle less -log p(x), nats a text; the Kraft sums of random networks:", ""]
+    lines = ["The bound of an oracle minus -log p(x) in nats per text, and the Kraft sums of random networks:", ""]
     lines += _table(kept, BOUND)
-    lines += ["", "The samples of an oracle, and what was asked in all:", ""]
+    lines += ["", "The samples of an oracle, and all verdicts:", ""]
     return "\n".join([*lines, *_table(kept, SAMPLES, PRECISIONS)])
 
 
-def refresh() -> None:
-    """Puts the tables into the README, where the project has one."""
+def refresh_readme() -> None:
+    """Update the tables in the README, if the project has one."""
     readme = certificates.FOLDER.parent / "README.md"
     if readme.is_file():
         text = readme.read_text(encoding="utf-8")
-        fresh = f"{START}\n{tables()}\n{END}"
+        fresh = f"{START}\n{format_tables()}\n{END}"
         readme.write_text(re.sub(f"{START}.*{END}", lambda _: fresh, text, flags=re.DOTALL), encoding="utf-8")
 
 

@@ -1,9 +1,9 @@
-"""The sampler's court: an oracle in the place of the network, and what is drawn beside what has to be drawn.
+"""Check the sampler with an oracle in place of the network: compare its samples with their exact law.
 
-Where z holds ids, all that the steps can do is followed exactly: from each z to each other by the method's own law, so
-that the law of texts after K calls is computed, not estimated. What separates it from that of the source is the price
-of writing several positions at once (it falls as 1 / K), and what is drawn has to follow it at every K. Vectors cannot
-be followed so; with many calls their texts are held against the source itself.
+If z holds ids, the law of samples after K calls is computed exactly: each step's transition matrix, over all z, comes
+from the method's own law. The distance of this law from the source is the cost of writing several positions in
+parallel, which falls as 1 / K, and samples must follow the law at every K. If z holds vectors, its law cannot be
+enumerated; samples of many calls are compared with the source itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.certify.oracle import Oracle, Source, Table, from_chain
-from bench.certify.policy_laws import is_chosen, law_of
-from bench.certify.tightness import Figure, figure
+from bench.certify.policy_laws import depends_on_draws, enumerate_law
+from bench.certify.tightness import MeanEstimate, estimate_mean
 from bench.engine.data.sources.markov import Markov
 from bench.engine.rng import Stream
 from bench.engine.sample.capabilities import has_law
@@ -30,13 +30,13 @@ from bench.engine.sample.sampler import sample
 from methods.method import LogProbs, Method, Tokens
 
 CALLS = (4, 16, 256)
-TEXTS = 2**14  # drawn from a table
-CHAIN_CALLS, CHAIN_TEXTS = 512, 2**10
+SAMPLES = 2**14  # from a table
+CHAIN_CALLS, CHAIN_SAMPLES = 512, 2**10
 CHAIN = Markov(order=1, alphabet=4, length=8)
-CORRECTIONS = 2  # of a text, by the policy that corrects itself
-CHOSEN_CALLS = 6  # where all that may be chosen is gone through
-USUAL: tuple[Policy, ...] = (Ancestral(), Ddim())  # they are heard at every number of calls, and on the chain
-OTHERS: tuple[Policy, ...] = (  # in few calls
+CORRECTIONS = 2  # per sample, by self-correction
+ENUMERATED_CALLS = 6  # for policies whose choices are enumerated
+COMMON_POLICIES: tuple[Policy, ...] = (Ancestral(), Ddim())  # checked at every number of calls, and on a chain
+OTHER_POLICIES: tuple[Policy, ...] = (  # checked at one number of calls
     Ancestral(grid="cosine"),
     Ancestral(cached=True),
     Euler(),
@@ -48,154 +48,164 @@ OTHERS: tuple[Policy, ...] = (  # in few calls
     Remask(rule="rescale", eta=0.9, confident=True),
     Confidence(),
     Margin(),
-    EntropyBounded(budget=1.05),  # both tokens of a pair at once
+    EntropyBounded(budget=1.05),  # writes both tokens of a pair at once
     SelfCorrect(corrections=CORRECTIONS, temperature=0.5),
 )
 
-Law = Callable[[Tensor, Tensor, LogProbs], LogProbs]  # z, t and prediction at positions -> log-probabilities of states
+TransitionLaw = Callable[[Tensor, Tensor, LogProbs], LogProbs]  # z, t, prediction -> log p of the next z
 
 
 @dataclass(frozen=True)
-class Draws:
-    """What was drawn from a table, beside the law that had to be drawn."""
+class TableSamples:
+    """Samples of a table compared with their law."""
 
     policy: Policy
-    distance: dict[int, float]  # total variation of a computed law from that of the source, by network calls
-    surprise: dict[int, float]  # of what was drawn, by network calls: about a standard normal number each
-    nats: Figure  # -log p(x) of all drawn texts less its mean under the laws, nats a text; lower: too cold
+    distance: dict[int, float]  # by network calls: total variation between the computed law and the source's
+    z_scores: dict[int, float]  # by network calls: of the counts of samples under their law
+    nats: MeanEstimate  # -log p(x) of all samples minus its mean under their laws, nats per sample; negative: too cold
 
 
 @dataclass(frozen=True)
-class Transitions:
-    """What was drawn from a chain, beside its law."""
+class ChainSamples:
+    """Samples of a Markov chain compared with its law."""
 
     policy: Policy
-    surprise: float  # of the counts of transitions
-    nats: Figure
+    z_score: float  # of the counts of transitions
+    nats: MeanEstimate
 
 
-def fits(method: Method, policy: Policy, calls: int, tokens: int) -> bool:
-    """Whether the method can be sampled so; of causal methods their own way alone."""
-    own = not method.needs.causal or policy == USUAL[0]
-    return own and policy.refusal(method, calls, tokens) is None
+def is_supported(method: Method, policy: Policy, calls: int, tokens: int) -> bool:
+    """Whether a policy can sample a method in this number of calls; causal methods are sampled in one way."""
+    is_own_policy = not method.needs.causal or policy == COMMON_POLICIES[0]
+    return is_own_policy and policy.refusal(method, calls, tokens) is None
 
 
-def enough(method: Method, policy: Policy, tokens: int) -> int | None:
-    """In how many calls one of the others is heard; None where it does not suit the method."""
-    many = CHOSEN_CALLS if is_chosen(policy) else CALLS[1] if is_followed(method, policy) else CALLS[-1]
-    return next((calls for calls in (many, tokens) if fits(method, policy, calls, tokens)), None)
+def choose_calls(method: Method, policy: Policy, tokens: int) -> int | None:
+    """The number of calls at which one of the other policies is checked; None if the method does not support it."""
+    if depends_on_draws(policy):
+        preferred = ENUMERATED_CALLS
+    else:
+        preferred = CALLS[1] if is_enumerable(method, policy) else CALLS[-1]
+    return next((calls for calls in (preferred, tokens) if is_supported(method, policy, calls, tokens)), None)
 
 
-def hear_table(method: Method, policy: Policy, source: Table, calls: Sequence[int], **oracle: Any) -> Draws:
-    """Texts of an enumerable space, drawn in each number of `calls`; `oracle` is what an Oracle takes beside."""
-    model, found, nats = Oracle(method, source, **oracle), dict[int, float](), []
-    rooms = [each for each in CALLS if fits(method, policy, each, source.length)]
-    told = rooms if is_followed(method, policy) else calls if is_chosen(policy) else []
-    laws = {each: computed(model, source, policy, each) for each in {*told, *calls}}
-    distance = {each: float((laws[each] - source.law).abs().sum() / 2) for each in told}
-    for each in calls:
-        ids, law = sample(model, TEXTS, source.length, each, seed=each, policy=policy).ids, laws[each]
-        found[each] = surprise(torch.bincount(places(ids, source.vocab_size), minlength=len(law)), law)
+def sample_table(method: Method, policy: Policy, source: Table, calls: Sequence[int], **oracle: Any) -> TableSamples:
+    """Sample an enumerable space in each number of `calls`, and compare; `oracle` are further arguments of Oracle."""
+    model = Oracle(method, source, **oracle)
+    computed: Sequence[int] = []  # numbers of calls whose law differs from the source's
+    if is_enumerable(method, policy):
+        computed = [count for count in CALLS if is_supported(method, policy, count, source.length)]
+    elif depends_on_draws(policy):
+        computed = calls
+    laws = {count: expected_law(model, source, policy, count) for count in {*computed, *calls}}
+    distance = {count: float((laws[count] - source.law).abs().sum() / 2) for count in computed}
+
+    z_scores, nats = dict[int, float](), []
+    for count in calls:
+        ids, law = sample(model, SAMPLES, source.length, count, seed=count, policy=policy).ids, laws[count]
+        z_scores[count] = z_score(torch.bincount(text_indices(ids, source.vocab_size), minlength=len(law)), law)
         nats.append(source.nats(ids) - law @ -source.law.log())
-    return Draws(policy, distance, found, figure(torch.cat(nats)))
+    return TableSamples(policy, distance, z_scores, estimate_mean(torch.cat(nats)))
 
 
-def hear_chain(method: Method, policy: Policy, calls: int, **oracle: Any) -> Transitions:
-    """Texts of a Markov chain: how often each symbol follows each, and what the texts cost by the chain's own law."""
+def sample_chain(method: Method, policy: Policy, calls: int, **oracle: Any) -> ChainSamples:
+    """Sample a Markov chain, and compare the counts of transitions and the samples' -log p(x) with the chain's law."""
     chain = CHAIN.draw_chain()
     source = from_chain(chain, CHAIN.length)
-    ids = sample(Oracle(method, source, **oracle), CHAIN_TEXTS, source.length, calls, 0, policy).ids
+    ids = sample(Oracle(method, source, **oracle), CHAIN_SAMPLES, source.length, calls, 0, policy).ids
     pairs = ids[:, :-1] * source.vocab_size + ids[:, 1:]
     counts = torch.bincount(pairs.flatten(), minlength=source.vocab_size**2).view(-1, source.vocab_size)
     expected = counts.sum(1, keepdim=True) * torch.from_numpy(chain.law)
     statistic = float(((counts - expected).square() / expected).sum())
-    free = source.vocab_size * (source.vocab_size - 1)
-    return Transitions(policy, normal(statistic, free), figure(source.nats(ids) - chain.entropy(source.length)))
+    freedom = source.vocab_size * (source.vocab_size - 1)
+    nats = estimate_mean(source.nats(ids) - chain.entropy(source.length))
+    return ChainSamples(policy, normal_score(statistic, freedom), nats)
 
 
-def draws_itself(method: Method) -> bool:
-    """Whether z holds ids and the method gives no law of its steps, so that it draws them by itself."""
+def draws_own_steps(method: Method) -> bool:
+    """Whether z holds ids but the method gives no law of its steps, so it draws them itself."""
     return not (method.needs.causal or method.needs.vector_width or has_law(method))
 
 
-def is_followed(method: Method, policy: Policy) -> bool:
-    """Whether every z can be told, and each position moves by a law of its own."""
-    ids = not (method.needs.causal or method.needs.vector_width)
-    own = isinstance(policy, Stepping) and not is_chosen(policy)
-    return ids and own and (not isinstance(policy, Ancestral) or has_law(method))
+def is_enumerable(method: Method, policy: Policy) -> bool:
+    """Whether z is discrete and positions move independently given z, so the law of samples can be enumerated."""
+    holds_ids = not (method.needs.causal or method.needs.vector_width)
+    is_independent = isinstance(policy, Stepping) and not depends_on_draws(policy)
+    return holds_ids and is_independent and (not isinstance(policy, Ancestral) or has_law(method))
 
 
-def computed(oracle: Oracle, source: Table, policy: Policy, calls: int) -> Tensor:
-    """The law of texts that has to be drawn in so many calls [V^L]: step by step, by all that may be chosen, or that of
-    the source itself."""
+def expected_law(oracle: Oracle, source: Table, policy: Policy, calls: int) -> Tensor:
+    """The law that samples must follow [V^L]: propagated step by step, enumerated over choices, or the source's."""
     steps = SelfCorrect.ancestral if isinstance(policy, SelfCorrect) else policy
-    before = None
-    if is_followed(oracle.method, steps):
-        made = calls - policy.corrections if isinstance(policy, SelfCorrect) else calls
-        before = follow(oracle, source, steps, starts(oracle, source, calls), made)
-    if is_chosen(policy):
-        return law_of(oracle, policy, source.length, calls, before)
-    return source.law if before is None else before
+    law = None
+    if is_enumerable(oracle.method, steps):
+        step_count = calls - policy.corrections if isinstance(policy, SelfCorrect) else calls
+        law = propagate(oracle, source, steps, draw_starts(oracle, source, calls), step_count)
+    if depends_on_draws(policy):
+        return enumerate_law(oracle, policy, source.length, calls, law)
+    return source.law if law is None else law
 
 
-def starts(oracle: Oracle, source: Source, seed: int) -> Tokens:
-    """The z at t = 1 from which `sample` draws its texts with this seed [n, L]."""
-    return oracle.method.prior(torch.zeros(TEXTS, source.length, dtype=torch.long), Stream(seed))
+def draw_starts(oracle: Oracle, source: Source, seed: int) -> Tokens:
+    """The z at t = 1 from which `sample` starts with this seed [n, L]."""
+    return oracle.method.prior(torch.zeros(SAMPLES, source.length, dtype=torch.long), Stream(seed))
 
 
 @torch.no_grad()
-def follow(oracle: Oracle, source: Source, policy: Policy, start: Tokens, calls: int) -> Tensor:
-    """The law of texts that `calls` network calls draw from the z [n, L] in `start`, by enumeration [V^L]."""
+def propagate(oracle: Oracle, source: Source, policy: Policy, start: Tokens, calls: int) -> Tensor:
+    """The exact law of samples after `calls` network calls from the z [n, L] in `start` [V^L]."""
     method, size = oracle.method, source.vocab_size + oracle.method.needs.extra_tokens
     assert isinstance(policy, Stepping)
-    every = torch.tensor(list(product(range(size), repeat=source.length)))
-    law = torch.bincount(places(start, size), minlength=len(every)).double() / len(start)
-    at = times(method, calls, policy.grid)
-    for t, s in pairwise(at):
+    states = torch.tensor(list(product(range(size), repeat=source.length)))
+    law = torch.bincount(text_indices(start, size), minlength=len(states)).double() / len(start)
+    grid = times(method, calls, policy.grid)
+    for t, s in pairwise(grid):
 
         def step(z: Tensor, t: Tensor, prediction: LogProbs, s: Tensor = s) -> LogProbs:
             log_p = policy.law(method, z, t, s.expand_as(t), prediction)
             assert log_p is not None
             return log_p
 
-        law = law @ _moves(oracle, every, t, step, size, policy.masks_again(method, t, s))
-    return law @ _moves(oracle, every, at[-1], method.last_guess, source.vocab_size, torch.zeros(()))
+        law = law @ _transition_matrix(oracle, states, t, step, size, policy.masks_again(method, t, s))
+    return law @ _transition_matrix(oracle, states, grid[-1], method.last_guess, source.vocab_size, torch.zeros(()))
 
 
-def _moves(oracle: Oracle, every: Tokens, t: Tensor, law: Law, size: int, again: Tensor) -> Tensor:
-    """p(next | z) for all z [n, L] and all next [size^L], of which positions move by themselves [n, size^L].
+def _transition_matrix(
+    oracle: Oracle, states: Tokens, t: Tensor, law: TransitionLaw, size: int, again: Tensor
+) -> Tensor:
+    """p(next | z) for all z in `states` [n, L] and all next [n, size^L]; positions move independently given z.
 
-    What is not scored stays, or with probability `again` turns into the mask.
+    Positions that are not scored stay, or turn into the mask with probability `again`.
     """
-    each = t.expand(len(every))
-    hidden, moves = oracle.hidden(every, each), F.one_hot(every.clamp(max=size - 1), size).double()
+    t_states = t.expand(len(states))
+    hidden, moves = oracle.hidden(states, t_states), F.one_hot(states.clamp(max=size - 1), size).double()
     if again > 0:
-        moves = (1 - again) * moves + again * F.one_hot(torch.full_like(every, size - 1), size)
-    for rows in oracle.chunks(every):
-        prediction = oracle.predict(hidden, every, each, rows)
-        moves[rows] = law(every[rows], each[rows[0]], prediction).double().softmax(-1)
-    moves = moves.nan_to_num(0.0)  # of a z that cannot be
+        moves = (1 - again) * moves + again * F.one_hot(torch.full_like(states, size - 1), size)
+    for rows in oracle.chunks(states):
+        prediction = oracle.predict(hidden, states, t_states, rows)
+        moves[rows] = law(states[rows], t_states[rows[0]], prediction).double().softmax(-1)
+    moves = moves.nan_to_num(0.0)  # rows of impossible z
     joint = moves[:, 0]
-    for i in range(1, every.shape[1]):
+    for i in range(1, states.shape[1]):
         joint = (joint[:, :, None] * moves[:, None, i]).flatten(1)
     return joint
 
 
-def places(ids: Tokens, size: int) -> Tensor:
-    """The place of each row [n, L] in the order of counting [n]."""
+def text_indices(ids: Tokens, size: int) -> Tensor:
+    """The index of each text [n, L] among all texts in lexicographic order [n]."""
     return ids @ size ** torch.arange(ids.shape[1] - 1, -1, -1)
 
 
-def surprise(counts: Tensor, law: Tensor) -> float:
-    """How far counts lie from a law, as a standard normal number; infinite where what cannot be was drawn."""
+def z_score(counts: Tensor, law: Tensor) -> float:
+    """Chi-square of counts under a law, as a z-score; infinite if an impossible text was drawn."""
     possible, expected = law > 0, law * counts.sum()
     if counts[~possible].any():
         return torch.inf
     statistic = float(((counts - expected).square() / expected)[possible].sum())
-    return normal(statistic, int(possible.sum()) - 1)
+    return normal_score(statistic, int(possible.sum()) - 1)
 
 
-def normal(statistic: float, free: int) -> float:
-    """A chi-square with `free` degrees of freedom as a standard normal number (Wilson and Hilferty 1931)."""
-    width = 2 / (9 * free)
-    return ((statistic / free) ** (1 / 3) - (1 - width)) / width**0.5
+def normal_score(statistic: float, freedom: int) -> float:
+    """Turn a chi-square with `freedom` degrees of freedom into a z-score (Wilson and Hilferty 1931)."""
+    width = 2 / (9 * freedom)
+    return ((statistic / freedom) ** (1 / 3) - (1 - width)) / width**0.5

@@ -1,8 +1,8 @@
-"""Tightness: with perfect knowledge the bound is the likelihood itself, but for what its method gives away by design.
+"""Tightness: with a perfect network, the bound equals the likelihood plus costs that the method has by design.
 
-What it gives away at its two ends is computed. At t_min the last guess writes every position by itself and pays the
-total correlation that z leaves; at t = 1 the prior does not know the signal that the noise has left. Discrete time pays
-in every step, too, by ever less the more steps there are.
+The costs of both ends are computed. At t_min the last guess writes positions independently, which costs the total
+correlation given z. At t = 1 the prior ignores the signal left in z. Discrete time also has a cost in every step, which
+vanishes as the number of steps grows.
 """
 
 import math
@@ -17,20 +17,20 @@ from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Nats, Tokens, pick
 
 DRAWS, REPLICATES = 16, 2
-ROUNDING = 1e-4  # nats a text
+ROUNDING = 1e-4  # nats per text
 BATCH = 256
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A mean over documents with its standard error, nats a text."""
+class MeanEstimate:
+    """A mean over documents with its standard error, in nats per text."""
 
     mean: float
     error: float
 
     @property
-    def surprise(self) -> float:
-        """How many standard errors the mean lies from zero; what roundings alone have moved lies at zero."""
+    def z_score(self) -> float:
+        """The distance of the mean from zero in standard errors; 0 if the mean is below ROUNDING."""
         return 0.0 if abs(self.mean) < ROUNDING else self.mean / max(self.error, 1e-12)
 
     def __str__(self) -> str:
@@ -39,37 +39,39 @@ class Figure:
 
 @dataclass(frozen=True)
 class Tightness:
-    """The bound of a perfect network beside -log p(x), paired by document, nats a text."""
+    """The bound of a perfect network minus -log p(x), paired by document, in nats per text."""
 
-    parts: dict[str, float]  # means: prior gap, integral, last guess
+    terms: dict[str, float]  # means: prior gap, integral, last guess
     entropy: float  # the mean of -log p(x) over the same documents
-    gap: Figure  # bound minus -log p(x)
-    given_away: Figure  # what the ends cannot know: total correlation at t_min, signal at t = 1
-    rest: Figure  # the gap without it
+    gap: MeanEstimate  # bound minus -log p(x)
+    end_cost: MeanEstimate  # total correlation at t_min and signal at t = 1
+    residual: MeanEstimate  # gap minus end_cost
 
 
-def measure(
+def measure_tightness(
     method: Method, source: Source, documents: int, dtype: torch.dtype = torch.float64, seed: int = 0
 ) -> Tightness:
-    """Evaluates the bound of a perfect network on texts of the source, by the harness's own estimator."""
+    """Estimate the bound of a perfect network on texts of a source, with the harness's estimator."""
     x = source.sample(documents, torch.Generator().manual_seed(seed))
     oracle = Oracle(method, source, dtype)
-    parts = {name: nats.mean(1) for name, nats in bound(oracle, x, DRAWS, REPLICATES, seed, BATCH).items()}
+    terms = {name: nats.mean(1) for name, nats in bound(oracle, x, DRAWS, REPLICATES, seed, BATCH).items()}
     exact = source.nats(x)
-    gap = torch.stack(list(parts.values())).sum(0) - exact
-    lost = correlation_left(oracle, x, seed) + signal_left(oracle, x, seed)
-    means = {name: float(nats.mean()) for name, nats in parts.items()}
-    return Tightness(means, float(exact.mean()), figure(gap), figure(lost), figure(gap - lost))
+    gap = torch.stack(list(terms.values())).sum(0) - exact
+    end_cost = end_correlation(oracle, x, seed) + remaining_signal(oracle, x, seed)
+    means = {name: float(nats.mean()) for name, nats in terms.items()}
+    return Tightness(
+        means, float(exact.mean()), estimate_mean(gap), estimate_mean(end_cost), estimate_mean(gap - end_cost)
+    )
 
 
-def figure(values: Nats) -> Figure:
+def estimate_mean(values: Nats) -> MeanEstimate:
     """The mean of independent values and its standard error."""
-    return Figure(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
+    return MeanEstimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
 
 
 @torch.no_grad()
-def correlation_left(oracle: Oracle, x: Tokens, seed: int) -> Nats:
-    """log p(x | z) - sum of log p(x_i | z) for a z at t_min of each text [n]; zeros where nothing is guessed last."""
+def end_correlation(oracle: Oracle, x: Tokens, seed: int) -> Nats:
+    """log p(x | z) - sum_i log p(x_i | z) for z at t_min of each text [n]; 0 if the method has no last guess."""
     method, total = oracle.method, torch.zeros(len(x), dtype=torch.float64)
     if not method.guesses_last:
         return total
@@ -81,16 +83,16 @@ def correlation_left(oracle: Oracle, x: Tokens, seed: int) -> Nats:
 
 
 @torch.no_grad()
-def signal_left(oracle: Oracle, x: Tokens, seed: int) -> Nats:
-    """KL(q(z) || prior) at t = 1 for a z of each text [n]: the prior gap less what z says of the text."""
-    method, told = oracle.method, torch.zeros(len(x), dtype=torch.float64)
+def remaining_signal(oracle: Oracle, x: Tokens, seed: int) -> Nats:
+    """KL(q(z) || prior) at t = 1 for z of each text [n]: the prior gap minus the information of z on the text."""
+    method, information = oracle.method, torch.zeros(len(x), dtype=torch.float64)
     if method.needs.causal:
-        return told
+        return information
     t = torch.ones(len(x), dtype=torch.float64)
     for replicate in range(REPLICATES * 4):
         z = method.corrupt(x, t, Keyed(seed + 2, list(range(len(x))), replicate))
-        told += _joint(oracle, x, z, t) + oracle.source.nats(x)
-    return method.prior_gap(x).sum(-1) - told / (REPLICATES * 4)
+        information += _joint(oracle, x, z, t) + oracle.source.nats(x)
+    return method.prior_gap(x).sum(-1) - information / (REPLICATES * 4)
 
 
 def _joint(oracle: Oracle, x: Tokens, z: Latent, t: Tensor) -> Nats:
@@ -100,7 +102,7 @@ def _joint(oracle: Oracle, x: Tokens, z: Latent, t: Tensor) -> Nats:
 
 
 def _single(oracle: Oracle, x: Tokens, z: Latent, t: Tensor) -> Nats:
-    """The sum of log p(x_i | z)."""
+    """sum_i log p(x_i | z)."""
     log_q = oracle.method.log_noise(z, t[:, None].expand(x.shape)).double().clamp(min=-300)
-    whole = oracle.source.whole(log_q, oracle.source.others(log_q))
-    return pick(whole, x).sum(-1)
+    posterior = oracle.source.whole(log_q, oracle.source.others(log_q))
+    return pick(posterior, x).sum(-1)

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.certify.certificate_files import Subject, subject, write
+from bench.certify.certificate_files import Subject, subject, write_certificate
 from bench.certify.checks import Case, Check, certify
-from bench.certify.readme import refresh
+from bench.certify.readme import refresh_readme
 from bench.cli.views.methods import console
 from bench.engine.model.model import Precision
 
@@ -25,9 +25,9 @@ def show(arms: Sequence[tuple[str, dict[str, Any]]], precision: Precision, runs:
         checks = list(certify(Case(name, options, precision)))
         _print(output, certified, checks)
         has_passed = has_passed and all(check.passed for check in checks)
-        output.print(f"saved in {write(certified, checks, runs)}\n" if runs else "")
+        output.print(f"saved in {write_certificate(certified, checks, runs)}\n" if runs else "")
     if runs:
-        refresh()
+        refresh_readme()
     return has_passed
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.certify.certificate_files import holds
+from bench.certify.certificate_files import is_certified
 from bench.engine.likelihood.estimators import estimator_for
 from bench.engine.metric import scalars_of, unit_of
 from bench.engine.model.method_instances import method_instance
@@ -178,7 +178,7 @@ def _kind(runs: Path, cell: RecordedCell, result: Any, stale: bool) -> str:
     if kind != "bound" or stale:
         return kind
     precision = result.environment.get("precision", "")
-    return "certified" if holds(subject_of(cell, precision), runs) else kind
+    return "certified" if is_certified(subject_of(cell, precision), runs) else kind
 
 
 def _measured(result: Any, kind: str) -> list[Row]:

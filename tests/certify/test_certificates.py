@@ -8,7 +8,7 @@ import pytest
 
 import bench
 from bench.certify import certificate_files as certificates
-from bench.certify import readme as overview
+from bench.certify import readme
 from bench.certify.certificate_files import Subject, subject
 from bench.certify.checks import Check
 from bench.cli.main import main
@@ -35,24 +35,24 @@ NOWHERE = Path("no-runs")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", METHODS)
 def test_every_registered_method_has_a_certificate_of_this_code(name, precision):
-    found = certificates.holds(subject(name, {}, precision), NOWHERE)
+    found = certificates.is_certified(subject(name, {}, precision), NOWHERE)
     assert found, f"the code changed: make them again with bench certify --write --precision {precision}"
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_certificates():
     text = (certificates.FOLDER.parent / "README.md").read_text()
-    assert overview.tables() in text
-    assert "failed" not in overview.tables()
-    assert overview.tables().count(" of ") >= 2 * len(METHODS)
+    assert readme.format_tables() in text
+    assert "failed" not in readme.format_tables()
+    assert readme.format_tables().count(" of ") >= 2 * len(METHODS)
 
 
 def test_a_certificate_holds_for_its_method_options_precision_and_code(folder, tmp_path, monkeypatch):
-    certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path)
-    certificates.write(subject("mdlm", {"steps": 8}, "float32"), [GOOD, BAD], tmp_path)
-    certificates.write(subject("mdlm", {"steps": 7}, "float32"), [GOOD], tmp_path)
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path)
+    certificates.write_certificate(subject("mdlm", {"steps": 8}, "float32"), [GOOD, BAD], tmp_path)
+    certificates.write_certificate(subject("mdlm", {"steps": 7}, "float32"), [GOOD], tmp_path)
 
     def holds(*asked: Any) -> bool:
-        return certificates.holds(subject(*asked), tmp_path)
+        return certificates.is_certified(subject(*asked), tmp_path)
 
     assert holds("mdlm", {}, "float32")
     assert holds("mdlm", {"steps": 7}, "float32")
@@ -87,7 +87,7 @@ def test_the_table_says_less_or_equal_with_a_certificate_and_a_dagger_without(fo
     assert "†" in capsys.readouterr().out
     page = tmp_path / "runs" / "reports" / "tiny" / "index.html"
     assert "mdlm, float32: no certificate" in page.read_text()
-    certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
     assert kinds(tmp_path) == {"AR": "exact", "MDLM": "certified"}
     assert main(["report", *arguments]) == DONE
     told = capsys.readouterr().out
@@ -105,7 +105,7 @@ def kinds(folder: Path) -> dict[str, str]:
 def test_results_of_other_code_are_not_certified(folder, tmp_path, monkeypatch):
     (tmp_path / "tiny.yaml").write_text(TINY)
     assert main(["run", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]) == DONE
-    certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
     monkeypatch.setattr("bench.results.tidy_table.code_fingerprint", lambda files: "other")
     assert kinds(tmp_path)["MDLM"] == "bound"
 
@@ -119,9 +119,9 @@ def test_a_record_tells_the_state_of_the_certificates_of_its_bounds(folder, tmp_
         return [(each["method"], each["state"], each["arms"]) for each in found]
 
     assert state() == [("mdlm", "none", ["MDLM"])]
-    certificates.write(subject("mdlm", {}, "float32"), [BAD], tmp_path / "runs")
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [BAD], tmp_path / "runs")
     assert state() == [("mdlm", "refused", ["MDLM"])]
-    certificates.write(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
     assert state() == [("mdlm", "certified", ["MDLM"])]
     monkeypatch.setattr(certificates.Subject, "code", lambda self: "other")
     assert state() == [("mdlm", "outdated", ["MDLM"])]
@@ -130,11 +130,11 @@ def test_a_record_tells_the_state_of_the_certificates_of_its_bounds(folder, tmp_
 def test_the_arms_of_a_suite_are_certified_with_their_options(folder, tmp_path, monkeypatch, capsys):
     suite, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
     suite.write_text(TINY.replace("method: mdlm}", "method: mdlm, options: {schedule: cosine}}"))
-    monkeypatch.setattr("bench.certify.checks.QUESTIONS", ("kraft",))
+    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", ("kraft",))
     assert main(["certify", "--suite", str(suite), "--write", "--runs", str(runs)]) == DONE
-    assert certificates.holds(subject("mdlm", {"schedule": "cosine"}, "float32"), runs)
-    assert certificates.holds(subject("ar", {}, "float32"), runs)
-    assert not certificates.holds(subject("mdlm", {}, "float32"), runs)
+    assert certificates.is_certified(subject("mdlm", {"schedule": "cosine"}, "float32"), runs)
+    assert certificates.is_certified(subject("ar", {}, "float32"), runs)
+    assert not certificates.is_certified(subject("mdlm", {}, "float32"), runs)
     monkeypatch.setitem(METHODS, "wrong", museum.Halved)
     assert main(["certify", "wrong", "--write", "--runs", str(runs)]) == FAILED
     kept = json.loads(subject("wrong", {}, "float32").path(runs).read_text())
@@ -149,7 +149,7 @@ def test_a_method_that_cannot_be_asked_is_a_failed_row(folder, tmp_path, monkeyp
             return Method.log_noise(self, z, t)
 
     monkeypatch.setitem(METHODS, "wrong", Unfinished)
-    monkeypatch.setattr("bench.certify.checks.QUESTIONS", ("oracle", "kraft"))
+    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", ("oracle", "kraft"))
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["certify", "wrong"]) == FAILED
     told = capsys.readouterr().out

@@ -5,11 +5,17 @@ from itertools import pairwise
 import pytest
 import torch
 
-from bench.certify import checks as verdict
-from bench.certify import leaks as probes
-from bench.certify import rare_draws as rare
-from bench.certify import sampler as court
-from bench.certify.checks import PAIRS, Case, Check, _judge_law, _judge_rare, _judge_texts, _widens, certify
+from bench.certify import checks, leaks, rare_draws, sampler
+from bench.certify.checks import (
+    PAIRS,
+    Case,
+    Check,
+    _check_law,
+    _check_rare_draws,
+    _check_samples,
+    _check_widening,
+    certify,
+)
 from bench.cli.main import main
 from bench.engine.sample.policies import POLICIES
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -22,7 +28,7 @@ from tests.support import museum
 
 pytestmark = pytest.mark.long
 
-FEW_CALLS = court.CALLS[:2]  # enough to reject samples; their exact law is computed for all numbers of calls
+FEW_CALLS = sampler.CALLS[:2]  # enough to reject samples; their exact law is computed for all numbers of calls
 
 
 def failed(name: str, *questions: str) -> list[Check]:
@@ -63,11 +69,11 @@ def test_every_registered_method_passes_all_that_is_asked(name, precision):
 
 def test_the_samples_of_an_oracle_are_certified():
     method = METHODS["mdlm"]
-    drawn = court.hear_table(method(3), Ancestral(), PAIRS, court.CALLS)
+    drawn = sampler.sample_table(method(3), Ancestral(), PAIRS, sampler.CALLS)
     assert drawn.distance[4] == pytest.approx(floor(4), abs=1e-9)
     assert drawn.distance[256] == pytest.approx(floor(256), abs=1e-9)
-    assert max(map(abs, drawn.surprise.values())) < 4
-    assert abs(court.hear_chain(method(4), Ancestral(), court.CHAIN_CALLS).surprise) < 4
+    assert max(map(abs, drawn.z_scores.values())) < 4
+    assert abs(sampler.sample_chain(method(4), Ancestral(), sampler.CHAIN_CALLS).z_score) < 4
 
 
 def floor(calls: int) -> float:
@@ -82,9 +88,9 @@ def floor(calls: int) -> float:
 
 def test_samples_at_a_temperature_five_percent_too_low_are_rejected(monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", museum.Sharpened)
-    drawn = court.hear_table(museum.Sharpened(3), Ancestral(), PAIRS, FEW_CALLS)
-    assert not _judge_law(drawn).passed
-    assert _judge_texts(drawn).passed  # they are what its own law says
+    drawn = sampler.sample_table(museum.Sharpened(3), Ancestral(), PAIRS, FEW_CALLS)
+    assert not _check_law(drawn).passed
+    assert _check_samples(drawn).passed  # they are what its own law says
     assert failed("wrong", "oracle") == []
 
 
@@ -93,47 +99,48 @@ def test_draws_that_are_not_those_of_the_law_are_rejected(monkeypatch):
         return draw(1.05 * log_p, rng)
 
     monkeypatch.setattr("bench.engine.sample.state.draw", sharpened)
-    drawn = court.hear_table(METHODS["mdlm"](3), Ancestral(), PAIRS, FEW_CALLS)
-    assert _judge_law(drawn).passed
-    assert not _judge_texts(drawn).passed
+    drawn = sampler.sample_table(METHODS["mdlm"](3), Ancestral(), PAIRS, FEW_CALLS)
+    assert _check_law(drawn).passed
+    assert not _check_samples(drawn).passed
 
 
-def test_every_policy_is_heard_by_some_method():
-    heard = {type(policy) for policy in (*court.USUAL, *court.OTHERS)}
-    assert heard == set(POLICIES.values())
+def test_every_policy_is_checked_with_some_method():
+    checked = {type(policy) for policy in (*sampler.COMMON_POLICIES, *sampler.OTHER_POLICIES)}
+    assert checked == set(POLICIES.values())
     methods = [METHODS[name](3) for name in ("mdlm", "gidd", "plaid")]
-    for policy in court.OTHERS:
-        assert any(court.enough(method, policy, PAIRS.length) for method in methods), policy.label()
+    for policy in sampler.OTHER_POLICIES:
+        assert any(sampler.choose_calls(method, policy, PAIRS.length) for method in methods), policy.label()
 
 
 def test_a_policy_that_chooses_by_another_rule_than_its_own_is_rejected(monkeypatch):
-    right = {policy: _heard("mdlm", policy) for policy in (Confidence(), Margin())}
+    right = {policy: _check_policy("mdlm", policy) for policy in (Confidence(), Margin())}
     assert all(each.passed for each in right.values())
     assert "changes the law on purpose, by 0.2466 in 6 calls" in right[Confidence()].meaning
     assert "changes the law on purpose, by 0.0000 in 6 calls" in right[Margin()].meaning
     monkeypatch.setattr(Confidence, "rank", Margin.rank)
-    assert not _heard("mdlm", Confidence()).passed
+    assert not _check_policy("mdlm", Confidence()).passed
 
 
 def test_a_correction_at_another_temperature_than_told_is_rejected(monkeypatch):
     policy = SelfCorrect(corrections=2, temperature=0.5)
-    assert _heard("gidd", policy).passed
+    assert _check_policy("gidd", policy).passed
     correct = SelfCorrect._correct
     warmer = SelfCorrect(corrections=2, temperature=1.0)
     monkeypatch.setattr(SelfCorrect, "_correct", lambda self, walk, t: correct(warmer, walk, t))
-    assert not _heard("gidd", policy).passed
+    assert not _check_policy("gidd", policy).passed
 
 
-def _heard(name, policy):
+def _check_policy(name, policy):
     method = METHODS[name](3)
-    return _judge_texts(court.hear_table(method, policy, PAIRS, [court.enough(method, policy, PAIRS.length)]))
+    calls = sampler.choose_calls(method, policy, PAIRS.length)
+    return _check_samples(sampler.sample_table(method, policy, PAIRS, [calls]))
 
 
 def test_draws_in_single_precision_are_rejected_by_rare_tokens(monkeypatch):
-    rare.of_the_harness.cache_clear()
+    rare_draws.count_harness_draws.cache_clear()
     monkeypatch.setattr("bench.engine.sample.state.draw", gumbel_of_maximum)
-    assert not _judge_rare(METHODS["mdlm"](3)).passed
-    rare.of_the_harness.cache_clear()
+    assert not _check_rare_draws(METHODS["mdlm"](3)).passed
+    rare_draws.count_harness_draws.cache_clear()
 
 
 def gumbel_of_maximum(log_p, rng):
@@ -144,7 +151,7 @@ def gumbel_of_maximum(log_p, rng):
 
     class MaximumStream:
         def uniform(self, shape):
-            return rng.uniform(shape) ** torch.tensor([1, 1 / rare.TOKENS], dtype=torch.float64)
+            return rng.uniform(shape) ** torch.tensor([1, 1 / rare_draws.RARE_TOKENS], dtype=torch.float64)
 
     return museum.gumbel(log_p[:, :2], MaximumStream())
 
@@ -159,7 +166,7 @@ def test_an_endpoint_cost_that_does_not_vanish_is_rejected(monkeypatch):
     """The endpoint cost of Plaid itself vanishes: the certificates of all methods above include this check."""
     narrow = ({"gamma_start": -1.0, "gamma_end": 2.0}, {"gamma_start": -1.0, "gamma_end": 2.1})
     monkeypatch.setattr(METHODS["plaid"], "widening", narrow)
-    assert not _widens(Case("plaid", {})).passed
+    assert not _check_widening(Case("plaid", {})).passed
 
 
 EXHIBITS = {  # the class, and what the certificate has to say of it: too low or too high
@@ -190,7 +197,7 @@ def test_a_bound_that_claims_too_much_shows_without_any_oracle(monkeypatch):
 
 
 def test_the_command_says_what_it_found(capsys, monkeypatch):
-    monkeypatch.setattr(verdict, "QUESTIONS", ("kraft",))
+    monkeypatch.setattr(checks, "CHECK_GROUPS", ("kraft",))
     assert main(["certify", "ar"]) == DONE
     assert "passed" in capsys.readouterr().out
     monkeypatch.setitem(METHODS, "wrong", museum.Halved)
@@ -201,7 +208,7 @@ def test_the_command_says_what_it_found(capsys, monkeypatch):
 
 
 def test_wrong_units_are_found(monkeypatch):
-    probes.units.cache_clear()
+    leaks.unit_error.cache_clear()
     monkeypatch.setattr("bench.engine.data.tokenizers.tokenizer.Characters.count_bytes", lambda self, ids: ids.size)
-    assert probes.units() > 0.1
-    probes.units.cache_clear()
+    assert leaks.unit_error() > 0.1
+    leaks.unit_error.cache_clear()

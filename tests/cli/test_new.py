@@ -168,7 +168,7 @@ def test_imports_stay_sorted_and_entries_are_appended(copy):
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_the_printed_commands_certify_and_run_a_new_plug_in(name, like, tmp_path, monkeypatch, capsys, registry):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.certify.checks.QUESTIONS", QUICK)
+    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", QUICK)
     assert main(["new", "method", name, "--plugin", "my own.py", *(["--like", like] if like else [])]) == DONE
     assert contents(tmp_path).keys() == {"my own.py"}
     out = capsys.readouterr().out

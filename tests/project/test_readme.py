@@ -46,8 +46,8 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     shown = commands("bench ")
     verbs = ["methods", "certify", "plan", "run", "status", "report", "sample", "compare", "sync", "tune", "ui"]
     assert [line.split()[1] for line in shown] == verbs
-    questions = tuple(name for name in checks.QUESTIONS if name != "samples")  # slow; test_tutorial.py asks it
-    monkeypatch.setattr(checks, "QUESTIONS", questions)
+    questions = tuple(name for name in checks.CHECK_GROUPS if name != "samples")  # slow; test_tutorial.py asks it
+    monkeypatch.setattr(checks, "CHECK_GROUPS", questions)
     for line in shown[:-2]:
         assert main(shlex.split(line)[1:]) == DONE, line
     (code,) = (block for kind, block in BLOCKS if kind == "python")

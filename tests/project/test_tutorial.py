@@ -110,12 +110,12 @@ def execute(command: str) -> Answer:
         process = subprocess.run(command, shell=True, capture_output=True, text=True)
         return Answer(command, process.returncode, process.stdout + process.stderr)
 
-    questions = checks.QUESTIONS
+    questions = checks.CHECK_GROUPS
     if "--write" not in command:  # the slowest question is asked once, for the certificate that is stored
         questions = tuple(question for question in questions if question != "samples")
     out = StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
-        patch.setattr(checks, "QUESTIONS", questions)
+        patch.setattr(checks, "CHECK_GROUPS", questions)
         code = main(command.split()[1:])
     unplug()
     return Answer(command, code, out.getvalue())

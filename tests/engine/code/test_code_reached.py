@@ -59,8 +59,8 @@ AROUND = (  # storage, progress and the hash itself, which change no number
     "bench.engine.stages.context",
 )
 SMALL = {
-    "sampler.TEXTS": 64,
-    "sampler.CHAIN_TEXTS": 8,
+    "sampler.SAMPLES": 64,
+    "sampler.CHAIN_SAMPLES": 8,
     "sampler.CALLS": (4, 16),
     "sampler.CHAIN_CALLS": 16,
     "rare_draws.ROWS": 2**13,

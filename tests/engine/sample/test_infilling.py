@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.certify.oracle import Oracle, Table
-from bench.certify.sampler import places, surprise
+from bench.certify.sampler import text_indices, z_score
 from bench.engine.model.model import Model
 from bench.engine.sample.policies import Euler, Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -62,8 +62,8 @@ def conditioned(made: Model, calls: int, policy: Policy) -> bool:
     for drawn, row, keep in zip(found.split(half), ids, fixed, strict=True):
         possible = (TRIPLES.texts == row)[:, keep].all(-1)
         law = torch.where(possible, TRIPLES.law, 0.0)
-        counts = torch.bincount(places(drawn, V), minlength=V**3)
-        right &= abs(surprise(counts, law / law.sum())) < 4
+        counts = torch.bincount(text_indices(drawn, V), minlength=V**3)
+        right &= abs(z_score(counts, law / law.sum())) < 4
     return right
 
 
@@ -159,8 +159,8 @@ def test_a_causal_method_continues_a_beginning_by_its_own_law_and_fills_no_gaps(
     found = sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, prompt=known)
     assert found.network_calls == 2
     law = torch.where(TRIPLES.texts[:, 0] == 2, TRIPLES.law, 0.0)
-    counts = torch.bincount(places(found.ids, V), minlength=V**3)
-    assert abs(surprise(counts, law / law.sum())) < 4
+    counts = torch.bincount(text_indices(found.ids, V), minlength=V**3)
+    assert abs(z_score(counts, law / law.sum())) < 4
     gap = Prompt(known.ids, known.fixed.roll(1, 1))
     with pytest.raises(ValueError, match="a causal method can continue a text, not fill gaps"):
         sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, prompt=gap)

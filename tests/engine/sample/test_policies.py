@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bench.certify.oracle import Oracle
-from bench.certify.sampler import follow
+from bench.certify.sampler import propagate
 from bench.engine.model.model import Model
 from bench.engine.sample.capabilities import trial
 from bench.engine.sample.policies import POLICIES, named, times
@@ -73,7 +73,7 @@ def test_a_last_guess_that_is_no_step_is_left_to_the_last_moment():
     """GenMD4 may guess by its powers alone, which know nothing of the text: few tokens may be left to them."""
     network, powers = GenMd4(V), GenMd4(V, decoder="powers")
     powers.raw.data = network.raw.data = torch.tensor([-1.0, 0.5, 2.0])
-    laws = [follow(Oracle(each, PAIRS), PAIRS, Ancestral(), torch.full((1, L), V), 16) for each in (network, powers)]
+    laws = [propagate(Oracle(each, PAIRS), PAIRS, Ancestral(), torch.full((1, L), V), 16) for each in (network, powers)]
     assert [float(times(each, 16)[-1]) for each in (network, powers)] == [1 / 16, powers.t_min]
     far, farther = (float((law - LAW).abs().sum() / 2) for law in laws)
     assert farther < 1.5 * far

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.certify import policy_laws as choosing
-from bench.certify.sampler import follow, surprise
+from bench.certify import policy_laws
+from bench.certify.sampler import propagate, z_score
 from bench.engine.rng import Stream
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -94,15 +94,15 @@ def test_i21_star_noises_its_guess_afresh_and_without_sigma_steps_are_ancestral(
 @pytest.mark.parametrize("policy", [*RULES[2:5], RULES[-1]], ids=Policy.label)
 def test_what_remasking_draws_follows_its_law(policy):
     made = model(Md4(V), seed=2)  # told the time
-    law = follow(made, PAIRS, policy, torch.full((1, L), V), 5)  # type: ignore[arg-type]
+    law = propagate(made, PAIRS, policy, torch.full((1, L), V), 5)  # type: ignore[arg-type]
     assert follows(drawn(made, policy, 5, L), law)
-    plain = follow(made, PAIRS, Ancestral(), torch.full((1, L), V), 5)  # type: ignore[arg-type]
+    plain = propagate(made, PAIRS, Ancestral(), torch.full((1, L), V), 5)  # type: ignore[arg-type]
     assert not follows(drawn(made, policy, 5, L), plain)
 
 
 def test_confident_remasking_spares_what_was_sure_when_it_was_written():
     policy, made = Remask(rule="rescale", eta=0.9, confident=True), model(Mdlm(V), seed=5)
-    law = choosing.law_of(made, policy, L, 4)
+    law = policy_laws.enumerate_law(made, policy, L, 4)
     assert float(law.sum()) == pytest.approx(1, abs=1e-9)
     assert follows(drawn(made, policy, 4, L), law)
 
@@ -112,7 +112,7 @@ def test_what_is_written_is_as_sure_as_it_was_probable():
     walk = SamplerState(made, Prompt.empty(200, L), Stream(0))
     t, s = torch.tensor([1.0, 0.4], dtype=torch.float64)
     Remask(confident=True).move(walk, t, s)
-    guess = choosing.guesses(made, (V,) * L, 1.0).exp()
+    guess = policy_laws.masked_log_p(made, (V,) * L, 1.0).exp()
     written = walk.z != V
     expected = guess.expand(200, -1, -1).gather(-1, walk.z.clamp(max=V - 1)[..., None])[..., 0]
     assert written.any()
@@ -183,8 +183,8 @@ def test_each_correction_writes_the_most_probable_of_the_tokens_that_came_out_ot
 @pytest.mark.parametrize("name", ["gidd", "udlm"])
 def test_corrected_texts_follow_the_law_of_that_procedure(name):
     policy, made = SelfCorrect(corrections=3, temperature=0.7), model(build(name, V), seed=3)
-    before = follow(made, PAIRS, Ancestral(), made.method.prior(torch.zeros(MANY, L).long(), Stream(0)), 4)  # type: ignore[arg-type]
-    law = choosing.law_of(made, policy, L, 7, before)
+    before = propagate(made, PAIRS, Ancestral(), made.method.prior(torch.zeros(MANY, L).long(), Stream(0)), 4)  # type: ignore[arg-type]
+    law = policy_laws.enumerate_law(made, policy, L, 7, before)
     assert float(law.sum()) == pytest.approx(1, abs=1e-9)
     assert float((law - before).abs().sum() / 2) > 0.05
     assert follows(drawn(made, policy, 7, L), law)
@@ -204,7 +204,7 @@ def test_corrections_are_drawn_at_their_temperature(monkeypatch):
     sample(flat(Gidd(V), *scores.tolist()), 2000, 4, 6, 0, SelfCorrect(corrections=3, temperature=0.25))
     law = (4 * scores).softmax(0)
     torch.testing.assert_close(seen[0][2][0, 0].softmax(-1), law, rtol=1e-9, atol=0)
-    assert abs(surprise(torch.bincount(seen[0][1].flatten(), minlength=V), law)) < 4
+    assert abs(z_score(torch.bincount(seen[0][1].flatten(), minlength=V), law)) < 4
 
 
 def test_corrections_end_when_nothing_changes_and_fewer_calls_are_told():

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.certify import policy_laws as choosing
+from bench.certify import policy_laws
 from bench.certify.oracle import Oracle
-from bench.certify.sampler import follow, surprise
+from bench.certify.sampler import propagate, z_score
 from bench.engine.model.model import Model
 from bench.engine.sample.policies import named, times
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -57,7 +57,7 @@ def test_i22_hitting_times_are_order_statistics(schedule, monkeypatch):
     before = torch.cat([torch.ones(1, count).double(), hidden[:-1]])
     for left, share in zip(range(length, 0, -1), hidden / before, strict=True):
         tenths = torch.bincount((share**left * 10).long(), minlength=10)
-        assert abs(surprise(tenths, torch.full((10,), 0.1).double())) < 4
+        assert abs(z_score(tenths, torch.full((10,), 0.1).double())) < 4
 
 
 def test_first_hitting_writes_a_token_a_call_and_tells_each_sequence_its_own_time(monkeypatch):
@@ -85,7 +85,7 @@ def test_i22_first_hitting_with_an_oracle_is_exact(method):
 def test_i22_first_hitting_is_the_limit_of_ancestral_steps(schedule):
     """Of any network, told the time; what 500 steps are off by is below the noise of the draws."""
     made = model(Md4(V, schedule), seed=4)
-    law = follow(made, PAIRS, Ancestral(), torch.full((1, L), V), 500)  # type: ignore[arg-type]
+    law = propagate(made, PAIRS, Ancestral(), torch.full((1, L), V), 500)  # type: ignore[arg-type]
     assert follows(drawn(made, FirstHitting(), L, L), law)
 
 
@@ -101,17 +101,17 @@ MADE = {
 @pytest.mark.parametrize("name", ["confidence", "margin"])
 def test_the_surest_first_follow_the_law_of_that_procedure(made, name, calls):
     network, length = MADE[made]
-    law = choosing.law_of(network, named(name), length, calls)
+    law = policy_laws.enumerate_law(network, named(name), length, calls)
     assert float(law.sum()) == pytest.approx(1, abs=1e-12)
     assert follows(drawn(network, named(name), calls, length), law)
 
 
 def test_an_order_that_depends_on_visible_tokens_alone_keeps_the_law_and_confidence_does_not():
     oracle = MADE["oracle"][0]
-    torch.testing.assert_close(choosing.law_of(oracle, Margin(), 3, 4), TRIPLES.law, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(policy_laws.enumerate_law(oracle, Margin(), 3, 4), TRIPLES.law, rtol=1e-9, atol=1e-12)
     assert follows(drawn(oracle, Margin(), 4, 3), TRIPLES.law)
     assert follows(drawn(oracle, EntropyBounded(budget=0.0), 3, 3), TRIPLES.law)
-    biased = choosing.law_of(oracle, Confidence(), 3, 4)
+    biased = policy_laws.enumerate_law(oracle, Confidence(), 3, 4)
     assert float((biased - TRIPLES.law).abs().sum() / 2) > 0.02
     assert not follows(drawn(oracle, Confidence(), 4, 3), TRIPLES.law)
 
@@ -133,7 +133,7 @@ def test_each_call_reveals_what_the_schedule_does_on_average(name, schedule, giv
 @pytest.mark.parametrize(("budget", "calls"), [(0.0, 2), (0.5, 2), (0.5, 3), (0.9, 2), (9.0, 3)])
 def test_the_least_uncertain_within_a_budget_follow_the_law_of_that_procedure(made, budget, calls):
     network, length = MADE[made]
-    law = choosing.law_of(network, EntropyBounded(budget=budget), length, calls)
+    law = policy_laws.enumerate_law(network, EntropyBounded(budget=budget), length, calls)
     assert follows(drawn(network, EntropyBounded(budget=budget), calls, length), law)
 
 
