@@ -7,6 +7,7 @@ A difference is the arm's bound minus the base's; below zero the arm is better.
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -48,7 +49,7 @@ Row = dict[str, Any]  # by column
 class Measured:
     """The bound of one cell, document by document, and everything that two cells must agree on to be subtracted."""
 
-    cell: str  # its id
+    folder: Path  # of the cell; equal ids in other folders of results are other cells
     nats: Tensor  # of each document [n, replicates], the sum of the parts
     length: int  # tokens of a document
     setting: dict[str, Any]
@@ -111,7 +112,7 @@ def _pair_seed(
     row |= {
         **average(difference, arm_bound.length, arm_bound.clusters),
         "unlike": unlike if arm_bound.estimator != base_bound.estimator else "",
-        "is_same": arm_bound.cell == base_bound.cell,
+        "is_same": arm_bound.folder == base_bound.folder,
     }
     return row, difference, arm_bound
 
@@ -173,7 +174,7 @@ def read_bound(cell: RecordedCell, stage: Stage) -> Measured:
         "precision": result.environment["precision"],
     }
     return Measured(
-        cell=cell.id,
+        folder=cell.folder,
         nats=nats,
         length=data["length"],
         setting=setting,
