@@ -230,11 +230,11 @@ def test_a_beginning_longer_than_windows_costs_no_calls_for_them_and_is_seen():
 def test_a_policy_that_a_method_cannot_follow_is_refused_with_the_reason(done, capsys):
     assert asked(done, "tiny/UDLM", "--policy", "remask", "--option", "eta=0.5") == USAGE_ERROR
     told = capsys.readouterr().err
-    assert 'remask (eta 0.5), 128 calls: method "udlm" does not hide its tokens behind a mask' in told
+    assert 'remask (eta 0.5), 128 calls: method "udlm" does not mask its tokens' in told
     assert asked(done, "tiny/AR", "--policy", "confidence") == USAGE_ERROR
     assert 'method "ar"' in capsys.readouterr().err
     assert asked(done, "tiny/MDLM", "--policy", "first-hitting") == USAGE_ERROR
-    assert f"calls has to be {L}" in capsys.readouterr().err
+    assert f"set calls to {L}" in capsys.readouterr().err
     assert asked(done, "tiny/MDLM", "--policy", "first-hitting", "--calls", f"{L}", "--prompt", "ab") == DONE
     assert "first-hitting, 12 calls, which samples the model's distribution exactly" in capsys.readouterr().out
 

@@ -53,7 +53,7 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
     ),
     "policy for other methods": (
         ("calls: 4}", "calls: 4, policy: remask, arms: [AR]}"),
-        r"12:33: arm AR: remask, 4 calls: method \"ar\" does not hide its tokens behind a mask",
+        r"12:33: arm AR: remask, 4 calls: method \"ar\" does not mask its tokens",
     ),
     "samples of no arm": (
         ("calls: 4}", "calls: 4, arms: [MDLN]}"),
@@ -123,7 +123,7 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
     ),
     "more calls than steps of time": (
         ("method: mdlm}", "method: mdlm, options: {steps: 3}}"),
-        r"12:3: arm MDLM: ancestral, 4 calls: method \"mdlm\" cannot be stepped so: 4 calls are more than the 3",
+        r"12:3: arm MDLM: ancestral, 4 calls: method \"mdlm\" cannot take these steps: 4 calls are more than the 3",
     ),
     "heads that do not divide the width": (("heads: 2", "heads: 3"), r"3:1: network: width 16 is not an even multiple"),
     "a seed twice": (("seeds: [0]", "seeds: [0, 0]"), r"9:1: seeds: a seed occurs twice"),

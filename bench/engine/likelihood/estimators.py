@@ -82,7 +82,7 @@ class Exact(Estimator):
         return integrand(x, x, u)
 
     def refusal(self, name: EstimatorName) -> str | None:
-        return "is a likelihood, of which nothing is estimated" if name != "auto" else None
+        return "has an exact likelihood, so nothing is estimated" if name != "auto" else None
 
     def describe(self, draws: int | None = None) -> str:
         return self.kind()
@@ -130,9 +130,7 @@ class Counted(Estimator):
 
     def refusal(self, name: EstimatorName) -> str | None:
         if self.method.masking is None:
-            return (
-                "does not mask every position alike along a schedule from 1 to 0, so that counting masks does not hold"
-            )
+            return "does not mask all positions by one schedule from 1 to 0, so masks cannot be counted"
         return None
 
     def reconstruction_draws(self, draws: int) -> int:

@@ -41,4 +41,4 @@ def _check(nats: Tensor, tokens: Tensor) -> None:
     per_token = nats.double() / tokens
     if not (per_token.isfinite() & (per_token < LARGEST)).all():
         worst = float(torch.nan_to_num(per_token, nan=math.inf).max())
-        raise ArithmeticError(f"the scorer gave a text {worst:g} nats per token, of which there is no perplexity")
+        raise ArithmeticError(f"the scorer gave a text {worst:g} nats per token, too many for a perplexity")

@@ -145,7 +145,7 @@ def test_calls_are_those_of_the_network():
     [(GenMd4(V), "counted"), (Udlm(V), "counted"), (D3pmAbsorb(V), "counted"), (Mdlm(V, Geometric()), "counted")],
 )
 def test_masks_that_are_not_alike_cannot_be_counted(method: Method, asked):
-    with pytest.raises(ValueError, match=f'estimator "{asked}": .* does not mask every position alike'):
+    with pytest.raises(ValueError, match=f'estimator "{asked}": .* does not mask all positions by one schedule'):
         bound(model(method), TEXTS, 4, 2, 0, 9, estimator=asked)
 
 
@@ -163,9 +163,10 @@ def test_an_estimator_that_a_method_cannot_follow_is_refused_with_its_place(tmp_
         read_text(tmp_path, text)
     told = str(error.value).splitlines()
     assert len(told) == 2
-    assert 'suite.yaml:14:33: arm AR: estimator "counted": method "ar" is a likelihood, of which nothing' in told[0]
+    assert 'suite.yaml:14:33: arm AR: estimator "counted": method "ar" has an exact likelihood, so nothing' in told[0]
     assert (
-        'suite.yaml:14:33: arm SEDD: estimator "counted": method "gidd" does not mask every position alike' in told[1]
+        'suite.yaml:14:33: arm SEDD: estimator "counted": method "gidd" does not mask all positions by one schedule'
+        in told[1]
     )
     assert told[0].endswith("list the arms that it suits in `arms: [...]`")
 

@@ -98,7 +98,7 @@ def test_a_grid_of_discrete_time_lies_on_its_steps_or_is_refused(grid):
     assert fits[:3] == [1, 2, 3]
     assert (20 in fits) == (grid == "uniform")
     reason = refusal(method, SamplerSettings(21, Ancestral(grid=grid)), L)
-    assert reason == "cannot be stepped so: 21 calls are more than the 20 that 20 steps of time allow"
+    assert reason == "cannot take these steps: 21 calls are more than the 20 that 20 steps of time allow"
 
 
 # --- ancestral steps whose network calls are kept
@@ -145,7 +145,7 @@ def test_kept_calls_are_as_many_as_expected(count, texts):
 @pytest.mark.parametrize("name", ["md4", "udlm", "gidd", "plaid", "d3pm-absorb", "sedd-absorb", "genmd4"])
 def test_no_call_is_kept_of_a_network_that_is_told_the_time(name):
     reason = refusal(build(name, V), SamplerSettings(4, Ancestral(cached=True)), L)
-    assert "is told the time" in (reason or "")
+    assert "is conditioned on the time" in (reason or "")
 
 
 # --- every policy with every method

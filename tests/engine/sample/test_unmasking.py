@@ -73,7 +73,7 @@ def test_first_hitting_writes_a_token_a_call_and_tells_each_sequence_its_own_tim
     orders = torch.stack([(before == 5) & (after != 5) for (before, _), (after, _) in pairwise(told)])
     assert (orders.sum(-1) == 1).all()
     assert len(orders.float().argmax(-1).T.unique(dim=0)) == count  # each its own order
-    assert "calls has to be 9" in (refusal(made.method, SamplerSettings(8, FirstHitting()), length) or "")
+    assert "set calls to 9" in (refusal(made.method, SamplerSettings(8, FirstHitting()), length) or "")
 
 
 @pytest.mark.parametrize("method", [Mdlm(V), Md4(V, Cosine())], ids=lambda each: type(each).__name__)

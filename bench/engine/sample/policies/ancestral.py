@@ -27,7 +27,7 @@ class Ancestral(Stepping):
 
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         if self.cached and (method.needs.time or method.needs.self_condition):
-            return "is told the time, or its own last guess, at every call: nothing can be kept of the one before"
+            return "is conditioned on the time or on its own guess, so hidden states cannot be reused"
         return None if method.needs.causal else super().refusal(method, calls, tokens)
 
     def run(self, state: SamplerState, calls: int) -> Tensor:
@@ -58,7 +58,7 @@ class Euler(Stepping):
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         reason = super().refusal(method, calls, tokens)
         if reason is None and method.rates(*trial(method)) is None:
-            return "has no rates to jump by (it lives in discrete time, or on vectors)"
+            return "has no rates to jump by (its time is discrete, or its z holds vectors)"
         return reason
 
     def law(self, method: Method, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs:
@@ -83,7 +83,7 @@ class Ddim(Stepping):
         z, t, prediction = trial(method)
         with torch.no_grad():
             flow = method.flow(z, t, t, prediction)
-        return "has no step without randomness (its z holds ids)" if flow is None else None
+        return "has no deterministic step (its z holds ids)" if flow is None else None
 
     def move(self, state: SamplerState, t: Tensor, s: Tensor) -> None:
         next_z = state.z.clone()

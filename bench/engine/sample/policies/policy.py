@@ -62,7 +62,7 @@ class Stepping(Policy):
         try:
             times(method, calls, self.grid)
         except ValueError as error:
-            return f"cannot be stepped so: {error}"
+            return f"cannot take these steps: {error}"
         return None
 
     def run(self, state: SamplerState, calls: int) -> Tensor:

@@ -94,11 +94,11 @@ class SelfCorrect(Policy):
 
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         if method.needs.causal or method.needs.vector_width or method.masking is not None:
-            return "has no scores for tokens that are there already"
+            return "has no scores for visible tokens"
         z, _, prediction = trial(method)
         total = float(prediction[..., : method.vocab_size].exp().sum())
         if method.scored(z) is not None or abs(total - 1) > 1e-5:
-            return "has no probabilities of the tokens that are there already"
+            return "has no probabilities of visible tokens"
         steps = calls - self.corrections
         if steps < 2:
             return f"leaves {steps} of {calls} calls to the steps; ask for more calls or fewer corrections"

@@ -22,9 +22,9 @@ Rank = Callable[[LogProbs, Tensor], Tensor]  # guess and drawn tokens at positio
 def mask_refusal(method: Method) -> str | None:
     """Return the reason why positions cannot be revealed one by one, or None."""
     if not is_masked(method):
-        return "does not hide its tokens behind a mask, where what is visible is final"
+        return "does not mask its tokens, or does not keep visible tokens fixed"
     if method.masking is None:
-        return "does not mask all positions alike along a schedule from 1 to 0"
+        return "does not mask all positions by one schedule from 1 to 0"
     return None
 
 
@@ -52,9 +52,11 @@ class FirstHitting(Policy):
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         reason = mask_refusal(method)
         if reason is None and not follows_schedule(method):
-            return "reveals its tokens faster or slower by what the network says, at times that nobody knows before"
+            return (
+                "reveals tokens at a pace that depends on the network's scores, so the times are not known in advance"
+            )
         if reason is None and calls != tokens:
-            return f"is revealed one token a call: calls has to be {tokens}"
+            return f"reveals one token per call: set calls to {tokens}"
         return reason
 
     def run(self, state: SamplerState, calls: int) -> Tensor:
