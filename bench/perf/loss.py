@@ -1,4 +1,4 @@
-"""Measurements of speed and memory: `bench perf loss` shows what the loss itself takes at a large vocabulary."""
+"""`bench perf loss`: memory and time of the loss at a large vocabulary."""
 
 import json
 import os
@@ -22,15 +22,15 @@ from bench.engine.rng import Stream
 from methods import PLUGINS, build, plug
 from methods.method import Latent
 
-LIMIT = 0.25  # of the full logits in float32: what the loss may take at its peak
-TOLERANCE = 1e-4  # of a gradient's largest entry: what sums in another order may change in float32
-COMPARED = (2, 128)  # sequences and tokens for which gradients are compared with those of one piece
+LIMIT = 0.25  # largest peak memory of the loss, relative to the full logits in float32
+TOLERANCE = 1e-4  # relative to a gradient's largest entry, for the order of sums in float32
+COMPARED = (2, 128)  # sequences and tokens for comparing chunked with unchunked gradients
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured: a loss on `batch` sequences of `length` hidden states of `width`, over `vocabulary` tokens."""
+    """A loss on `batch` sequences of `length` hidden states of `width`, over `vocabulary` tokens."""
 
     vocabulary: int
     length: int
@@ -40,12 +40,12 @@ class Sizes:
 
     @property
     def full(self) -> int:
-        """The bytes of all logits in float32."""
+        """The size of all logits in float32, in bytes."""
         return 4 * self.batch * self.length * self.vocabulary
 
 
-class Given(Model):
-    """A model whose hidden states are given, so that only the head and the method's loss are at work."""
+class FixedHidden(Model):
+    """A model with fixed hidden states, which computes only the head and the method's loss."""
 
     given: Tensor
 
@@ -54,10 +54,10 @@ class Given(Model):
 
 
 def measure(name: str, sizes: Sizes) -> dict[str, float]:
-    """Peak bytes and seconds of one loss with its gradients, and how far these are from those of a single piece."""
+    """Peak bytes and seconds of one loss with its gradients, and their distance from unchunked gradients."""
     torch.manual_seed(0)
     shape = Shape(layers=0, width=sizes.width, heads=1)
-    model = Given(build(name, sizes.vocabulary), shape, sizes.vocabulary, "sdpa").to(sizes.device)
+    model = FixedHidden(build(name, sizes.vocabulary), shape, sizes.vocabulary, "sdpa").to(sizes.device)
     torch.nn.init.normal_(model.network.output.weight, std=sizes.width**-0.5)
     gradients = []
     for at_once in (packing.SCORES_AT_ONCE, 2**62):

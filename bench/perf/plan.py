@@ -1,4 +1,4 @@
-"""How long a plan takes: `bench perf plan` reads suites of a thousand cells, and prints them as `bench plan` does."""
+"""`bench perf plan`: the time to read, plan and print suites of a thousand cells, as `bench plan` does."""
 
 import io
 import time
@@ -28,7 +28,7 @@ Show = Callable[[PlanStatus], None]
 
 def speed(arms: int, show: Show) -> None:
     """Print the processor seconds for a grid of arms and for as many written-out arms; `show` prints a plan."""
-    _seconds(SUITE, show)  # imports, and what is cached
+    _seconds(SUITE, show)  # warm up imports and caches
     print(f"a grid of {arms:,} arms: {_seconds(SUITE + _grid(arms), show):.2f} s")
     print(f"{arms:,} arms that all differ: {_seconds(SUITE + _explicit(arms), show):.2f} s")
 
@@ -41,14 +41,14 @@ def _grid(arms: int) -> str:
 
 def _explicit(arms: int) -> str:
     arm = "  - {{label: A{0}, method: mdlm, base: base, options: {{steps: {1}}}, training: {{learning_rate: {2}}}}}\n"
-    return "".join(arm.format(place, 200 + place, (1 + place) / 1e6) for place in range(arms))
+    return "".join(arm.format(index, 200 + index, (1 + index) / 1e6) for index in range(arms))
 
 
 def _seconds(text: str, show: Show) -> float:
-    """The processor seconds of `bench plan`, without its imports."""
+    """The processor time of `bench plan` without its imports, in seconds."""
     with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         path = Path(folder) / "suite.yaml"
         path.write_text(text, encoding="utf-8")
-        began = time.process_time()
+        start = time.process_time()
         show(plan_status(plan(read(path)), Path(folder) / "runs"))
-        return time.process_time() - began
+        return time.process_time() - start

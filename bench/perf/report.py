@@ -1,4 +1,4 @@
-"""How long a report takes: `bench perf report SUITE` reads a record and has all of its reports written, nowhere."""
+"""`bench perf report SUITE`: the time to read a record and write all of its reports, to a temporary folder."""
 
 import io
 import time
@@ -15,20 +15,22 @@ ROUNDS = 3
 
 
 def speed(runs: Path, names: Mapping[str, str]) -> None:
-    """Prints the seconds of a processor that reading a record and writing its reports take, without imports: the median
-    of three rounds, the least and the most. Raises NoRecord."""
+    """Print the processor seconds for reading a record and writing its reports: median, minimum and maximum.
+
+    Imports are not counted. Raises NoRecord if there is no record.
+    """
     records = read_all(runs, names).values()
     cells = sum(record.table["cell"].nunique() for record in records if isinstance(record, Record))
-    reporters = [found.load() for found in entry_points(group="bench.reporters")]
+    reporters = [entry_point.load() for entry_point in entry_points(group="bench.reporters")]
     low, middle, high = sorted(_seconds(runs, names, reporters) for _ in range(ROUNDS))
     print(f"a report of {cells:,} cells: {middle:.1f} s ({low:.1f} to {high:.1f})")
 
 
 def _seconds(runs: Path, names: Mapping[str, str], reporters: Sequence[Callable[..., None]]) -> float:
-    """What `bench report` takes, on one core."""
+    """The processor time of `bench report`, in seconds."""
     with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
-        began = time.process_time()
+        start = time.process_time()
         records = read_all(runs, names)
         for reporter in reporters:
             reporter(records, Path(folder) / "report")
-        return time.process_time() - began
+        return time.process_time() - start

@@ -8,16 +8,16 @@ import torch
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.perf import sample as perf_sample
-from bench.perf.sample import FULL, QUICK, Found, Table, random_model, speed, take_turns
+from bench.perf.sample import FULL, QUICK, SamplingCost, Table, measure_in_turns, random_model, speed
 
 
 def invented(monkeypatch, seconds: dict[str, float], calls: int = 5) -> None:
     """Puts made-up measurements in the place of real ones: seconds by the word that says whether a cache is used."""
 
     def turns(ways, repetitions):
-        return {names: Found(calls, (seconds.get(names[1], 1.0),) * repetitions) for names in ways}
+        return {names: SamplingCost(calls, (seconds.get(names[1], 1.0),) * repetitions) for names in ways}
 
-    monkeypatch.setattr(perf_sample, "take_turns", turns)
+    monkeypatch.setattr(perf_sample, "measure_in_turns", turns)
 
 
 def rows(out: str) -> list[list[str]]:
@@ -35,7 +35,7 @@ def test_it_prints_three_tables_in_markdown_and_where_it_ran(capsys):
     caches = [row for row in found if row[0] == "micro"]
     assert [row[1:3] for row in caches] == [["no", f"{QUICK.length}"], ["yes", f"{QUICK.length}"]]
     (long,) = (row for row in found if row[0] == "ar")
-    assert long[1:3] == ["one a token", f"{QUICK.long}"]
+    assert long[1:3] == ["one per token", f"{QUICK.long}"]
     few, many = (int(row[2]) for row in found if row[0] == "mdlm")
     assert few <= many <= 5 * max(QUICK.calls)  # windows of 8 with 4 new tokens each: 24 take five
     assert out.count("\n| ---") == 3
@@ -54,16 +54,16 @@ def test_a_cache_has_to_make_a_causal_method_three_times_faster(without, kept, m
     invented(monkeypatch, {"no": without, "yes": 1.0})
     assert speed(["micro"], FULL, "cpu") == kept
     out = capsys.readouterr().out
-    assert ("required: 3 times faster; NOT kept" in out) == (not kept)
+    assert ("required: 3 times faster; NOT met" in out) == (not kept)
     assert rows(out)[2][4] == f"{without:.1f}"
 
 
 def test_one_preset_that_is_too_slow_is_a_failure(monkeypatch):
     def turns(ways, repetitions):
         slow = [1.0 if names == ("tiny", "no") else 5.0 if names[1] == "no" else 1.0 for names in ways]
-        return {names: Found(5, (seconds,)) for names, seconds in zip(ways, slow, strict=True)}
+        return {names: SamplingCost(5, (seconds,)) for names, seconds in zip(ways, slow, strict=True)}
 
-    monkeypatch.setattr(perf_sample, "take_turns", turns)
+    monkeypatch.setattr(perf_sample, "measure_in_turns", turns)
     monkeypatch.setattr(perf_sample, "random_model", lambda name, preset, device: None)
     assert main(["perf", "sample"]) == FAILED
     assert main(["perf", "sample", "--preset", "tiny"]) == FAILED
@@ -81,7 +81,7 @@ def test_the_rows_say_which_way_they_are(monkeypatch):
 def test_more_calls_than_tokens_are_a_failure(monkeypatch, capsys):
     invented(monkeypatch, {"no": 9.0, "yes": 1.0}, calls=FULL.length + 1)
     assert not speed(["micro"], FULL, "cpu")
-    assert f"at most {FULL.length} calls for a text by itself; NOT kept" in capsys.readouterr().out
+    assert f"at most {FULL.length} calls for a single sample; NOT met" in capsys.readouterr().out
     invented(monkeypatch, {"no": 9.0, "yes": 1.0}, calls=FULL.length)
     assert speed(["micro"], FULL, "cpu")
 
@@ -92,14 +92,14 @@ def test_ways_take_turns():
     def way(name: str, calls: int):
         return lambda: order.append(name) or calls
 
-    found = take_turns({("a",): way("a", 3), ("b",): way("b", 4)}, 3)
+    found = measure_in_turns({("a",): way("a", 3), ("b",): way("b", 4)}, 3)
     assert order == ["a", "b"] * 3
     assert {names: (each.calls, len(each.seconds)) for names, each in found.items()} == {("a",): (3, 3), ("b",): (4, 3)}
 
 
 def test_the_median_is_told_with_what_it_lies_between_for_each_sequence(capsys):
     table = Table(1, "way", "calls", "seconds", "saved")
-    found = {("slow",): Found(1234, (8.0, 2.0, 80.0)), ("fast",): Found(1, (4.0,))}
+    found = {("slow",): SamplingCost(1234, (8.0, 2.0, 80.0)), ("fast",): SamplingCost(1, (4.0,))}
     table.add(found, 4, "2.0")
     table.print("a title")
     out = capsys.readouterr().out
