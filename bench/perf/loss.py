@@ -68,14 +68,14 @@ def measure(name: str, sizes: Sizes) -> dict[str, float]:
         weight = model.network.output.weight.grad
         assert weight is not None
         gradients.append((model.given.grad, weight.clone()))
-    before, began = _memory(sizes.device, reset=True), time.monotonic()
+    before, start = _memory(sizes.device, reset=True), time.monotonic()
     scored = _loss(model, sizes.batch, sizes.length)
-    peak, seconds = _memory(sizes.device, reset=False) - before, time.monotonic() - began
+    peak, seconds = _memory(sizes.device, reset=False) - before, time.monotonic() - start
     differences = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(*gradients, strict=True)]
     return {"peak": peak, "seconds": seconds, "scored": scored, "difference": max(differences)}
 
 
-def _loss(model: Given, batch: int, length: int) -> int:
+def _loss(model: FixedHidden, batch: int, length: int) -> int:
     """One training loss and its gradients on random text; returns the number of scored positions."""
     method, device = model.method, model.network.output.weight.device
     generator = torch.Generator().manual_seed(0)
@@ -90,9 +90,9 @@ def _loss(model: Given, batch: int, length: int) -> int:
 
 
 def _memory(device: str, reset: bool) -> int:
-    """The most bytes in use since the last reset, or those in use now at a reset.
+    """Peak memory in bytes since the last reset; at a reset, the memory in use.
 
-    On a CPU they are the process's resident set, as Linux counts it.
+    On a CPU, this is the resident set of the process, as reported by Linux.
     """
     if device == "cuda":
         torch.cuda.synchronize()
@@ -106,41 +106,46 @@ def _memory(device: str, reset: bool) -> int:
 
 
 def loss(names: Sequence[str], sizes: Sizes) -> bool:
-    """Measures each method in a process of its own and prints a table; True when all keep within the limits."""
-    table = Table(title=f"One loss and its gradients, {_told(sizes)}")
+    """Measure each method in its own process and print a table; True if all are within the limits."""
+    table = Table(title=f"One loss and its gradients, {_describe(sizes)}")
     for column in ("method", "scored positions", "peak MiB", "of full logits", "seconds", "gradients differ by"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    fine = True
+    within_limits = True
     for name in names:
-        found = _apart(name, sizes)
-        share = found["peak"] / sizes.full
-        fine = fine and share < LIMIT and found["difference"] < TOLERANCE
-        cells = (f"{int(found['scored']):,}", f"{found['peak'] / MIB:.0f}", f"{share:.1%}", f"{found['seconds']:.1f}")
-        table.add_row(name, *cells, f"{found['difference']:.0e}")
+        result = _measure_in_subprocess(name, sizes)
+        share = result["peak"] / sizes.full
+        within_limits = within_limits and share < LIMIT and result["difference"] < TOLERANCE
+        cells = (
+            f"{int(result['scored']):,}",
+            f"{result['peak'] / MIB:.0f}",
+            f"{share:.1%}",
+            f"{result['seconds']:.1f}",
+        )
+        table.add_row(name, *cells, f"{result['difference']:.0e}")
     Console().print(table)
     print(f"full logits in float32: {sizes.full / MIB:.0f} MiB; the loss may take {LIMIT:.0%} of that")
-    return fine
+    return within_limits
 
 
-def _told(sizes: Sizes) -> str:
+def _describe(sizes: Sizes) -> str:
     return (
         f"V = {sizes.vocabulary:,}, L = {sizes.length}, B = {sizes.batch}, width {sizes.width}, on {sizes.device}, "
         f"torch {torch.__version__}"
     )
 
 
-def _apart(name: str, sizes: Sizes) -> dict[str, Any]:
+def _measure_in_subprocess(name: str, sizes: Sizes) -> dict[str, Any]:
     plugin = PLUGINS.get(name)
-    own = [str(plugin.path)] if plugin and plugin.path else []
-    command = [sys.executable, "-m", "bench.perf.loss", name, json.dumps(asdict(sizes)), *own]
+    plugin_arguments = [str(plugin.path)] if plugin and plugin.path else []
+    command = [sys.executable, "-m", "bench.perf.loss", name, json.dumps(asdict(sizes)), *plugin_arguments]
     returned_at_once = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(MIB)}  # freed memory leaves the process
-    done = subprocess.run(command, env=returned_at_once, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the measurement of {name} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, env=returned_at_once, capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        raise RuntimeError(f"the measurement of {name} failed:\n{process.stderr}")
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":
-    for own in sys.argv[3:]:
-        plug(Path(own))
+    for path in sys.argv[3:]:
+        plug(Path(path))
     print(json.dumps(measure(sys.argv[1], Sizes(**json.loads(sys.argv[2])))))

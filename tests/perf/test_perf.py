@@ -23,13 +23,13 @@ def test_it_measures_every_method_that_is_named_and_compares_gradients(capsys, m
 
 
 def test_a_limit_that_is_not_kept_is_a_failure(monkeypatch):
-    monkeypatch.setattr(perf, "_apart", lambda name, sizes: found | {"difference": 1.0})
+    monkeypatch.setattr(perf, "_measure_in_subprocess", lambda name, sizes: found | {"difference": 1.0})
     sizes = perf.Sizes(1000, 10, 10, 8, "cpu")
     found = {"peak": 0.1 * sizes.full, "seconds": 1.0, "scored": 5, "difference": 0.0}
     assert not perf.loss(["mdlm"], sizes)
-    monkeypatch.setattr(perf, "_apart", lambda name, sizes: found)
+    monkeypatch.setattr(perf, "_measure_in_subprocess", lambda name, sizes: found)
     assert perf.loss(["mdlm"], sizes)
-    monkeypatch.setattr(perf, "_apart", lambda name, sizes: found | {"peak": 0.3 * sizes.full})
+    monkeypatch.setattr(perf, "_measure_in_subprocess", lambda name, sizes: found | {"peak": 0.3 * sizes.full})
     assert not perf.loss(["mdlm"], sizes)
 
 
