@@ -80,6 +80,6 @@ def test_a_failed_check_is_named(monkeypatch):
 
     monkeypatch.setitem(METHODS, "wrong", Wrong)
     with pytest.raises(
-        AssertionError, match=r"wrong fails \d of \d+ checks:\nbound of an oracle, .* required: the bound is"
+        AssertionError, match=r"wrong fails \d of \d+ checks:\nbound of an oracle, .* required: the bound equals"
     ):
         bench.testing.assert_passes_checks("wrong")
