@@ -1,7 +1,7 @@
-"""The laws of policies that choose what they write, computed by going through all that they could draw.
+"""Exact laws of policies whose choices depend on draws, by enumerating all draws.
 
-Their rules are written down here a second time, for one text and as their papers put them, so that what
-`bench.engine.sample.policies` draws many texts by has something to be held against.
+The rules are implemented a second time here, for one text and as in the papers, as a reference for the batched policies
+of `bench.engine.sample.policies`.
 """
 
 import math
@@ -25,14 +25,16 @@ Outcomes = Sequence[tuple[int, float, float]]  # of one position: token, how sur
 
 
 def depends_on_draws(policy: Policy) -> bool:
-    """Whether the policy chooses by what was drawn or guessed, so that its positions do not move by themselves."""
+    """Whether the policy chooses by draws or predictions, so that positions do not move independently."""
     kinds = (Confidence, Margin, EntropyBounded, SelfCorrect)
     return isinstance(policy, kinds) or (isinstance(policy, Remask) and policy.confident)
 
 
 def enumerate_law(model: Model, policy: Policy, length: int, calls: int, before: Tensor | None = None) -> Tensor:
-    """The law of texts of `length` tokens in so many network calls [V^L]; self-correction starts from the law `before`
-    of the texts that its steps lead to."""
+    """The law of texts of `length` tokens after `calls` network calls [V^L].
+
+    Self-correction starts from `before`, the law of texts after its ordinary steps.
+    """
     if isinstance(policy, SelfCorrect):
         assert before is not None, "corrections need a law of texts to start from"
         return self_correction_law(model, policy, length, before)
@@ -45,7 +47,7 @@ def enumerate_law(model: Model, policy: Policy, length: int, calls: int, before:
 
 
 def ranked_law(model: Model, policy: Confidence | Margin, length: int, calls: int) -> Tensor:
-    """The surest of the masked positions are written, as many as the schedule reveals on average."""
+    """Write the most confident masked positions, as many as the schedule reveals on average."""
     grid, schedule = times(model.method, calls, policy.grid), find_schedule(model)
     keep = [round(length * (1 - float(schedule.alpha(s)))) for s in grid[1:]]
 
@@ -61,7 +63,7 @@ def ranked_law(model: Model, policy: Confidence | Margin, length: int, calls: in
 
 
 def entropy_bounded_law(model: Model, budget: float, length: int, calls: int) -> Tensor:
-    """The most positions, by rising entropy, whose sum less the largest is within the budget."""
+    """Write as many positions by rising entropy as keep the sum without the largest within the budget."""
     schedule = find_schedule(model)
 
     def choose(call: int, masked: list[int], guess: Tensor, draws: dict[int, int]) -> list[int]:
@@ -77,7 +79,7 @@ def entropy_bounded_law(model: Model, budget: float, length: int, calls: int) ->
 
 
 def unmasking_law(model: Model, length: int, calls: int, choose: Choice, clock: Clock) -> Tensor:
-    """Each call draws every masked position and keeps those that `choose` says, the last call all of them."""
+    """Draw all masked positions in each call and keep those that `choose` returns; the last call keeps all."""
     size = model.vocab_size
     law: Law = {(size,) * length: 1.0}
     for call in range(calls):
@@ -95,7 +97,7 @@ def unmasking_law(model: Model, length: int, calls: int, choose: Choice, clock: 
 
 
 def confident_remasking_law(model: Model, policy: Remask, length: int, calls: int) -> Tensor:
-    """A state is z and how probable each token was when it was written, by which masking again is shared out."""
+    """Remask by confidence: a state is z and the probability of each token when it was written."""
     size, schedule = model.vocab_size, find_schedule(model)
     states = {((size,) * length, (1.0,) * length): 1.0}
     grid = times(model.method, calls, policy.grid)
@@ -124,14 +126,14 @@ def confident_remasking_law(model: Model, policy: Remask, length: int, calls: in
 
 
 def _outcomes(token: int, sure: float, guess: Tensor, again: float, reveal: float, mask: int) -> Outcomes:
-    """Where one position may go: a visible token stays or is masked again, a mask is revealed or stays."""
+    """The outcomes of one position: a token stays or is remasked, a mask is revealed or stays."""
     if token != mask:
         return [(token, sure, 1 - again), (mask, 1.0, again)]
     return [*((v, float(p), reveal * float(p)) for v, p in enumerate(guess)), (mask, 1.0, 1 - reveal)]
 
 
 def self_correction_law(model: Model, policy: SelfCorrect, length: int, before: Tensor) -> Tensor:
-    """Every position is drawn again, and of those that came out otherwise the most probable one is written."""
+    """Draw every position again, and write the most probable one among those that changed."""
     size = model.vocab_size
     clean = max(CLEAN, float(times(model.method, 2)[-1]))
     law: Law = dict(zip(product(range(size), repeat=length), before.tolist(), strict=True))
@@ -146,7 +148,7 @@ def self_correction_law(model: Model, policy: SelfCorrect, length: int, before: 
 
 
 def _corrections(scores: Tensor, z: Text) -> Law:
-    """The law of the text after one correction of z, whose positions are drawn by the scores [L, V]."""
+    """The law of the text after one correction of z, drawn from the scores [L, V]."""
     p, law = scores.softmax(-1), Law()
     for tokens in product(range(scores.shape[-1]), repeat=len(z)):
         others = [i for i in range(len(z)) if tokens[i] != z[i]]
@@ -165,7 +167,7 @@ def masked_log_p(model: Model, z: Text, t: float) -> Tensor:
 
 
 def predicted_log_p(model: Model, z: Text, t: float) -> Tensor:
-    """What the network predicts of tokens at every position of z [L, V]."""
+    """The network's predictions at every position of z [L, V]."""
     found = torch.zeros(len(z), model.vocab_size, dtype=torch.float64)
     for rows, _, _, prediction in _evaluate(model, z, t):
         found[rows] = prediction[..., : model.vocab_size].double()
@@ -174,7 +176,7 @@ def predicted_log_p(model: Model, z: Text, t: float) -> Tensor:
 
 @torch.no_grad()
 def _evaluate(model: Model, z: Text, t: float) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Positions that are scored, with z, t and the prediction there."""
+    """Yield scored positions with z, t and the prediction there."""
     ids, each = torch.tensor([z]), torch.full((1,), t, dtype=torch.float64)
     hidden = model.hidden(ids, each)
     for rows in model.chunks(ids):
@@ -182,16 +184,16 @@ def _evaluate(model: Model, z: Text, t: float) -> Iterable[tuple[Tensor, Tensor,
 
 
 def find_schedule(model: Model) -> Schedule:
-    """That by which all positions are masked alike."""
+    """The masking schedule that all positions share."""
     assert model.method.masking is not None, f"{type(model.method).__name__} does not mask along a schedule"
     return model.method.masking
 
 
 def add_probability(law: Law, text: Text, chance: float) -> None:
-    """More probability for a text."""
+    """Add probability to a text."""
     law[text] = law.get(text, 0.0) + chance
 
 
 def to_tensor(law: Law, size: int, length: int) -> Tensor:
-    """The probability of every text, in the order of counting [V^L]."""
+    """The probability of every text in lexicographic order [V^L]."""
     return torch.tensor([law.get(text, 0.0) for text in product(range(size), repeat=length)], dtype=torch.float64)

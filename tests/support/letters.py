@@ -1,4 +1,4 @@
-"""Texts of letters, written out or drawn, for several tests."""
+"""Texts of letters, given or random, for several tests."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ def ids(*rows):
 
 
 def draw(count, length, vocab=5, seed=0, tilt=0.0):
-    """Texts whose tokens are independent; those of each text lean to a side of its own by `tilt`."""
+    """Random texts of independent tokens; `tilt` makes the letter frequencies differ between texts."""
     rng = np.random.default_rng(seed)
     logits = rng.standard_normal((count, 1, vocab)) * tilt + rng.gumbel(size=(count, length, vocab))
     return logits.argmax(-1)
