@@ -19,11 +19,11 @@ def perf(args: argparse.Namespace) -> int:
 
 def perf_sample(args: argparse.Namespace) -> int:
     """`bench perf sample`"""
-    from bench.engine.environment import Execution, settle
+    from bench.engine.environment import Execution, resolve_device
     from bench.perf.sample import FULL, QUICK, speed
 
     try:
-        settle(Execution(device=args.device))
+        resolve_device(Execution(device=args.device))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR

@@ -185,7 +185,7 @@ def _add_compare(commands: Subparsers) -> None:
 
 
 def _parse_margin(text: str) -> Any:
-    from bench.results.compare.compare import Margin
+    from bench.results.compare.gate import Margin
 
     try:
         return Margin.parse(text)

@@ -166,10 +166,10 @@ def _warn_of_namesake(runs: Path, suite: "Suite", name: str) -> None:
 
 def _is_runnable(suite: "Suite", file: Path) -> bool:
     """Whether the device and precision of a suite are available here; prints the reason if not."""
-    from bench.engine.environment import settle
+    from bench.engine.environment import resolve_device
 
     try:
-        settle(suite.spec.execution)
+        resolve_device(suite.spec.execution)
     except (RuntimeError, ImportError) as error:
         print(f"{file}: {error}", file=sys.stderr)
         return False

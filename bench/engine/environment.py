@@ -1,4 +1,4 @@
-"""Where a cell ran: recorded beside every result, so that a table can tell what it mixes."""
+"""Device, precision, software and hardware of a process, recorded with every result."""
 
 import platform
 import resource
@@ -17,25 +17,27 @@ from bench.engine.settings import Settings
 
 
 class Execution(Settings):
-    """How cells are run: recorded with every result, but not part of what a cell is."""
+    """How cells are run: recorded with every result, but not part of a cell's identity."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 autocast on a GPU, float32 on a CPU
     attention: Literal["sdpa", "flash"] = "sdpa"
     compile: bool = False
-    accumulate: int = Field(1, ge=1)  # parts in which a step's batch goes through the network
-    evaluation_batch: int = Field(64, ge=1)  # sequences that are evaluated at once; changes no number
+    accumulate: int = Field(1, ge=1)  # micro-batches per optimizer step
+    evaluation_batch: int = Field(64, ge=1)  # sequences per forward pass; changes no number
     checkpoint_seconds: float = Field(60.0, ge=0)
 
 
-def settle(execution: Execution) -> tuple[torch.device, Precision]:
-    """The device and the precision that `auto` stands for.
+def resolve_device(execution: Execution) -> tuple[torch.device, Precision]:
+    """Resolve `auto` to a device and a precision.
 
-    Raises RuntimeError when the asked device is not there, ImportError when the attention backend is not installed.
+    Raises RuntimeError if the device is missing or cannot run the attention backend, ImportError if the backend is not
+    installed.
     """
     has_gpu = torch.cuda.is_available()
     if execution.device == "cuda" and not has_gpu:
         raise RuntimeError("execution.device is cuda, but torch sees no GPU; use device: auto or cpu")
+
     device = torch.device("cuda" if has_gpu and execution.device != "cpu" else "cpu")
     automatic = "bfloat16" if device.type == "cuda" else "float32"
     precision = automatic if execution.precision == "auto" else execution.precision
@@ -48,19 +50,19 @@ def settle(execution: Execution) -> tuple[torch.device, Precision]:
     return device, cast(Precision, precision)
 
 
-def environment(device: torch.device, precision: str, execution: Execution, code: str) -> dict[str, str]:
-    """Software, hardware and settings of this process, in words, and the code that it runs."""
+def describe_environment(device: torch.device, precision: str, execution: Execution, code: str) -> dict[str, str]:
+    """Software, hardware, execution settings and code version of this process, as text."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        **hardware(device, precision, execution),
+        **describe_hardware(device, precision, execution),
         "commit": _commit(),
         "code": code,
     }
 
 
-def hardware(device: torch.device, precision: str, execution: Execution) -> dict[str, str]:
-    """What decides how fast this process is, in words."""
+def describe_hardware(device: torch.device, precision: str, execution: Execution) -> dict[str, str]:
+    """The hardware and settings that determine the speed of this process, as text."""
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
@@ -71,26 +73,31 @@ def hardware(device: torch.device, precision: str, execution: Execution) -> dict
     }
 
 
-def joined(environments: list[dict[str, str]]) -> dict[str, str]:
-    """One environment in place of several: where they differ, each value once, in their order."""
-    return {key: ", then ".join(dict.fromkeys(each[key] for each in environments)) for key in environments[-1]}
+def merge_environments(environments: list[dict[str, str]]) -> dict[str, str]:
+    """One environment for a run of several processes: distinct values in order, joined by ", then "."""
+    return {
+        key: ", then ".join(dict.fromkeys(environment[key] for environment in environments)) for key in environments[-1]
+    }
 
 
 def _commit() -> str:
-    """The commit of this checkout, with a plus when files differ from it; "unknown" outside of one."""
+    """The commit of this checkout, with a plus if files differ from it; "unknown" outside of a checkout."""
     try:
-        run = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(run, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """The most bytes that this process has held so far: those that torch allocated on a GPU; else all that were
-    resident in memory, Python and torch themselves included. None where the system does not tell."""
+    """Peak memory of this process in bytes; None if the system does not report it.
+
+    On a GPU, the memory that torch allocated; otherwise the resident memory, including Python and torch.
+    """
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    if sys.platform == "linux":  # where getrusage still knows the size of the process that started this one
+    if sys.platform == "linux":  # here getrusage includes the peak of the process that started this one
         lines = Path("/proc/self/status").read_text().splitlines()
         return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -14,7 +14,7 @@ from statistics import median
 
 import torch
 
-from bench.engine.environment import Execution, settle
+from bench.engine.environment import Execution, resolve_device
 from bench.engine.model.model import Model
 from bench.engine.model.network import PRESETS
 from bench.engine.rng import Stream
@@ -182,7 +182,7 @@ def measure_in_turns(ways: Mapping[Names, Way], repetitions: int) -> dict[Names,
 def random_model(name: str, preset: str, device: str) -> Model:
     """Build a method with a network of random weights, including its head."""
     torch.manual_seed(0)
-    where, precision = settle(Execution.model_validate({"device": device}))
+    where, precision = resolve_device(Execution.model_validate({"device": device}))
     shape = PRESETS[preset]
     model = Model(build(name, VOCABULARY), shape, VOCABULARY, "sdpa", precision)
     torch.nn.init.normal_(model.network.output.weight, std=shape.width**-0.5)
@@ -197,7 +197,7 @@ def _format_verdict(met: bool, judged: bool = True) -> str:
 
 def _machine(presets: Sequence[str], device: str) -> str:
     """Describe the machine and the networks."""
-    where, precision = settle(Execution.model_validate({"device": device}))
+    where, precision = resolve_device(Execution.model_validate({"device": device}))
     name = torch.cuda.get_device_name() if where.type == "cuda" else _cpu()
     threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
     return f"{name}, {threads}, {precision}; networks: {', '.join(presets)} with random weights, V = {VOCABULARY}"

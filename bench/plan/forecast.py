@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine import storage
-from bench.engine.environment import Execution, hardware, settle
+from bench.engine.environment import Execution, describe_hardware, resolve_device
 from bench.engine.records import Work
 
 NAME = "speeds.jsonl"
@@ -125,11 +125,11 @@ def read_speeds(runs: Path, execution: Execution) -> Speeds:
 
     Raises RuntimeError or ImportError if that device is not available.
     """
-    device, precision = settle(execution)
+    device, precision = resolve_device(execution)
     measured = _read_file(runs)
     if not measured:
         measured = _read_folders(runs)
-    return Speeds(measured, speed_settings(hardware(device, precision, execution)))
+    return Speeds(measured, speed_settings(describe_hardware(device, precision, execution)))
 
 
 def add_speeds(runs: Path, folder: Path) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.plan.cells import Plan
-from bench.results.statistics.significance import LEVEL, POWER, detectable, is_reachable, say_reach, smallest_p
+from bench.results.statistics.significance import (
+    LEVEL,
+    POWER,
+    describe_reach,
+    detectable_effect,
+    is_reachable,
+    smallest_p,
+)
 
 MANY = 100  # the search for a sufficient number of seeds ends here
 
@@ -16,7 +23,7 @@ Scores = dict[tuple[str, int], float]  # by arm and seed
 @dataclass(frozen=True)
 class Power:
     """What paired differences of `arms` arms over `seeds` seeds can show, by the rule of
-    `bench.results.statistics.verdicts.judge`. The variance over documents, which adds to that over seeds, is left out.
+    `bench.results.statistics.verdicts.assess`. The variance over documents, which adds to that over seeds, is left out.
     """
 
     seeds: int
@@ -62,7 +69,7 @@ def _detectable_sd(seeds: int, arms: int) -> float:
     Verdicts are corrected for the number of arms and use the sign-flip test if it can reach p < 0.05.
     """
     uses_sign_flip = seeds > 1 and is_reachable(seeds, arms)
-    return detectable(1 / math.sqrt(seeds), seeds, LEVEL / arms, flipped=uses_sign_flip)
+    return detectable_effect(1 / math.sqrt(seeds), seeds, LEVEL / arms, uses_sign_flip=uses_sign_flip)
 
 
 def _deviation(arm: str, base: str, seeds: Sequence[int], scores: Scores) -> float | None:
@@ -80,7 +87,7 @@ def describe_power(power: Power | None) -> list[str]:
     if power.seeds == 1:
         return [
             "one seed: errors over seeds are unknown; intervals over documents hold for these training runs alone",
-            f"{say_reach(1)}; {power.seeds_needed} seeds suffice for {_count_arms(power.arms)}",
+            f"{describe_reach(1)}; {power.seeds_needed} seeds suffice for {_count_arms(power.arms)}",
         ]
 
     size = f"{power.detectable_sd:.2g} standard deviations of a paired difference over seeds"
@@ -95,7 +102,7 @@ def describe_power(power: Power | None) -> list[str]:
 
 
 def _describe_reach(power: Power) -> str:
-    obstacle = say_reach(power.seeds, power.arms)
+    obstacle = describe_reach(power.seeds, power.arms)
     if obstacle:
         return f"{obstacle}; {power.seeds_needed} seeds suffice for {_count_arms(power.arms)}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.results.statistics.pooled import SIGNS, PooledEstimate
-from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarise
+from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarize
 from bench.results.suite_record import Record
 from reports.tables.arms import choose_score, split_arms, warn_incomplete
 from reports.tables.breakdown import explain_terms
@@ -47,13 +47,13 @@ NOTES = {
 
 
 def compute_deltas(record: Record) -> pd.DataFrame:
-    """The differences of all arms in the unit of the score: see `bench.results.statistics.verdicts.summarise`."""
-    return summarise(record.pairs, choose_score(record)[0])
+    """The differences of all arms in the unit of the score: see `bench.results.statistics.verdicts.summarize`."""
+    return summarize(record.pairs, choose_score(record)[0])
 
 
 def list_deltas(record: Record) -> pd.DataFrame:
     """Every number at full precision, a row for each arm and unit."""
-    return pd.concat([summarise(record.pairs, metric) for metric in record.pairs["metric"].unique()], ignore_index=True)
+    return pd.concat([summarize(record.pairs, metric) for metric in record.pairs["metric"].unique()], ignore_index=True)
 
 
 def format_delta(delta: Any) -> tuple[str, str, int]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bench.results.statistics.pooled import SIGNS, PooledEstimate, pool
 from bench.results.statistics.ranks import rank_arms
-from bench.results.statistics.verdicts import summarise
+from bench.results.statistics.verdicts import summarize
 from bench.results.suite_record import Record
 from reports.tables.arms import choose_score, describe_tuning, list_other_problems
 from reports.tables.numbers import (
@@ -130,7 +130,7 @@ def insert_column(table: Table, index: int, column: Column, entries: dict[str, E
 
 def add_ranks(table: Table, record: Record) -> Table:
     """The main table with a column of ranks behind the scores and their sample size, if three arms are comparable."""
-    ranks, note = rank_arms(list_estimates(table), summarise(record.pairs, table.columns[0].metric))
+    ranks, note = rank_arms(list_estimates(table), summarize(record.pairs, table.columns[0].metric))
     if not ranks:
         return table
     index = 1 + max(i for i, column in enumerate(table.columns) if column.format is format_sample_size)

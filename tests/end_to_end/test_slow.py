@@ -222,7 +222,7 @@ FAULTS = [  # file, what stands there, what is planted in its place
     ),
     ("bench/engine/quality/scorers/scorer.py", "yield start, end, new", "yield start, end, start"),
     ("bench/engine/quality/scorers/trained_cell.py", "[:, new - start :]", "[:, :]"),
-    ("bench/results/statistics/significance.py", "(len(order) - step) * ps[place]", "ps[place]"),
+    ("bench/results/statistics/significance.py", "(len(order) - step) * p_values[index]", "p_values[index]"),
     ("bench/engine/flops.py", "(3 + guess_share) * self.sequence()", "(2 + guess_share) * self.sequence()"),
     ("bench/suite/tuning/lock_file.py", "best = min(scored", "best = max(scored"),
     ("bench/engine/model/network.py", "cosine[first:length]", "cosine[0 : length - first]"),

@@ -14,7 +14,7 @@ from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.plan.power import describe_power, plan_power
 from bench.results.statistics.significance import POWER
-from bench.results.statistics.verdicts import WORSE, judge
+from bench.results.statistics.verdicts import WORSE, assess
 from bench.suite.suite import read
 from tests.results.test_stats_power import pairs_of, slack
 from tests.support.ablations import ablate, write
@@ -73,7 +73,7 @@ def test_the_power_in_a_plan_is_what_the_table_of_differences_finds(seeds, arms,
     found, rng = of(tmp_path, seeds, arms), np.random.default_rng(5)
     planted = np.array([found.detectable_sd] + [0.0] * (arms - 1))[:, None, None]
     noise = rng.standard_normal((200, arms, seeds, 1)) + np.zeros(4)
-    share = np.mean([judge(pairs_of(planted + each))[0]["verdict"] == WORSE for each in noise])
+    share = np.mean([assess(pairs_of(planted + each))[0].verdict == WORSE for each in noise])
     assert share == pytest.approx(POWER, abs=slack(POWER, 200))
 
 

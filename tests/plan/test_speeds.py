@@ -6,7 +6,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.engine import storage as record
-from bench.engine.environment import Execution, hardware, settle
+from bench.engine.environment import Execution, describe_hardware, resolve_device
 from bench.engine.records import RESULTS, Work
 from bench.launch.exit_codes import DONE
 from bench.launch.job import submit
@@ -75,7 +75,7 @@ def done(tiny, tmp_path):
     """The tiny suite, its folder of results, and a function that records its stages as done at some speed."""
     runs, made = tmp_path / "runs", plan(read(tiny))
     submit(runs, made)
-    environment = hardware(*settle(made.suite.spec.execution), made.suite.spec.execution)
+    environment = describe_hardware(*resolve_device(made.suite.spec.execution), made.suite.spec.execution)
 
     def finish(cell, speed: float, **more) -> None:
         for stage, (work, *_) in zip(cell.stages, stage_work(made.suite, cell).values(), strict=True):

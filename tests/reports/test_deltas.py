@@ -13,7 +13,7 @@ from rich.console import Console
 
 import reports
 from bench.results.statistics.paired import COLUMNS
-from bench.results.statistics.verdicts import summarise
+from bench.results.statistics.verdicts import summarize
 from bench.results.suite_record import Record
 from reports.figures.forest import draw_forest, measure_height, plot_forest
 from reports.figures.style import STYLES
@@ -271,7 +271,7 @@ def test_the_forest_shows_every_arm_a_panel_for_each_base(record: Record, tmp_pa
 def test_long_names_take_several_lines_and_their_room() -> None:
     short, long = pd.DataFrame({"arm": ["A", "B"]}), pd.DataFrame({"arm": ["A", "B, " + "without this " * 5]})
     assert measure_height(long) > measure_height(short) + 2 * 0.15
-    figure = draw_forest(summarise(pd.DataFrame(make_pairs(long["arm"][1], "A", 0.1)), "bits_per_char"), "bits")
+    figure = draw_forest(summarize(pd.DataFrame(make_pairs(long["arm"][1], "A", 0.1)), "bits_per_char"), "bits")
     assert [label.get_text().count("\n") for label in figure.axes[0].get_yticklabels()] == [2]
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from bench.cli.main import main
 from bench.launch.exit_codes import USAGE_ERROR
-from bench.results.compare.compare import HELD, REGRESSION, UNKNOWN, UNSURE, Difference, Margin, compare, decide
+from bench.results.compare.compare import compare
+from bench.results.compare.difference import Difference
+from bench.results.compare.gate import HELD, REGRESSION, UNKNOWN, UNSURE, Margin, decide
 from bench.results.compare.operands import Side
 from bench.results.statistics.verdicts import BETTER, TIED, WORSE
 from bench.results.tidy_table import COLUMNS

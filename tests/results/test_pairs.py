@@ -15,7 +15,7 @@ from bench.engine.storage import BrokenRecord, write_json
 from bench.launch.exit_codes import DONE
 from bench.results.statistics.paired import COLUMNS, pair
 from bench.results.statistics.significance import LEVEL, half_width
-from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarise
+from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarize
 from bench.results.suite_record import read
 from tests.conftest import TINY
 
@@ -135,7 +135,7 @@ def test_what_is_not_there_is_a_row_with_its_reason(tmp_path: Path, nats: Callab
     assert reasons["C"] == "not paired: bound of C, seed 0 is missing"
     assert 'no arm is called "nobody"' in reasons["A"]
     assert 'base "B" has no seed 1' in reasons["D"]
-    summary = summarise(pair(tmp_path, plan_of(tell("A"), *cells)), "bits_per_char")
+    summary = summarize(pair(tmp_path, plan_of(tell("A"), *cells)), "bits_per_char")
     assert set(summary["seeds"]) == {0}
     assert set(summary["verdict"]) == {""}
 
@@ -161,7 +161,7 @@ def test_seeds_are_paired_with_their_own_and_share_their_documents(tmp_path: Pat
     error = 0.5 / math.sqrt(DOCUMENTS - 1) / LENGTH  # the same in every seed: it does not average out
     assert [row.clustered_error for row in rows[:3]] == pytest.approx([error] * 3)
     assert 'base "A" has no seed 3' in rows[3].reason
-    (delta,) = summarise(found, "nats_per_token").itertuples()
+    (delta,) = summarize(found, "nats_per_token").itertuples()
     seeds_error = 0.4 / math.sqrt(3) / LENGTH
     assert (delta.seeds, delta.planned, delta.documents) == (3, 4, DOCUMENTS)
     assert (delta.seeds_error, delta.documents_error) == (pytest.approx(seeds_error), pytest.approx(error))
@@ -176,7 +176,7 @@ def test_one_cell_under_two_labels_is_the_same_training(tmp_path: Path, nats: Ca
     for seed in range(2):
         write_bound(tmp_path, f"one-{seed}", nats(seed))
         cells += [tell("A", seed, id=f"one-{seed}"), tell("B", seed, "A", id=f"one-{seed}")]
-    (delta,) = summarise(pair(tmp_path, plan_of(*cells)), "nats_per_token").itertuples()
+    (delta,) = summarize(pair(tmp_path, plan_of(*cells)), "nats_per_token").itertuples()
     assert (delta.value, delta.low, delta.high, delta.verdict) == (0.0, 0.0, 0.0, SAME)
     assert math.isnan(delta.p)
 
@@ -194,7 +194,7 @@ def test_arms_that_do_not_differ_are_told_apart_once_in_twenty_tries() -> None:
     for _ in range(tries):
         found = rng.normal(0, 0.1, 100) + rng.normal(0, 0.02, (8, 1)) + rng.normal(0, 0.05, (8, 100))
         error = found.mean(0).std(ddof=1) / math.sqrt(100)
-        (delta,) = summarise(pd.DataFrame(make(found.mean(1), error=error)), "nats_per_token").itertuples()
+        (delta,) = summarize(pd.DataFrame(make(found.mean(1), error=error)), "nats_per_token").itertuples()
         count += delta.verdict != TIED
     assert count / tries < LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / tries)
 
@@ -203,7 +203,7 @@ def test_bases_and_arms_keep_their_order_and_their_places() -> None:
     sure = {"x": [0.30, 0.301, 0.302], "y": [-0.1, -0.101, -0.102], "z": [0.3, 0.302, 0.301]}
     rows = [row for arm, values in sure.items() for row in make(np.array(values), arm)]
     rows += make(np.array([0.5]), "w", "other", error=0.01) + make(np.array([0.0, 0.001, -0.001]), "v")
-    found = summarise(pd.DataFrame(rows), "nats_per_token").set_index("arm")
+    found = summarize(pd.DataFrame(rows), "nats_per_token").set_index("arm")
     assert list(found.index) == ["x", "y", "z", "v", "w"]
     assert found["verdict"].to_dict() == {"x": WORSE, "y": BETTER, "z": WORSE, "v": TIED, "w": WORSE}
     places = found[["rank_best", "rank_worst"]].apply(tuple, axis=1).to_dict()

@@ -15,8 +15,8 @@ from scipy import stats
 import bench.results.statistics.paired
 from bench.engine.likelihood.standard_error import clusters_of, find_runs, ratio_estimate
 from bench.results.statistics.paired import COLUMNS, Measured, average, pair
-from bench.results.statistics.significance import LEVEL, POWER, detectable, half_width, interval_p, is_reachable
-from bench.results.statistics.verdicts import BETTER, TIED, WORSE, judge, summarise
+from bench.results.statistics.significance import LEVEL, POWER, detectable_effect, half_width, interval_p, is_reachable
+from bench.results.statistics.verdicts import BETTER, TIED, WORSE, assess, summarize
 from reports.tables.deltas import build_deltas
 from tests.reports.test_deltas import make_record, make_seeds, with_pairs
 
@@ -55,7 +55,7 @@ def draw(rng: np.random.Generator, arms: int, seeds: int, of_seeds: float, share
 
 
 def verdicts(differences: Nats, is_running: bool = False) -> list[str]:
-    return [row["verdict"] for row in judge(pairs_of(differences, is_running))]
+    return [row.verdict for row in assess(pairs_of(differences, is_running))]
 
 
 def count_false(tables: Callable[[], Nats], tries: int = TRIES, is_running: bool = False) -> float:
@@ -75,8 +75,8 @@ def test_the_tables_of_this_file_are_those_of_a_run(rng: np.random.Generator, mo
 
     monkeypatch.setattr(bench.results.statistics.paired, "_measured", measured)
     cells = [{"arm": arm, "seed": seed, "method": "", "base": None if arm == "A" else "A"} for arm, seed in nats]
-    read = summarise(pair(Path(), {"cells": cells, "facts": {}}), "nats_per_token")
-    made = summarise(pd.DataFrame(pairs_of(differences, is_running=True)), "nats_per_token")
+    read = summarize(pair(Path(), {"cells": cells, "facts": {}}), "nats_per_token")
+    made = summarize(pd.DataFrame(pairs_of(differences, is_running=True)), "nats_per_token")
     assert set(made["clusters"]) == {6}
     pd.testing.assert_frame_equal(read, made, check_exact=False, rtol=1e-6)
 
@@ -100,7 +100,7 @@ def test_of_twenty_tables_of_arms_that_do_not_differ_one_has_a_verdict(seeds: in
 
 def test_without_correction_there_would_be_too_many(rng: np.random.Generator) -> None:
     """What the last test would see if each interval stood by itself."""
-    tables = [judge(pairs_of(draw(rng, 4, 3, 0.5))) for _ in range(200)]
+    tables = [assess(pairs_of(draw(rng, 4, 3, 0.5))) for _ in range(200)]
     alone = np.mean([any(row["low"] > 0 or row["high"] < 0 for row in rows) for rows in tables])
     assert alone > LEVEL + slack(LEVEL, 200)
 
@@ -161,7 +161,7 @@ def test_a_planted_effect_of_one_percent_is_found_at_the_stated_power(seeds, arm
     effect, tries = 0.01 * 3.0, 300
     flipped = is_reachable(seeds, arms) and seeds > 1
     n = seeds if seeds > 1 else DOCUMENTS
-    deviation = effect / detectable(1 / math.sqrt(n), n, LEVEL / arms, flipped=flipped)
+    deviation = effect / detectable_effect(1 / math.sqrt(n), n, LEVEL / arms, uses_sign_flip=flipped)
     planted = np.array([effect, *[0.0] * (arms - 1)])[:, None, None]
 
     def table() -> Nats:
@@ -176,15 +176,15 @@ def test_a_planted_effect_of_one_percent_is_found_at_the_stated_power(seeds, arm
 @pytest.mark.parametrize("seeds", [3, 6])
 def test_what_the_table_calls_detectable_is_found_where_seeds_and_documents_err(seeds, rng) -> None:
     """The median of what tables without a difference print, planted: never found less often than they say."""
-    printed = [judge(pairs_of(draw(rng, 1, seeds, 0.3)))[0]["detectable"] for _ in range(200)]
+    printed = [assess(pairs_of(draw(rng, 1, seeds, 0.3)))[0].detectable for _ in range(200)]
     found = [find(draw(rng, 1, seeds, 0.3) - np.median(printed)) for _ in range(200)]
     assert found.count(BETTER) / 200 > POWER - slack(POWER, 200)
 
 
 def test_places_that_arms_do_not_have_are_claimed_in_one_table_of_twenty(rng: np.random.Generator) -> None:
     """Five arms and their base, all alike: each has every place."""
-    tables = [judge(pairs_of(draw(rng, 5, 3, 0.5, shared=0.7))) for _ in range(200)]
-    wrong = [any((row["rank_best"], row["rank_worst"]) != (1, 6) for row in rows) for rows in tables]
+    tables = [assess(pairs_of(draw(rng, 5, 3, 0.5, shared=0.7))) for _ in range(200)]
+    wrong = [any((row.rank_best, row.rank_worst) != (1, 6) for row in rows) for rows in tables]
     assert np.mean(wrong) < LEVEL + slack(LEVEL, 200)
 
 

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from bench.engine.metric import METRICS
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
-from bench.results.compare.compare import REGRESSION, Comparison, Difference, Margin, decide
+from bench.results.compare.compare import Comparison
+from bench.results.compare.difference import Difference
+from bench.results.compare.gate import REGRESSION, Margin, decide
 from bench.results.compare.settings import Changes
 from bench.results.statistics.verdicts import SAME, TIED
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from bench.engine.code_hash import method_roots, stage_code
 from bench.engine.data import SOURCES, Dataset, DataSpec, load
-from bench.engine.environment import Execution, environment, settle
+from bench.engine.environment import Execution, describe_environment, resolve_device
 from bench.engine.flops import FlopCounter
 from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
@@ -55,7 +55,7 @@ class CellContext:
         backend is not available."""
         self.folder, self.job = folder, job
         self.execution = execution or Execution(**job.execution)
-        self.device, self.precision = settle(self.execution)
+        self.device, self.precision = resolve_device(self.execution)
         self.training = Training(**job.training)
         self._evaluators: list[tuple[Any, QualityEvaluator]] = []
 
@@ -129,7 +129,7 @@ class CellContext:
         """Software, hardware and code of this process, for the result of a stage."""
         source = SOURCES.get(self.job.data["source"])
         code = stage_code(stage, method_roots(self.job.method), source)
-        return environment(self.device, self.precision, self.execution, code)
+        return describe_environment(self.device, self.precision, self.execution, code)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from bench.engine.environment import joined, peak_memory
+from bench.engine.environment import merge_environments, peak_memory
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.standard_error import clusters_of
@@ -80,5 +80,5 @@ def result(trainer: Trainer, ema_model: Model, context: StageContext) -> TrainRe
         **trainer.model.parameter_counts(),
         curve=vars(trainer.curve),
         learned=collect(ema_model.method, data),
-        environment=joined(trainer.environments),
+        environment=merge_environments(trainer.environments),
     )

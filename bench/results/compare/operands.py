@@ -1,4 +1,4 @@
-"""What the two sides of a comparison stand for: cells of arms on disk, or rows of a results file."""
+"""The two sides of a comparison: cells on disk, or rows of a results file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ NEEDED = ("arm", "seed", "stage", "status", "metric", "value", "standard_error",
 
 
 class CompareError(ValueError):
-    """Two things that cannot be compared, or a name that stands for none."""
+    """Two results that cannot be compared, or a name that does not refer to one."""
 
 
 @dataclass(frozen=True)
 class ComparedCell(RecordedCell):
-    """A cell of one side of a comparison."""
+    """A recorded cell, with how its arm was tuned."""
 
     tuning: str = "none"  # "best of N trials", or "none"
 
@@ -37,12 +37,12 @@ class Side:
     name: str
     cells: tuple[ComparedCell, ...]
     table: pd.DataFrame  # the rows of these cells in the tidy table
-    facts: DataFacts | None  # of the data; None for a results file
-    is_whole: bool  # a whole suite or a whole file, of which arms are found by their labels
+    facts: DataFacts | None  # None for a results file
+    is_whole: bool  # a whole suite or file, whose arms are matched by label
 
     @property
     def is_file(self) -> bool:
-        """Whether there are no values of single sequences, only results."""
+        """Whether this is a results file, without values of single sequences."""
         return self.facts is None
 
     @property
@@ -50,116 +50,133 @@ class Side:
         """The labels of the arms, in the order of the suite."""
         return list(dict.fromkeys(str(arm) for arm in self.table["arm"]))
 
-    def of_rows(self, arm: str, stage: str | None = None) -> pd.DataFrame:
-        """The rows of an arm; of one stage those with a result."""
+    def rows(self, arm: str, stage: str | None = None) -> pd.DataFrame:
+        """The rows of an arm, or those of one stage that have a result."""
         rows = self.table[self.table["arm"] == arm]
-        return rows if stage is None else rows[(rows["stage"] == stage) & rows["status"].isin(["done", "stale"])]
+        if stage is None:
+            return rows
+        return rows[(rows["stage"] == stage) & rows["status"].isin(["done", "stale"])]
 
-    def of_arm(self, arm: str) -> list[ComparedCell]:
-        """The cells of an arm, a seed each."""
+    def cells_of(self, arm: str) -> list[ComparedCell]:
+        """The cells of an arm, one per seed."""
         return [cell for cell in self.cells if cell.arm == arm]
 
 
 def find_side(runs: Path, name: str) -> Side:
-    """What a name stands for: SUITE, SUITE/ARM, SUITE/ARM/SEED, ARM or ARM/SEED where one suite alone has that arm, a
-    cell's id or its beginning, each under `runs` or behind the path of another folder of results; the path of a cell's
-    folder; that of a suite's record (runs/suites/NAME.json) or of a results file (tidy.csv), alone or with /ARM behind.
+    """Find the results that a name refers to.
 
-    Raises CompareError and NoRecord with what there is, AmbiguousName if several suite files share the name.
+    A name is SUITE, SUITE/ARM or SUITE/ARM/SEED; ARM or ARM/SEED if only one suite has that arm; or a cell's id or the
+    beginning of it. All of these are looked up under `runs`, or under another folder of results whose path comes
+    first. A name can also be the path of a cell's folder, or that of a suite's record (runs/suites/NAME.json) or of a
+    results file (tidy.csv), optionally followed by /ARM.
+
+    Raises CompareError or NoRecord, with the names that exist; AmbiguousName if several suite files share the name.
     """
-    place, rest = _split(name)
-    if place is None:
+    path, rest = _split(name)
+    if path is None:
         return _in_runs(runs, name, rest)
-    if place.suffix == ".csv":
-        return _in_file(place, name, rest)
-    if place.suffix == ".json":
-        suite = storage.read_record(place, StoredSuite)
-        assert suite is not None, place
-        return _in_plans(place.parent.parent, name, rest, [suite])
-    if (place / "job.json").is_file() and not rest:
-        return _of_cell(place, name)
-    return _in_runs(place, name, rest)
+    if path.suffix == ".csv":
+        return _in_file(path, name, rest)
+    if path.suffix == ".json":
+        suite = storage.read_record(path, StoredSuite)
+        assert suite is not None, path
+        return _in_suites(path.parent.parent, name, rest, [suite])
+    if (path / "job.json").is_file() and not rest:
+        return _from_cell(path, name)
+    return _in_runs(path, name, rest)
 
 
 def _split(name: str) -> tuple[Path | None, str]:
-    """The longest beginning of the name that is the path of something recorded, and what is behind it."""
+    """Split a name into the longest leading path that holds results, if there is one, and the rest."""
     parts = Path(name).parts
     for count in range(len(parts), 0, -1):
-        place = Path(*parts[:count])
-        is_file = place.is_file() and (
-            place.suffix == ".csv" or (place.suffix, place.parent.name) == (".json", "suites")
-        )
-        if is_file or (place / "job.json").is_file() or (place / "suites").is_dir():
-            return place, "/".join(parts[count:])
+        path = Path(*parts[:count])
+        if _holds_results(path):
+            return path, "/".join(parts[count:])
     return None, name
 
 
+def _holds_results(path: Path) -> bool:
+    """Whether a path is a results file, a suite's record, a cell's folder or a folder of results."""
+    if path.is_file():
+        return path.suffix == ".csv" or (path.suffix == ".json" and path.parent.name == "suites")
+    return (path / "job.json").is_file() or (path / "suites").is_dir()
+
+
 def _in_runs(runs: Path, name: str, rest: str) -> Side:
-    """A suite, arm or cell of a folder of results."""
+    """Find a suite, an arm or a cell in a folder of results."""
     rest = resolve(runs, rest)
     paths = sorted((runs / "suites").glob("*.json"))
     if not paths:
         raise results.NoRecord(f'no suite was run under "{runs}"; run one first, with bench run')
     if not rest and len(paths) > 1:
         raise CompareError(f'"{runs}" holds {len(paths)} suites; name one: {", ".join(path.stem for path in paths)}')
-    plans = read_suites(runs)
-    for plan in plans:
-        if rest in ("", plan.suite):
-            return _side(runs, name, plan, plan.cells, is_whole=True)
-        if rest.startswith(f"{plan.suite}/") and (cells := _choose(plan, rest.removeprefix(f"{plan.suite}/"))):
-            return _side(runs, name, plan, cells)
-    if any(_choose(plan, rest) for plan in plans):
-        return _in_plans(runs, name, rest, plans)
-    return _of_cell(find_cell(runs, rest), name)
+
+    suites = read_suites(runs)
+    for suite in suites:
+        if rest in ("", suite.suite):
+            return _side(runs, name, suite, suite.cells, is_whole=True)
+        cells = _choose(suite, rest.removeprefix(f"{suite.suite}/")) if rest.startswith(f"{suite.suite}/") else []
+        if cells:
+            return _side(runs, name, suite, cells)
+
+    if any(_choose(suite, rest) for suite in suites):
+        return _in_suites(runs, name, rest, suites)
+    return _from_cell(find_cell(runs, rest), name)
 
 
-def _in_plans(runs: Path, name: str, rest: str, plans: Sequence[StoredSuite]) -> Side:
-    """An arm that one of these suites alone has; the whole suite where no arm is named."""
+def _in_suites(runs: Path, name: str, rest: str, suites: Sequence[StoredSuite]) -> Side:
+    """Find the only suite with an arm; take the first suite as a whole if no arm is named."""
     if not rest:
-        return _side(runs, name, plans[0], plans[0].cells, is_whole=True)
-    found = [(plan, cells) for plan in plans if (cells := _choose(plan, rest))]
-    if len(found) > 1:
-        those = ", ".join(f"{plan.suite}/{rest}" for plan, _ in found)
-        raise CompareError(f'"{name}" is an arm of {len(found)} suites; say which: {those}')
-    if not found:
-        arms = list(dict.fromkeys(cell.arm for cell in plans[0].cells))
-        raise CompareError(f'suite "{plans[0].suite}" has no arm "{rest}"; it has {", ".join(arms)}')
-    return _side(runs, name, *found[0])
+        return _side(runs, name, suites[0], suites[0].cells, is_whole=True)
+
+    matches = [(suite, cells) for suite in suites if (cells := _choose(suite, rest))]
+    if len(matches) > 1:
+        choices = ", ".join(f"{suite.suite}/{rest}" for suite, _ in matches)
+        raise CompareError(f'"{name}" is an arm of {len(matches)} suites; say which: {choices}')
+    if not matches:
+        arms = list(dict.fromkeys(cell.arm for cell in suites[0].cells))
+        raise CompareError(f'suite "{suites[0].suite}" has no arm "{rest}"; it has {", ".join(arms)}')
+    suite, cells = matches[0]
+    return _side(runs, name, suite, cells)
 
 
-def _choose(plan: StoredSuite, rest: str) -> list[StoredCell]:
-    """The cells of a suite that ARM or ARM/SEED stands for."""
-    arms = [cell for cell in plan.cells if cell.role == "arm"]
+def _choose(suite: StoredSuite, rest: str) -> list[StoredCell]:
+    """The cells of a suite that ARM or ARM/SEED refers to."""
+    arms = [cell for cell in suite.cells if cell.role == "arm"]
     return [cell for cell in arms if rest in (cell.arm, f"{cell.arm}/{cell.seed}")]
 
 
-def _of_cell(folder: Path, name: str) -> Side:
-    """One cell, as the first suite has it that asks for it."""
+def _from_cell(folder: Path, name: str) -> Side:
+    """A single cell, under the label that the first suite with it gives it."""
     runs = folder.resolve().parent.parent
-    for plan in read_suites(runs):
-        if cells := [cell for cell in plan.cells if cell.id == folder.name]:
-            return _side(runs, name, plan, cells[:1])
+    for suite in read_suites(runs):
+        cells = [cell for cell in suite.cells if cell.id == folder.name]
+        if cells:
+            return _side(runs, name, suite, cells[:1])
     raise CompareError(f'no suite under "{runs}" asks for cell {folder.name}; compare one of a suite')
 
 
-def _side(runs: Path, name: str, plan: StoredSuite, cells: Sequence[StoredCell], is_whole: bool = False) -> Side:
+def _side(runs: Path, name: str, suite: StoredSuite, cells: Sequence[StoredCell], is_whole: bool = False) -> Side:
     arms = [cell for cell in cells if cell.role == "arm"]
-    whole = pd.concat([results.read(runs, plan.suite, only=id).table for id in dict.fromkeys(c.id for c in arms)])
-    chosen = pd.Series(list(zip(whole["arm"], whole["seed"], strict=True)), whole.index)
-    table = whole[chosen.isin([(cell.arm, cell.seed) for cell in arms])].reset_index(drop=True)
-    tuned = (plan.tuning or {}).get("arms", {})
+    ids = dict.fromkeys(cell.id for cell in arms)
+    rows = pd.concat([results.read(runs, suite.suite, only=id).table for id in ids])
+    labels = pd.Series(list(zip(rows["arm"], rows["seed"], strict=True)), rows.index)
+    table = rows[labels.isin([(cell.arm, cell.seed) for cell in arms])].reset_index(drop=True)
+
+    tuned = (suite.tuning or {}).get("arms", {})
     compared = tuple(
         ComparedCell(cell, storage.cell_folder(runs, cell.id).resolve(), _describe_tuning(tuned, cell)) for cell in arms
     )
-    return Side(name, compared, table, plan.facts, is_whole)
+    return Side(name, compared, table, suite.facts, is_whole)
 
 
 def _describe_tuning(tuned: dict[str, Any], cell: StoredCell) -> str:
-    """How the arm of a cell was tuned."""
+    """How a cell's arm was tuned."""
     return f"best of {tuned[cell.arm]['trials']} trials" if cell.arm in tuned else "none"
 
 
-def _in_file(path: Path, name: str, rest: str) -> Side:
+def _in_file(path: Path, name: str, arm: str) -> Side:
     """The arms of a results file, or one of them."""
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, ""))
@@ -167,12 +184,14 @@ def _in_file(path: Path, name: str, rest: str) -> Side:
         raise CompareError(
             f"{path} cannot be read as a results file ({error}); give a tidy.csv of bench report"
         ) from None
-    if missing := [column for column in NEEDED if column not in table]:
+    missing = [column for column in NEEDED if column not in table]
+    if missing:
         raise CompareError(f"{path} has no column {', '.join(missing)}; give the tidy.csv that bench report writes")
+
     if "role" in table:
         table = table[table["role"] == "arm"]
     table = table.assign(arm=table["arm"].astype(str))
-    chosen = table[table["arm"] == rest] if rest else table
-    if chosen.empty:
-        raise CompareError(f'{path} has no arm "{rest}"; it has {", ".join(map(str, table["arm"].unique()))}')
-    return Side(name, (), chosen.reset_index(drop=True), None, not rest)
+    rows = table[table["arm"] == arm] if arm else table
+    if rows.empty:
+        raise CompareError(f'{path} has no arm "{arm}"; it has {", ".join(map(str, table["arm"].unique()))}')
+    return Side(name=name, cells=(), table=rows.reset_index(drop=True), facts=None, is_whole=not arm)

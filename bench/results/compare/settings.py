@@ -1,4 +1,4 @@
-"""What sets the runs of two arms apart beside their numbers: settings, surroundings, protocol."""
+"""The differences between two arms beside their numbers: settings, environment, protocol."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,16 +7,16 @@ from typing import Any
 import pandas as pd
 
 from bench.engine import storage
-from bench.engine.environment import joined
+from bench.engine.environment import merge_environments
 from bench.engine.model.network import Shape
 from bench.results.compare.operands import ComparedCell
 
 Values = dict[str, Any]
-Changes = dict[str, tuple[str, str]]  # what differs, of A and of B
+Changes = dict[str, tuple[str, str]]  # values of A and of B, by name
 
 
 def _flatten(values: Any, name: str = "") -> Values:
-    """Every single value by its path, such as training.learning_rate."""
+    """Flatten nested settings to dotted paths, such as training.learning_rate."""
     if not isinstance(values, dict):
         return {name: values}
     parts = [_flatten(value, f"{name}.{key}" if name else str(key)) for key, value in values.items()]
@@ -24,13 +24,13 @@ def _flatten(values: Any, name: str = "") -> Values:
 
 
 def find_changes(old: Values, new: Values) -> Changes:
-    """What differs, with "none" for what one of them does not have."""
+    """The values that differ; "none" stands for a missing one."""
     names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
     return {name: (str(old.get(name, "none")), str(new.get(name, "none"))) for name in names}
 
 
 def read_settings(cells: Sequence[ComparedCell]) -> Values:
-    """Everything that the training of an arm is: method, options, network, training, budget, tuning, seeds and data."""
+    """The settings of an arm's training runs: method, options, network, training, budget, tuning, seeds and data."""
     first = cells[0]
     job = storage.read_job(first.folder)
     assert job is not None, first.folder
@@ -45,30 +45,31 @@ def read_settings(cells: Sequence[ComparedCell]) -> Values:
     return _flatten(settings) | {"seeds": ", ".join(str(cell.seed) for cell in cells)}
 
 
-def read_told(rows: pd.DataFrame) -> Values:
-    """What a results file says of the settings of an arm, which is little."""
+def read_table_settings(rows: pd.DataFrame) -> Values:
+    """The few settings of an arm that a results file holds."""
     return {name: rows[name].iloc[-1] for name in ("method", "network", "data", "tokens") if name in rows}
 
 
-def read_surroundings(cells: Sequence[ComparedCell]) -> Values:
-    """Software, hardware and code of the training and of the bound of an arm, over its seeds."""
-    surroundings: Values = {}
+def read_environment(cells: Sequence[ComparedCell]) -> Values:
+    """Software, hardware and code of an arm's training and bound, over all seeds."""
+    values: Values = {}
     for name in ("train", "bound"):
         environments = [result.environment for result in _results(cells, name)]
         if environments:
-            surroundings |= {f"{name}.{key}": value for key, value in joined(environments).items()}
-    return surroundings
+            values |= {f"{name}.{key}": value for key, value in merge_environments(environments).items()}
+    return values
 
 
 def read_protocol(cells: Sequence[ComparedCell]) -> Values:
-    """How the bound of an arm was estimated."""
+    """How an arm's bound was estimated."""
     results = _results(cells, "bound")
     if not results:
         return {}
     settings = {name: value for name, value in results[0].settings.items() if name != "arms"}
-    return _flatten(settings, "bound") | joined([{"protocol": result.protocol} for result in results])
+    protocols = [{"protocol": result.protocol} for result in results]
+    return _flatten(settings, "bound") | merge_environments(protocols)
 
 
 def _results(cells: Sequence[ComparedCell], name: str) -> list[Any]:
-    """The results of all stages of that name."""
+    """The results of all stages with a name."""
     return [result for cell in cells for result in cell.results(name)]

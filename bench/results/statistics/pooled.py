@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.results.statistics.significance import LEVEL, half_width, join
+from bench.results.statistics.significance import LEVEL, combine, half_width
 
 NUMBERS = ("value", "standard_error", "monte_carlo_error", "n", "clusters", "tokens")
 WORDS = ("kind", "protocol", "status", "seed")
@@ -118,7 +118,7 @@ def half_interval(estimate: PooledEstimate, level: float = LEVEL) -> float:
     sources = [(estimate.error, estimate.seeds), (estimate.sampling, estimate.clusters)]
     if estimate.seeds <= 1:
         sources = [(estimate.error, estimate.clusters)]
-    return join([half_width(*source, level) for source in sources if source[0] > 0 and source[1] > 1] or [0.0])
+    return combine([half_width(*source, level) for source in sources if source[0] > 0 and source[1] > 1] or [0.0])
 
 
 def combined_error(first: PooledEstimate, second: PooledEstimate) -> float:
@@ -133,4 +133,4 @@ def combined_error(first: PooledEstimate, second: PooledEstimate) -> float:
 
 def is_tied(first: PooledEstimate, second: PooledEstimate) -> bool:
     """Whether the unpaired interval of the difference contains zero."""
-    return abs(first.value - second.value) <= join([half_interval(first), half_interval(second)])
+    return abs(first.value - second.value) <= combine([half_interval(first), half_interval(second)])

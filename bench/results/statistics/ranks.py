@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.results.statistics.pooled import PooledEstimate, half_interval
-from bench.results.statistics.significance import LEVEL, half_width, join, rank
+from bench.results.statistics.significance import LEVEL, combine, half_width, rank_ranges
 
 Scores = Mapping[str, PooledEstimate]  # by arm
 Intervals = dict[str, tuple[float, float]]  # by arm, the ends
@@ -43,7 +43,7 @@ def paired_intervals(deltas: pd.DataFrame, arms: list[str]) -> Intervals | None:
         intervals = {str(base): (0.0, 0.0)}
         for delta in paired.itertuples():
             sources = [(delta.seeds_error, delta.seeds), (delta.documents_error, delta.clusters)]
-            half = join([half_width(*source, level) for source in sources if source[1] > 1])
+            half = combine([half_width(*source, level) for source in sources if source[1] > 1])
             intervals[str(delta.arm)] = (delta.value - half, delta.value + half)
         return intervals
     return None
@@ -61,7 +61,7 @@ def unpaired_intervals(scores: Scores) -> Intervals:
 def rank_arms(scores: Scores, deltas: pd.DataFrame) -> tuple[dict[str, RankRange], str]:
     """The ranks of all comparable arms, and the footnote that explains them.
 
-    `deltas` are those of `bench.results.statistics.verdicts.summarise`, in the unit of the scores.
+    `deltas` are those of `bench.results.statistics.verdicts.summarize`, in the unit of the scores.
     """
     ranks: dict[str, RankRange] = {}
     kinds: set[str] = set()
@@ -69,7 +69,7 @@ def rank_arms(scores: Scores, deltas: pd.DataFrame) -> tuple[dict[str, RankRange
         paired = paired_intervals(deltas, arms)
         intervals = paired or unpaired_intervals({arm: scores[arm] for arm in arms})
         lows, highs = zip(*intervals.values(), strict=True)
-        ranks |= dict(zip(intervals, rank(lows, highs), strict=True))
+        ranks |= dict(zip(intervals, rank_ranges(lows, highs), strict=True))
         kinds.add(PAIRED if paired else UNPAIRED)
     if not ranks:
         return {}, ""

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from bench.results.statistics.pooled import PooledEstimate
-from bench.results.statistics.significance import LEVEL, half_width, join
+from bench.results.statistics.significance import LEVEL, combine, half_width
 
 NORMAL_QUANTILE = 1.96  # two-sided 95 %, for a published spread over an unknown number of values
 
@@ -17,7 +17,7 @@ def reproduction_half_width(estimate: PooledEstimate, published: Decimal, spread
     count = estimate.seeds if estimate.seeds > 1 else estimate.clusters
     interval = half_width(estimate.error, count, LEVEL) if estimate.error > 0 else 0.0
     published_interval = NORMAL_QUANTILE * float(spread) if spread else 0.0
-    return join([interval, published_interval]) + 0.5 * 10.0 ** last_digit(published)
+    return combine([interval, published_interval]) + 0.5 * 10.0 ** last_digit(published)
 
 
 def last_digit(value: Decimal) -> int:

@@ -1,8 +1,8 @@
-"""How sure a difference is: intervals, exact tests, and what a number of seeds can show at all.
+"""Confidence intervals, exact tests, and what a given number of seeds can show.
 
-Everything is two-sided. Seeds and documents are two sources of chance, and neither says anything about the other: the
-seeds of an arm meet the same documents, and the documents of a seed meet the same weights. Sequences that were cut from
-one running text are no documents: neighbours are alike, so that errors over them are clustered.
+All tests and intervals are two-sided. Seeds and documents are separate sources of error: the seeds of an arm are
+evaluated on the same documents, and the documents of a seed by the same weights. Sequences cut from one running text
+are not independent documents, because neighbours are alike; their errors are clustered.
 """
 
 import math
@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-Source = tuple[float, int]  # of chance: a standard error, and how many independent values it was estimated from
+ErrorSource = tuple[float, int]  # a standard error, and the number of independent values it was estimated from
 
-LEVEL = 0.05  # the share of false wins that is accepted; intervals hold 1 - LEVEL
-POWER = 0.8  # the share of experiments that find a detectable effect
-SMALLEST = 1e-300  # the least p that is told from 0
-TRIED = 4000  # experiments that the power of a sign-flip test is counted in: a standard error of 0.6 %
-COUNTED = 10  # seeds up to which it is counted; with more of them it is that of Student's test
+LEVEL = 0.05  # accepted rate of false positives; intervals have coverage 1 - LEVEL
+POWER = 0.8  # share of experiments in which a detectable effect is found
+MIN_P = 1e-300  # smaller p-values are reported as 0
+SIMULATIONS = 4000  # experiments from which the power of a sign-flip test is estimated: a standard error of 0.6 %
+MAX_SIMULATED_SEEDS = 10  # with more seeds, the power is that of Student's test
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the ends of its interval; nan where n is 1."""
+    """A mean and its confidence interval; the limits are NaN if n is 1."""
 
     mean: float
     low: float
@@ -33,174 +33,195 @@ class Interval:
     n: int
 
     @property
-    def leaves_out_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero; False where there is none."""
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero; False if the limits are NaN."""
         return self.low > 0 or self.high < 0
 
 
-def student(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Student's interval of the mean of independent values, such as the paired differences of seeds (Student, 1908, The
-    probable error of a mean). Raises ValueError without a value."""
+def student_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Student's interval of the mean of independent values, such as the paired differences of seeds.
+
+    Raises ValueError if there is no value. Source: Student, "The probable error of a mean" (1908).
+    """
     if not len(values):
         raise ValueError("an interval needs at least one value; there is none")
-    mean, half = float(np.mean(values)), half_width(standard_error(values), len(values), level)
+    mean = float(np.mean(values))
+    half = half_width(standard_error(values), len(values), level)
     return Interval(mean, mean - half, mean + half, len(values))
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Of the mean of independent values; nan for one."""
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    """The standard error of the mean of independent values; NaN for a single value."""
+    if len(values) < 2:
+        return math.nan
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def half_width(error: float, n: int, level: float = LEVEL) -> float:
-    """Half of Student's interval of a mean with a standard error estimated from n values; nan for one value."""
-    if n > 1 and error == 0:
-        return 0.0  # also at levels so small that there is no finite quantile
-    return -float(special.stdtrit(n - 1, level / 2)) * error if n > 1 else math.nan
+    """Half the width of Student's interval, for a standard error with n - 1 degrees of freedom; NaN if n is 1."""
+    if n < 2:
+        return math.nan
+    if error == 0:
+        return 0.0  # also at levels so small that the quantile is infinite
+    return -float(special.stdtrit(n - 1, level / 2)) * error
 
 
-def join(halves: Sequence[float]) -> float:
-    """The half width for two independent sources of chance: the root of the sum of squares of what each alone gives.
+def combine(half_widths: Sequence[float]) -> float:
+    """The half-width for independent sources of error: the root of the sum of squares; NaN if there is no source.
 
-    Never below either (the method of variance estimates recovery: Zou and Donner, 2008, Construction of confidence
-    limits about effect measures).
+    It is never smaller than the half-width of one source alone. This is the method of variance estimates recovery
+    (Zou and Donner, "Construction of confidence limits about effect measures", 2008).
     """
-    return math.hypot(*halves) if halves else math.nan
+    return math.hypot(*half_widths) if half_widths else math.nan
 
 
-def interval_p(mean: float, sources: Sequence[Source]) -> float:
-    """The level at which the interval of a mean with these independent sources of chance just reaches zero: the p of
-    "no difference" that belongs to the joined interval; nan without a source of more than one value."""
-    known = [source for source in sources if source[1] > 1]
-    if not known:
+def interval_p(mean: float, sources: Sequence[ErrorSource]) -> float:
+    """The p-value of "no difference" that belongs to the combined interval: the level at which it just reaches zero.
+
+    NaN if no source has more than one value.
+    """
+    usable = [(error, n) for error, n in sources if n > 1]
+    if not usable:
         return math.nan
 
-    def beyond(exponent: float) -> float:
-        return join([half_width(*source, math.exp(exponent)) for source in known]) - abs(mean)
+    def excess(log_level: float) -> float:
+        return combine([half_width(error, n, math.exp(log_level)) for error, n in usable]) - abs(mean)
 
-    least = math.log(SMALLEST)
-    if mean == 0 or beyond(least) <= 0:
+    lowest = math.log(MIN_P)
+    if mean == 0 or excess(lowest) <= 0:
         return float(mean == 0)
-    return math.exp(float(optimize.brentq(beyond, least, 0.0)))
+    return math.exp(float(optimize.brentq(excess, lowest, 0.0)))
 
 
-def sign_flip(differences: Sequence[float]) -> float:
-    """The share of all 2^n choices of signs whose sum is at least as far from zero: the exact p of "no difference".
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """The exact p-value of the sign-flip test: the share of all 2^n sign choices with a sum at least as far from zero.
 
-    Nothing is assumed but that a paired difference is as likely to have either sign when arms do not differ (Fisher,
-    1935, The design of experiments, section 21). The flips of two halves are counted against each other, so that the
-    work grows as 2^(n / 2). Raises ValueError without a difference.
+    It only assumes that a paired difference has either sign with equal probability if the arms do not differ (Fisher,
+    "The design of experiments", 1935, section 21). The sums of two halves are counted against each other, so the cost
+    grows as 2^(n / 2). Raises ValueError if there is no difference.
     """
     if not len(differences):
         raise ValueError("a sign-flip test needs at least one paired difference; there is none")
-    numbers = np.asarray(differences, dtype=float)
-    reached = abs(numbers.sum()) - 1e-12 * np.abs(numbers).sum()  # sums that differ by rounding alone are equal
-    if reached <= 0:
+    values = np.asarray(differences, dtype=float)
+    threshold = abs(values.sum()) - 1e-12 * np.abs(values).sum()  # sums that differ by rounding count as equal
+    if threshold <= 0:
         return 1.0
-    left, right = (_flip(half) for half in np.array_split(numbers, 2))
-    beyond = len(right) - np.searchsorted(np.sort(right), reached - left)
-    return min(1.0, 2 * float(beyond.sum()) / 2.0 ** len(numbers))
+
+    first, second = (_signed_sums(half) for half in np.array_split(values, 2))
+    exceedances = len(second) - np.searchsorted(np.sort(second), threshold - first)
+    return min(1.0, 2 * float(exceedances.sum()) / 2.0 ** len(values))
 
 
-def _flip(numbers: np.ndarray) -> np.ndarray:
-    """The sums of all choices of signs [2^n]."""
+def _signed_sums(values: np.ndarray) -> np.ndarray:
+    """The sums for all choices of signs [2^n]."""
     sums = np.zeros(1)
-    for number in numbers:
-        sums = np.concatenate([sums + number, sums - number])
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
     return sums
 
 
 def smallest_p(n: int) -> float:
-    """The least p that a sign-flip test of n differences can give: all of one sign, and its mirror image."""
+    """The smallest p-value of a sign-flip test of n differences: all have one sign, counted with the mirror image."""
     return min(1.0, 2.0 ** (1 - n))
 
 
 def is_reachable(n: int, arms: int = 1, level: float = LEVEL) -> bool:
-    """Whether a sign-flip test over n seeds can fall below the level, after Holm's correction over so many arms."""
+    """Whether a sign-flip test over n seeds can fall below the level after Holm's correction for this many arms."""
     return smallest_p(n) * arms < level
 
 
-def say_reach(n: int, arms: int = 1) -> str:
-    """Why p < 0.05 is out of reach, in words; "" where it is not."""
+def describe_reach(n: int, arms: int = 1) -> str:
+    """Why p < 0.05 is out of reach with n seeds; "" if it can be reached."""
     if is_reachable(n, arms):
         return ""
-    seeds = f"{n} seed{'s' * (n != 1)}"
-    of_arms = f" after Holm's correction over {arms} arms" * is_reachable(n)
-    return f"p < {LEVEL:g} is out of reach with {seeds}{of_arms}: the smallest possible is {smallest_p(n):.3g}"
+    seeds = "1 seed" if n == 1 else f"{n} seeds"
+    correction = f" after Holm's correction over {arms} arms" if is_reachable(n) else ""
+    return f"p < {LEVEL:g} is out of reach with {seeds}{correction}: the smallest possible is {smallest_p(n):.3g}"
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Each p corrected for being one of several: some is below the level at most that often when no arm differs.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction, which bounds the probability of any false positive among several tests by the level.
 
-    The i-th smallest of m is multiplied by m - i + 1, and none falls below the one before it (Holm, 1979, A simple
-    sequentially rejective multiple test procedure). nan stays nan and does not count.
+    The i-th smallest of m p-values is multiplied by m - i + 1, and none may be smaller than the one before it. NaN
+    stays NaN and does not count as a test. Source: Holm, "A simple sequentially rejective multiple test procedure"
+    (1979).
     """
-    there = [place for place, p in enumerate(ps) if not math.isnan(p)]
-    order = sorted(there, key=lambda place: ps[place])
-    found, least = [math.nan] * len(ps), 0.0
-    for step, place in enumerate(order):
-        least = max(least, min(1.0, (len(order) - step) * ps[place]))
-        found[place] = least
-    return found
+    tested = [index for index, p in enumerate(p_values) if not math.isnan(p)]
+    order = sorted(tested, key=lambda index: p_values[index])
+
+    corrected, largest = [math.nan] * len(p_values), 0.0
+    for step, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - step) * p_values[index]))
+        corrected[index] = largest
+    return corrected
 
 
-def detectable(error: float, n: int, level: float = LEVEL, power: float = POWER, flipped: bool = False) -> float:
-    """The true mean that Student's interval over n values with this standard error leaves zero out for in a share
-    `power` of experiments; nan for one value (Cohen, 1988, Statistical power analysis, chapter 2).
+def detectable_effect(
+    error: float, n: int, level: float = LEVEL, power: float = POWER, uses_sign_flip: bool = False
+) -> float:
+    """The minimum detectable effect: the true mean at which Student's interval excludes zero with this power.
 
-    With `flipped` the sign-flip test of the values has to fall below the level as well, which takes a larger effect:
-    of six seeds every one has to have the same sign.
+    `error` is a standard error estimated from n values; the effect is NaN if n is 1. With `uses_sign_flip`, the
+    sign-flip test has to fall below the level as well, which takes a larger effect: with six seeds, all must have the
+    same sign. Source: Cohen, "Statistical power analysis" (1988), chapter 2.
     """
     if n < 2:
         return math.nan
-    is_counted = flipped and n <= COUNTED
-    return (_flipped_noncentrality if is_counted else _noncentrality)(n, level, power) * error
+    is_simulated = uses_sign_flip and n <= MAX_SIMULATED_SEEDS
+    noncentrality = _simulated_noncentrality if is_simulated else _noncentrality
+    return noncentrality(n, level, power) * error
 
 
 @cache
 def _noncentrality(n: int, level: float, power: float) -> float:
-    """The mean in standard errors at which a t-test with n - 1 degrees of freedom has the power."""
-    edge = -float(special.stdtrit(n - 1, level / 2))
+    """The mean, in standard errors, at which a t-test with n - 1 degrees of freedom has the given power."""
+    critical_value = -float(special.stdtrit(n - 1, level / 2))
 
-    def missing(mean: float) -> float:
-        return float(stats.nct.sf(edge, n - 1, mean)) - power  # the other tail adds less than the level's thousandth
+    def excess_power(mean: float) -> float:
+        # the other tail adds less than a thousandth of the level
+        return float(stats.nct.sf(critical_value, n - 1, mean)) - power
 
-    return float(optimize.brentq(missing, 0.0, 2 * edge + 5))
+    return float(optimize.brentq(excess_power, 0.0, 2 * critical_value + 5))
 
 
 @cache
-def _flipped_noncentrality(n: int, level: float, power: float) -> float:
-    """The same where the sign-flip test of n normal values has to find the mean too, counted in experiments that are
-    always the same ones. Raises ValueError where that test cannot fall below the level."""
+def _simulated_noncentrality(n: int, level: float, power: float) -> float:
+    """As `_noncentrality`, if the sign-flip test of n normal values has to reject as well.
+
+    The power is estimated from simulated experiments with a fixed seed. Raises ValueError if the sign-flip test cannot
+    fall below the level.
+    """
     if not smallest_p(n) < level:
         raise ValueError(f"a sign-flip test of {n} values cannot fall below {level:g}")
-    noise = np.random.default_rng(0).standard_normal((TRIED, n))
-    signs = _flip_signs(n)
-    edge = -float(special.stdtrit(n - 1, level / 2))
+    noise = np.random.default_rng(0).standard_normal((SIMULATIONS, n))
+    signs = _sign_choices(n)
+    critical_value = -float(special.stdtrit(n - 1, level / 2))
 
-    def missing(mean: float) -> float:
+    def excess_power(mean: float) -> float:
         values = noise + mean / math.sqrt(n)
         sums = values.sum(1)
-        ps = (np.abs(values @ signs) >= np.abs(sums)[:, None] * (1 - 1e-12)).mean(1)
-        leaves_out_zero = np.abs(sums) / n > edge * values.std(1, ddof=1) / math.sqrt(n)
-        return float((leaves_out_zero & (ps < level)).mean()) - power
+        p_values = (np.abs(values @ signs) >= np.abs(sums)[:, None] * (1 - 1e-12)).mean(1)
+        excludes_zero = np.abs(sums) / n > critical_value * values.std(1, ddof=1) / math.sqrt(n)
+        return float((excludes_zero & (p_values < level)).mean()) - power
 
-    least = _noncentrality(n, level, power)
-    return float(optimize.brentq(missing, 0.5 * least, 4 * least + 5, xtol=1e-3))
+    lower = _noncentrality(n, level, power)
+    return float(optimize.brentq(excess_power, 0.5 * lower, 4 * lower + 5, xtol=1e-3))
 
 
-def _flip_signs(n: int) -> NDArray[np.float64]:
-    """Every choice of signs of n numbers but for its mirror image [n, 2^(n - 1)]."""
+def _sign_choices(n: int) -> NDArray[np.float64]:
+    """Every choice of signs of n values, without mirror images [n, 2^(n - 1)]."""
     bits = np.arange(2 ** (n - 1))[None, :] >> np.arange(n)[:, None] & 1
     return (1 - 2 * bits).astype(np.float64)
 
 
-def rank(lows: Sequence[float], highs: Sequence[float]) -> list[tuple[int, int]]:
-    """The best and the worst place that each of some intervals can have, lowest first; those that overlap tie.
+def rank_ranges(lows: Sequence[float], highs: Sequence[float]) -> list[tuple[int, int]]:
+    """The best and the worst rank that each interval can have, with the lowest values first; overlaps are ties.
 
-    The best is one behind all that lie wholly below it, the worst one before all that lie wholly above.
+    The best rank is one more than the number of intervals wholly below, the worst is the total minus the number wholly
+    above.
     """
     low, high = np.asarray(lows, dtype=float), np.asarray(highs, dtype=float)
-    below, above = high[None, :] < low[:, None], low[None, :] > high[:, None]  # [own, other]
-    worst = len(low) - above.sum(1)
-    return [(int(1 + one), int(other)) for one, other in zip(below.sum(1), worst, strict=True)]
+    is_below = high[None, :] < low[:, None]  # [interval, other]
+    is_above = low[None, :] > high[:, None]
+    best, worst = 1 + is_below.sum(1), len(low) - is_above.sum(1)
+    return [(int(first), int(last)) for first, last in zip(best, worst, strict=True)]

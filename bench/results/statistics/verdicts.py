@@ -1,7 +1,8 @@
-"""What paired differences say of each arm: its interval, whether it is better or worse than its base, and its place."""
+"""Each arm's difference from its base: its interval, the verdict after correction for several arms, and its rank."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,139 +10,176 @@ import pandas as pd
 
 from bench.results.statistics.significance import (
     LEVEL,
-    Source,
-    detectable,
+    ErrorSource,
+    combine,
+    describe_reach,
+    detectable_effect,
     half_width,
     holm,
     interval_p,
     is_reachable,
-    join,
-    rank,
-    say_reach,
-    sign_flip,
+    rank_ranges,
+    sign_flip_p,
     standard_error,
 )
 
-NAN = float("nan")
-DELTAS = {  # of the differences of arms, a row for each arm; as above
-    "arm": "",
-    "method": "",
-    "base": "",
-    "metric": "",
-    "value": NAN,
-    "low": NAN,  # the ends of the 95 % interval
-    "high": NAN,
-    "seeds": 0,  # that are paired, of those planned for the arm
-    "planned": 0,
-    "documents": 0,
-    "clusters": 0,  # of documents that may vary together; as many as documents where these are independent
-    "seeds_error": NAN,  # one standard error over the paired seeds
-    "documents_error": NAN,  # one over the documents, of the mean over the seeds
-    "monte_carlo_error": NAN,  # of it what the noise alone adds
-    "p": NAN,  # of the exact sign-flip test over the paired seeds
-    "p_holm": NAN,  # corrected for being one of several arms
-    "reach": "",  # why p < 0.05 cannot be
-    "p_interval": NAN,  # the level at which the interval just reaches zero
-    "p_interval_holm": NAN,  # corrected for being one of several arms
-    "detectable": NAN,
-    "rank_best": pd.NA,
-    "rank_worst": pd.NA,
-    "verdict": "",
-    "unlike": "",
-    "reason": "",  # why some seed, or all of them, are not paired
-}
+NAN = math.nan
 WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same training"
 
-
-def summarise(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A row for each arm with its difference in one metric over all paired seeds, in the order of the bases: see
-    `judge`."""
-    rows = judge(pairs[pairs["metric"] == metric].to_dict("records"))
-    found = pd.DataFrame([{**DELTAS, **row} for row in rows], columns=list(DELTAS))
-    return found.astype({"rank_best": "Int64", "rank_worst": "Int64"})
+Pair = dict[Any, Any]  # a row of `bench.results.statistics.paired.pair`
 
 
-def judge(pairs: Sequence[dict[Any, Any]]) -> list[dict[str, Any]]:
-    """What the pairs of one metric say of each arm.
+@dataclass(frozen=True)
+class Delta:
+    """The difference of one arm from its base in one metric, over all paired seeds."""
 
-    The 95 % interval `low`..`high` is Student's over the paired seeds, joined with that over the documents, which the
-    seeds share; of a single seed it is over documents alone. An arm is worse or better where its interval leaves out
-    zero after Holm's correction over all arms and, where the sign-flip test over the seeds can fall below 0.05, its p
-    after Holm's correction does: where no arm differs, at most one table in twenty has a verdict. Both are asked for,
-    since with few seeds Student's interval alone is wrong too often where differences are far from normal. `detectable`
-    is the true difference that gets a verdict in 80 % of experiments. `rank_best` and `rank_worst` are places among the
-    arms of one base and the base itself, all of which hold at once in 95 % of tables.
+    arm: str
+    method: str
+    base: str
+    metric: str
+    value: float = NAN
+    low: float = NAN  # limits of the 95 % interval
+    high: float = NAN
+    seeds: int = 0  # paired, of those planned for the arm
+    planned: int = 0
+    documents: int = 0
+    clusters: int = 0  # of documents that may vary together; the number of documents if they are independent
+    seeds_error: float = NAN  # standard error over the paired seeds
+    documents_error: float = NAN  # standard error over documents, of the mean over the seeds
+    monte_carlo_error: float = NAN  # the part of it that is due to noise draws
+    p: float = NAN  # of the exact sign-flip test over the paired seeds
+    p_holm: float = NAN  # the same after Holm's correction over the arms
+    reach: str = ""  # why p < 0.05 is out of reach
+    p_interval: float = NAN  # level at which the interval just reaches zero
+    p_interval_holm: float = NAN  # the same after Holm's correction over the arms
+    detectable: float = NAN  # minimum detectable effect
+    rank_best: Any = pd.NA
+    rank_worst: Any = pd.NA
+    verdict: str = ""
+    unlike: str = ""  # the two estimators if they differ
+    reason: str = ""  # why some seed, or every seed, is not paired
+
+    @property
+    def sources(self) -> list[ErrorSource]:
+        """The sources of error with a known spread: seeds and documents."""
+        sources = [(self.seeds_error, self.seeds), (self.documents_error, self.clusters)]
+        return [(error, n) for error, n in sources if n > 1]
+
+    def half_width(self, level: float) -> float:
+        """Half the width of the interval at a level; NaN if there is none."""
+        return combine([half_width(error, n, level) for error, n in self.sources])
+
+
+def summarize(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One row per arm with its `Delta` in one metric, in the order of the bases; see `assess`."""
+    deltas = assess(pairs[pairs["metric"] == metric].to_dict("records"))
+    columns = [field.name for field in fields(Delta)]
+    table = pd.DataFrame([asdict(delta) for delta in deltas], columns=columns)
+    return table.astype({"rank_best": "Int64", "rank_worst": "Int64"})
+
+
+def assess(pairs: Sequence[Pair]) -> list[Delta]:
+    """Test the paired differences of one metric, arm by arm.
+
+    The 95 % interval `low`..`high` combines Student's interval over the paired seeds with the one over the documents,
+    which the seeds share; for a single seed it covers documents alone. An arm is worse or better if its interval
+    excludes zero after Holm's correction over all arms and, if the sign-flip test over the seeds can fall below 0.05,
+    its corrected p does too: if no arm differs, at most one table in twenty has a verdict. Both are required because
+    with few seeds Student's interval alone rejects too often if differences are far from normal. `detectable` is the
+    true difference that gets a verdict in 80 % of experiments. `rank_best` and `rank_worst` are ranks among the arms of
+    one base and the base itself; all of them hold simultaneously in 95 % of tables.
     """
-    groups: dict[str, dict[str, list[dict[Any, Any]]]] = {}
+    groups: dict[str, dict[str, list[Pair]]] = {}
     for row in pairs:
         groups.setdefault(row["base"], {}).setdefault(row["arm"], []).append(row)
-    found = {base: [_summary(rows) for rows in arms.values()] for base, arms in groups.items()}
-    together = [row for rows in found.values() for row in rows]
-    _correct(together)
-    for rows in found.values():
-        _place([row for row in rows if row["seeds"]])
-    return together
+
+    deltas = _correct([_average(rows) for arms in groups.values() for rows in arms.values()])
+    return [ranked for base in groups for ranked in _rank([delta for delta in deltas if delta.base == base])]
 
 
-def _summary(rows: Sequence[dict[Any, Any]]) -> dict[str, Any]:
-    """The difference of one arm over its paired seeds, not yet one of several arms."""
-    there = [row for row in rows if not math.isnan(row["value"])]
-    common = {name: rows[0][name] for name in ("arm", "method", "base", "metric")}
-    common |= {"planned": len(rows), "seeds": len(there), "p": NAN, "p_interval": NAN}
-    common["reason"] = "; ".join(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
-    if not there:
-        return common
-    values = [row["value"] for row in there]
-    first, mean, is_same = there[0], float(np.mean(values)), all(row["is_same"] for row in there)
-    documents = min(row["n"] for row in there)
-    found = {
-        **common,
-        "value": mean,
-        "documents": documents,
-        "clusters": first["clusters"] or documents,
-        "seeds_error": standard_error(values),
-        "documents_error": first["clustered_error"],
-        "monte_carlo_error": first["clustered_noise"],
-        "p": sign_flip(values) if len(values) > 1 and not is_same else NAN,
-        "reach": say_reach(len(values)),
-        "verdict": SAME if is_same else TIED,
-        "unlike": "; or ".join(dict.fromkeys(row["unlike"] for row in there if row["unlike"])),
-    }
-    half = _half(found, LEVEL)
-    p = NAN if is_same else interval_p(mean, _sources(found))
-    return found | {"low": mean - half, "high": mean + half, "p_interval": p}
+def _average(rows: Sequence[Pair]) -> Delta:
+    """The mean difference of one arm over its paired seeds, before correction for several arms."""
+    paired = [row for row in rows if not math.isnan(row["value"])]
+    first = rows[0]
+    unpaired = Delta(
+        arm=first["arm"],
+        method=first["method"],
+        base=first["base"],
+        metric=first["metric"],
+        planned=len(rows),
+        reason="; ".join(dict.fromkeys(row["reason"] for row in rows if row["reason"])),
+    )
+    if not paired:
+        return unpaired
+
+    values = [row["value"] for row in paired]
+    mean, is_same = float(np.mean(values)), all(row["is_same"] for row in paired)
+    documents = min(row["n"] for row in paired)
+    delta = replace(
+        unpaired,
+        value=mean,
+        seeds=len(paired),
+        documents=documents,
+        clusters=paired[0]["clusters"] or documents,
+        seeds_error=standard_error(values),
+        documents_error=paired[0]["clustered_error"],
+        monte_carlo_error=paired[0]["clustered_noise"],
+        p=sign_flip_p(values) if len(values) > 1 and not is_same else NAN,
+        reach=describe_reach(len(values)),
+        verdict=SAME if is_same else TIED,
+        unlike="; or ".join(dict.fromkeys(row["unlike"] for row in paired if row["unlike"])),
+    )
+    half = delta.half_width(LEVEL)
+    p_interval = NAN if is_same else interval_p(mean, delta.sources)
+    return replace(delta, low=mean - half, high=mean + half, p_interval=p_interval)
 
 
-def _sources(row: dict[str, Any]) -> list[Source]:
-    """The sources of chance of a difference that can be told anything about: seeds and documents."""
-    sources = [(row["seeds_error"], row["seeds"]), (row["documents_error"], row["clusters"])]
-    return [source for source in sources if source[1] > 1]
+def _correct(deltas: Sequence[Delta]) -> list[Delta]:
+    """Correct for the number of arms, and give each arm its verdict and its minimum detectable effect."""
+    p_flip, p_interval = holm([delta.p for delta in deltas]), holm([delta.p_interval for delta in deltas])
+    flip_tests, interval_tests = (sum(not math.isnan(p) for p in p_values) for p_values in (p_flip, p_interval))
+
+    corrected = []
+    for delta, p_holm, p_interval_holm in zip(deltas, p_flip, p_interval, strict=True):
+        if not math.isnan(p_holm):
+            delta = replace(delta, p_holm=p_holm, reach=describe_reach(delta.seeds, flip_tests))
+        if not math.isnan(p_interval_holm):
+            delta = replace(delta, p_interval_holm=p_interval_holm)
+            delta = _decide(delta, flip_tests, interval_tests)
+        corrected.append(delta)
+    return corrected
 
 
-def _half(row: dict[str, Any], level: float) -> float:
-    """Half of the interval of a difference; nan where there is none."""
-    return join([half_width(*source, level) for source in _sources(row)])
+def _decide(delta: Delta, flip_tests: int, interval_tests: int) -> Delta:
+    """The delta with its verdict and its minimum detectable effect, given the number of tests of either kind."""
+    needs_sign_flip = delta.seeds > 1 and is_reachable(delta.seeds, flip_tests)
+    level = LEVEL / (flip_tests if needs_sign_flip else interval_tests)
+    effects = [  # the first source is the seeds if the sign-flip test is used
+        detectable_effect(error, n, level, uses_sign_flip=needs_sign_flip and index == 0)
+        for index, (error, n) in enumerate(delta.sources)
+    ]
+
+    is_significant = delta.p_interval_holm < LEVEL and not (needs_sign_flip and delta.p_holm >= LEVEL)
+    verdict = delta.verdict
+    if is_significant:
+        verdict = WORSE if delta.value > 0 else BETTER
+    return replace(delta, detectable=combine(effects), verdict=verdict)
 
 
-def _correct(rows: Sequence[dict[str, Any]]) -> None:
-    """Gives each arm its verdict as one of several, and the effect that such a verdict would have found."""
-    flipped, tested = ([row for row in rows if not math.isnan(row[name])] for name in ("p", "p_interval"))
-    for row, p in zip(flipped, holm([row["p"] for row in flipped]), strict=True):
-        row |= {"p_holm": p, "reach": say_reach(row["seeds"], len(flipped))}
-    for row, p in zip(tested, holm([row["p_interval"] for row in tested]), strict=True):
-        can = row["seeds"] > 1 and is_reachable(row["seeds"], len(flipped))
-        level = LEVEL / (len(flipped) if can else len(tested))
-        sizes = [detectable(*source, level, flipped=can and place == 0) for place, source in enumerate(_sources(row))]
-        row |= {"p_interval_holm": p, "detectable": join(sizes)}
-        if p < LEVEL and not (can and row["p_holm"] >= LEVEL):
-            row["verdict"] = WORSE if row["value"] > 0 else BETTER
+def _rank(deltas: Sequence[Delta]) -> list[Delta]:
+    """Rank the paired arms of one base among each other and the base, whose difference is exactly zero.
 
+    The intervals hold simultaneously, by Bonferroni's correction.
+    """
+    paired = [delta for delta in deltas if delta.seeds]
+    halves = [delta.half_width(LEVEL / len(paired)) for delta in paired]
+    lows = [delta.value - half for delta, half in zip(paired, halves, strict=True)]
+    highs = [delta.value + half for delta, half in zip(paired, halves, strict=True)]
 
-def _place(rows: Sequence[dict[str, Any]]) -> None:
-    """Gives the arms of one base their places among each other and the base, whose difference is zero for sure, from
-    intervals that all hold at once (Bonferroni's correction)."""
-    halves = [_half(row, LEVEL / len(rows)) for row in rows]
-    lows = [row["value"] - half for row, half in zip(rows, halves, strict=True)]
-    highs = [row["value"] + half for row, half in zip(rows, halves, strict=True)]
-    for row, (best, worst) in zip(rows, rank([0.0, *lows], [0.0, *highs])[1:], strict=True):
-        row |= {"rank_best": best, "rank_worst": worst}
+    _, *ranges = rank_ranges([0.0, *lows], [0.0, *highs])
+    rank_of_arm = {delta.arm: places for delta, places in zip(paired, ranges, strict=True)}
+    unranked = (pd.NA, pd.NA)
+    ranks = [rank_of_arm.get(delta.arm, unranked) for delta in deltas]
+    return [
+        replace(delta, rank_best=best, rank_worst=worst) for delta, (best, worst) in zip(deltas, ranks, strict=True)
+    ]
