@@ -77,7 +77,7 @@ def _shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
         _turn_off_fsync()
         store = runs / "mlflow.db"
-        if tracking.store(runs) == f"sqlite:///{store.resolve()}" and not store.exists():
+        if tracking.tracking_uri(runs) == f"sqlite:///{store.resolve()}" and not store.exists():
             if not empty_store.exists():
                 MlflowClient(f"sqlite:///{empty_store}").search_experiments()
             shutil.copy(empty_store, store)

@@ -34,7 +34,7 @@ def _exit_code(error: Exception) -> int | None:
     from bench.engine.data import DataError
     from bench.engine.storage import BrokenRecord, Busy
     from bench.results.compare.operands import CompareError
-    from bench.results.mlflow_archive import NotMirrored
+    from bench.results.mlflow_archive import IncompleteArchive
     from bench.results.record_names import AmbiguousName
     from bench.results.suite_record import NoRecord
     from bench.suite.suite import SuiteError
@@ -43,7 +43,7 @@ def _exit_code(error: Exception) -> int | None:
     if isinstance(error, Busy):
         return INCOMPLETE
     invalid_input = SuiteError | DataError | OptionError | PluginError | PromptError | CompareError
-    no_result = NoRecord | AmbiguousName | NotMirrored | BrokenRecord
+    no_result = NoRecord | AmbiguousName | IncompleteArchive | BrokenRecord
     return USAGE_ERROR if isinstance(error, invalid_input | no_result | OSError) else None
 
 

@@ -82,7 +82,7 @@ def report(args: argparse.Namespace) -> int:
 def sync(args: argparse.Namespace) -> int:
     """`bench sync SUITE`"""
     from bench.results.dataset_records import read_all
-    from bench.results.tracking import store, track
+    from bench.results.tracking import track, tracking_uri
 
     records = read_all(args.runs, record_names(args))
     for record in records.values():
@@ -90,15 +90,15 @@ def sync(args: argparse.Namespace) -> int:
             print(record, file=sys.stderr)
         else:
             track(args.runs, record.suite, record.table)
-            print(f"{store(args.runs)} holds the record of {record.suite}")
+            print(f"{tracking_uri(args.runs)} holds the record of {record.suite}")
     return DONE
 
 
 def ui(args: argparse.Namespace) -> int:
     """`bench ui`"""
-    from bench.results.tracking import page
+    from bench.results.tracking import open_ui
 
-    return page(args.runs, args.port)
+    return open_ui(args.runs, args.port)
 
 
 def record_names(args: argparse.Namespace) -> dict[str, str]:

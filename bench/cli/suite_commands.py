@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.plan.plan import plan as plan_suite
     from bench.results.dataset_records import read_all as read_records
     from bench.results.record_names import record_name
-    from bench.results.tracking import store
+    from bench.results.tracking import tracking_uri
     from bench.suite.suite import with_all_data
     from bench.tune.tuned_suite import read_tuned
 
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         names = {"": names[suites[0].label]}
     records = read_records(args.runs, names, missing)
     write_reports(records, args)
-    tracked = f"runs are tracked in {store(args.runs)}; open them with: bench ui --runs {args.runs}"
+    tracked = f"runs are tracked in {tracking_uri(args.runs)}; open them with: bench ui --runs {args.runs}"
     print(*missing.values(), tracker.error or tracked, sep="\n", file=sys.stderr)
     return FAILED if missing else records_exit_code(records)
 
@@ -146,7 +146,7 @@ def track(runs: Path, record: str, cell: str) -> str:
         tracking.track(runs, record, suite_record.read(runs, record, only=cell).table)
     except Exception as error:  # MLflow passes on any error of its store
         reason = " ".join(str(error).split())[:300]
-        return f"NOT tracked in {tracking.store(runs)}: {reason}; repair the store and run the suite again"
+        return f"NOT tracked in {tracking.tracking_uri(runs)}: {reason}; repair the store and run the suite again"
     return ""
 
 

@@ -1,8 +1,8 @@
-"""What is wrong with a block of a suite, and with which of its fields."""
+"""Errors in a suite's settings that name the field at fault."""
 
 
 class FieldError(ValueError):
-    """Something that cannot be had as a block asks for it; `field` is the field at fault, such as "path"."""
+    """A setting that cannot be used; `field` names the field at fault, such as "path"."""
 
     def __init__(self, field: str, message: str):
         super().__init__(field, message)  # both, so that the error survives pickling between processes
@@ -14,8 +14,8 @@ class FieldError(ValueError):
 
 
 class DataError(FieldError):
-    """A source that cannot be used; `field` is the field of the data block at fault, such as "length"."""
+    """A data source that cannot be used; `field` is a field of the data settings, such as "length"."""
 
 
 class ScorerError(FieldError):
-    """A scorer that cannot be had; `field` is the field of its block at fault, such as "model"."""
+    """A scorer that cannot be loaded; `field` is a field of its settings, such as "model"."""

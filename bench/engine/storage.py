@@ -1,8 +1,10 @@
-"""The folder of results. A cell's own folder is the truth: a stage writes `result.json` last and atomically, a failure
-leaves `failure.json` with its reason, and a lock shows that a process is at work.
+"""The folder of results, in which each cell's own folder is authoritative.
 
-    RUNS/suites/NAME.json             what a suite asked for
-    RUNS/cells/ID/job.json            what a worker has to do
+A stage writes `result.json` last and atomically, a failure leaves `failure.json` with its reason, and a lock file marks
+a cell that a process is working on.
+
+    RUNS/suites/NAME.json             the record of a suite
+    RUNS/cells/ID/job.json            the job of a worker
                   train/              checkpoint.pt, result.json
                   bound-ID/           sequences.npz, result.json
                   samples-ID/         result.json
@@ -28,7 +30,7 @@ Status = Literal["done", "failed", "running", "missing"]
 
 
 class Busy(RuntimeError):
-    """Another process is at work here."""
+    """Another process holds this folder."""
 
 
 class BrokenRecord(ValueError):
@@ -36,13 +38,13 @@ class BrokenRecord(ValueError):
 
 
 def digest(science: dict[str, Any]) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of canonical JSON: the id of a cell or a stage."""
+    """The id of a cell or a stage: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON."""
     canonical = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replaces the file atomically. Raises ValueError on a number that is not finite."""
+    """Replace the file atomically. Raises ValueError if a number is not finite."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -54,7 +56,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of the file, or None when there is none. Raises BrokenRecord when it is not whole."""
+    """The content of the file, or None if there is no file. Raises BrokenRecord if it is incomplete."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -124,18 +126,18 @@ def read_result(cell: Path, stage: str) -> Any:
 
 
 def succeed(stage: Path, result: StageResult) -> None:
-    """Record that a stage is done; an earlier failure is forgotten."""
+    """Record that a stage is done, and remove an earlier failure."""
     write_record(stage / "result.json", result)
     (stage / "failure.json").unlink(missing_ok=True)
 
 
 def fail(stage: Path, reason: str, trace: str) -> None:
-    """Record why a stage failed: one line for the table, and the traceback."""
+    """Record why a stage failed: one line for tables, and the traceback."""
     write_json(stage / "failure.json", {"reason": reason, "traceback": trace})
 
 
 def status(cell: Path, stage: str) -> tuple[Status, str]:
-    """The state of a stage of the cell, with the reason of a failure."""
+    """The status of a stage of the cell, with the reason if it failed."""
     folder = cell / stage
     if read_result(cell, stage) is not None:
         return "done", ""
@@ -147,9 +149,9 @@ def status(cell: Path, stage: str) -> tuple[Status, str]:
 
 @contextmanager
 def at_work(folder: Path, patience: float = 1.0) -> Iterator[None]:
-    """Holds the folder for this process; the lock goes with the process, however it ends.
+    """Hold the folder for this process; the lock ends with the process, however it ends.
 
-    Raises Busy when another process still holds it after `patience` seconds; a look by `is_busy` is shorter than that.
+    Raises Busy if another process still holds it after `patience` seconds, which outlasts the brief lock of `is_busy`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
@@ -170,7 +172,7 @@ def _locked(file: IO[str]) -> bool:
 
 
 def is_busy(folder: Path) -> bool:
-    """True while some process holds the folder."""
+    """Whether a process holds the folder."""
     if not (folder / "lock").exists():
         return False
     with (folder / "lock").open("w") as file:

@@ -1,42 +1,39 @@
-"""Progress of a worker: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a worker: a bar on a terminal, otherwise a log line every few seconds."""
 
 import logging
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from bench.engine.train import trainer as train
-
 log = logging.getLogger(__name__)
 
-SECONDS_A_LINE = 15.0
+SECONDS_PER_LINE = 15.0
 
 
 class Bar:
-    """Counts `total` pieces of `tokens_each` tokens; shows loss, tokens per second and the time left."""
+    """Progress through `total` items of `tokens_each` tokens: loss, tokens per second and the time left."""
 
     def __init__(self, title: str, total: int, tokens_each: int):
         self.title, self.total, self.tokens_each = title, total, tokens_each
-        self.began = self.told = time.monotonic()
+        self.started = self.last_line = time.monotonic()
         self.first: int | None = None
         console = Console(stderr=True)
         columns = (
             TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[status]}"),
         )
         self.display = Progress(*columns, TimeRemainingColumn(), console=console) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         if self.display:
             self.display.start()
-            self.task = self.display.add_task(self.title, total=self.total, told="")
+            self.task = self.display.add_task(self.title, total=self.total, status="")
         return self
 
     def __exit__(
@@ -45,18 +42,15 @@ class Bar:
         if self.display:
             self.display.stop()
 
-    def advance(self, progress: "train.Progress", loss: float) -> None:
-        """Called after each step of training."""
-        self.reach(progress.step, f"loss {loss:.3f} nats")
-
-    def reach(self, done: int, extra: str = "") -> None:
-        """Called when `done` pieces are finished."""
-        self.first = done - 1 if self.first is None else self.first
+    def reach(self, count: int, prefix: str = "") -> None:
+        """Update when `count` items are finished; the status begins with `prefix`."""
+        self.first = count - 1 if self.first is None else self.first  # items finished before a resume are not timed
         now = time.monotonic()
-        rate = (done - self.first) / max(now - self.began, 1e-9)
-        told = f"{extra}  {rate * self.tokens_each:,.0f} tokens/s".strip()
+        rate = (count - self.first) / max(now - self.started, 1e-9)
+        status = f"{prefix}  {rate * self.tokens_each:,.0f} tokens/s".strip()
         if self.display:
-            self.display.update(self.task, completed=done, told=told)
-        elif now - self.told > SECONDS_A_LINE:
-            self.told = now
-            log.info("%s: %d of %d  %s  %.0f s left", self.title, done, self.total, told, (self.total - done) / rate)
+            self.display.update(self.task, completed=count, status=status)
+        elif now - self.last_line > SECONDS_PER_LINE:
+            self.last_line = now
+            seconds_left = (self.total - count) / rate
+            log.info("%s: %d of %d  %s  %.0f s left", self.title, count, self.total, status, seconds_left)

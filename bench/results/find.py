@@ -1,7 +1,8 @@
-"""Which cell is meant by a name on the command line."""
+"""Find the cell that a name on the command line refers to."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.engine import storage
 from bench.engine.records import StoredSuite
@@ -10,31 +11,46 @@ from bench.results.suite_record import NoRecord
 from methods.suggestions import suggest
 
 
+class CellNames(NamedTuple):
+    """The ids of cells by the names that suites give them."""
+
+    by_seed: dict[str, str]  # by SUITE/ARM/SEED
+    by_any: dict[str, str]  # by SUITE/ARM, which is the first seed, as well
+
+
 def find(runs: Path, run: str) -> Path:
     """The folder of the cell that `run` names: SUITE/ARM, SUITE/ARM/SEED, an id or its beginning, or the folder.
 
-    Raises NoRecord with all that there is, AmbiguousName if several suite files share the name.
+    Raises NoRecord with all cells that exist, AmbiguousName if several suite files share the name.
     """
     if (Path(run) / "job.json").is_file():
         return Path(run).resolve()
+
     run = resolve(runs, run)
     ids = [path.parent.name for path in sorted((runs / "cells").glob("*/job.json"))]
     if not ids:
         raise NoRecord(f'no suite was run under "{runs}"; run one with: bench run suites/quickstart.yaml')
-    cells, names = _named(runs)
-    found = [names[run]] if run in names else [id for id in ids if id.startswith(run)]
-    if len(found) == 1:
-        return (runs / "cells" / found[0]).resolve()
-    scaled = " or ".join(f'"{name}"' for name in _of_data_sets(run, names))
-    suggestion = f"did you mean {scaled}?" if scaled else suggest(run, names)
+
+    names = _read_names(runs)
+    matches = [names.by_any[run]] if run in names.by_any else [id for id in ids if id.startswith(run)]
+    if len(matches) == 1:
+        return (runs / "cells" / matches[0]).resolve()
+
+    reason = f'{len(matches)} cells begin with "{run}".' if matches else _no_such_cell(runs, run, names.by_any)
+    cells = [f"  {name}  {id}" for name, id in names.by_seed.items()]
+    cells += [f"  {id}" for id in ids if id not in names.by_seed.values()]
+    raise NoRecord("\n".join([f"{reason} There are (without a seed: the first one)", *cells]))
+
+
+def _no_such_cell(runs: Path, run: str, names: Iterable[str]) -> str:
+    """That a cell does not exist, with similar names."""
+    variants = " or ".join(f'"{name}"' for name in _variants(run, names))
+    suggestion = f"did you mean {variants}?" if variants else suggest(run, names)
     hint = f"; {suggestion}" if suggestion else "."
-    what = f'{len(found)} cells begin with "{run}".' if found else f'there is no cell "{run}" under "{runs}"{hint}'
-    listed = [f"  {name}  {id}" for name, id in cells.items()]
-    listed += [f"  {id}" for id in ids if id not in cells.values()]
-    raise NoRecord("\n".join([f"{what} There are (without a seed: the first one)", *listed]))
+    return f'there is no cell "{run}" under "{runs}"{hint}'
 
 
-def _of_data_sets(run: str, names: Iterable[str]) -> list[str]:
+def _variants(run: str, names: Iterable[str]) -> list[str]:
     """The names that differ from SUITE/ARM or SUITE/ARM/SEED by a scale or the label of a data set: SUITE-LABEL/ARM."""
     suite, _, arm = run.partition("/")
     return [name for name in sorted(names) if arm and name.startswith(f"{suite}-") and name.partition("/")[2] == arm]
@@ -47,8 +63,9 @@ def read_suites(runs: Path) -> list[StoredSuite]:
     return [suite for suite in suites if suite is not None]
 
 
-def _named(runs: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The ids of the cells that suites ask for by SUITE/ARM/SEED, and by SUITE/ARM, the first, as well."""
-    pairs = [(f"{suite.suite}/{cell.arm}", cell) for suite in read_suites(runs) for cell in suite.cells if cell.method]
-    by_seed = {f"{name}/{cell.seed}": cell.id for name, cell in pairs}
-    return by_seed, by_seed | {name: cell.id for name, cell in reversed(pairs)}
+def _read_names(runs: Path) -> CellNames:
+    """The names of all cells with a method."""
+    cells = [(f"{suite.suite}/{cell.arm}", cell) for suite in read_suites(runs) for cell in suite.cells if cell.method]
+    by_seed = {f"{name}/{cell.seed}": cell.id for name, cell in cells}
+    first_seeds = {name: cell.id for name, cell in reversed(cells)}
+    return CellNames(by_seed, by_seed | first_seeds)

@@ -1,4 +1,4 @@
-"""The tidy table as a Parquet file, which says by which version of its columns it was written."""
+"""The tidy table as a Parquet file, which records the version of its columns."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1  # raised when a column changes its meaning or its name; a new column does not raise it
+SCHEMA = 1  # raised if a column changes its meaning or its name, not if a column is added
 KEY = b"diffusion-bench.schema"
 
 
 class WrongSchema(ValueError):
-    """A file of other columns than this version reads."""
+    """A file whose columns are not those of this version."""
 
 
 def write(table: "pd.DataFrame", path: Path) -> None:
-    """Writes the table; equal tables give equal bytes."""
+    """Write the table; equal tables give equal bytes."""
     import pyarrow
     import pyarrow.parquet
 
     content = pyarrow.Table.from_pandas(table, preserve_index=False)
-    known = dict(content.schema.metadata or {})
-    pyarrow.parquet.write_table(content.replace_schema_metadata({**known, KEY: str(SCHEMA).encode()}), path)
+    metadata = {**(content.schema.metadata or {}), KEY: str(SCHEMA).encode()}
+    pyarrow.parquet.write_table(content.replace_schema_metadata(metadata), path)
 
 
 def read(path: Path) -> "pd.DataFrame":
-    """The table in a file; raises WrongSchema where it is of another version, or not a tidy table."""
+    """Read the table in a file. Raises WrongSchema if it is of another version, or not a tidy table."""
     import pyarrow.parquet
 
     content = pyarrow.parquet.read_table(path)
@@ -33,6 +33,8 @@ def read(path: Path) -> "pd.DataFrame":
     if version is None:
         raise WrongSchema(f"{path} is no tidy table; those are written by bench report, as tidy.parquet")
     if version != str(SCHEMA).encode():
-        told = f"{path} is of schema {version.decode()}, and this version reads schema {SCHEMA}"
-        raise WrongSchema(f"{told}; write it again with: bench report")
+        raise WrongSchema(
+            f"{path} is of schema {version.decode()}, and this version reads schema {SCHEMA}; "
+            "write it again with: bench report"
+        )
     return content.to_pandas()

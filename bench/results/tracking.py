@@ -1,5 +1,7 @@
-"""MLflow, the page where people look: experiment = suite, run = cell. The driver is the only writer. The folders of the
-cells are the truth; whatever the store lacks is written from them."""
+"""Tracking in MLflow: an experiment per suite, a run per cell.
+
+The driver is the only writer. The folders of the cells are authoritative; the store is brought up to date from them.
+"""
 
 import hashlib
 import math
@@ -14,23 +16,24 @@ from typing import Any
 
 import pandas as pd
 
+from bench.engine.records import StoredSuite
 from bench.engine.storage import cell_folder, read_suite
-from bench.results.mlflow_archive import NEWEST, RECORD, files_of_cell, files_of_suite, upload
+from bench.results.mlflow_archive import MAX_RUNS, RECORD, files_of_cell, files_of_suite, upload
 
-Folders = dict[tuple[str, str], list[Path]]  # of a cell and a stage
+Folders = dict[tuple[str, str], list[Path]]  # of stages, by cell and name of the stage
 
-METRICS_A_CALL = 1000  # MLflow's limit for log_batch
-SPOKEN = {"␣": "space", "\\": "backslash"}  # signs in the names of tokens that Unicode names otherwise
+MAX_BATCH = 1000  # metrics per call of log_batch: MLflow's limit
+CHARACTER_NAMES = {"␣": "space", "\\": "backslash"}  # in names of tokens; Unicode has other names for these
 
 
-def store(runs: Path) -> str:
-    """Where runs are tracked: MLFLOW_TRACKING_URI, or an SQLite file under `runs`."""
+def tracking_uri(runs: Path) -> str:
+    """The tracking store: MLFLOW_TRACKING_URI, or an SQLite file under `runs`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / 'mlflow.db').resolve()}"
 
 
-def page(runs: Path, port: int) -> int:
-    """MLflow's own page on the store, until it is stopped; returns its exit code."""
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store(runs), "--port", str(port)]
+def open_ui(runs: Path, port: int) -> int:
+    """Serve MLflow's own page of the store until it is stopped; returns its exit code."""
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(runs), "--port", str(port)]
     try:
         return subprocess.call(command)
     except KeyboardInterrupt:
@@ -38,51 +41,61 @@ def page(runs: Path, port: int) -> int:
 
 
 def track(runs: Path, suite: str, table: pd.DataFrame) -> None:
-    """Brings the store up to date with rows of a suite's tidy table; what it holds already is left alone."""
+    """Bring the store up to date with rows of a suite's tidy table; what it already holds is left as it is."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(store(runs))
+    client = MlflowClient(tracking_uri(runs))
     experiment = _experiment(client, runs, suite)
-    runs_held = client.search_runs([experiment], max_results=NEWEST)
-    held = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in runs_held}
     stored = read_suite(runs, suite)
     assert stored is not None, f"suite {suite} has no record under {runs}"
-    folders: Folders = {}
-    for cell in stored.cells:
-        for stage in cell.stages:
-            name = "quality" if stage.name == "controls" else stage.name
-            folders.setdefault((cell.id, name), []).append(cell_folder(runs, cell.id) / stage.folder)
-    record = next((run for run in runs_held if RECORD.items() <= run.data.tags.items()), None)
-    upload(client, record or _record(client, experiment), files_of_suite(runs, suite))
+
+    tracked = client.search_runs([experiment], max_results=MAX_RUNS)
+    record = next((run for run in tracked if RECORD.items() <= run.data.tags.items()), None)
+    upload(client, record or _create_record(client, experiment), files_of_suite(runs, suite))
+
+    run_of_cell = {(run.data.tags.get("bench.cell"), run.data.tags.get("bench.arm")): run for run in tracked}
     planned = {(cell.arm, cell.id): cell for cell in stored.cells}
-    for (arm, id), rows in _gather(table).groupby(["arm", "cell"], sort=False):
-        run = held.get((str(id), str(arm))) or _create(client, experiment, rows)
+    folders = _folders(runs, stored)
+    for (arm, id), rows in _merge_controls(table).groupby(["arm", "cell"], sort=False):
+        run = run_of_cell.get((str(id), str(arm))) or _create(client, experiment, rows)
         _update(client, folders, run, rows)
         upload(client, run, files_of_cell(runs, planned[str(arm), str(id)]))
 
 
-def _gather(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with all kinds of control texts under the one cell that they are, told apart by their way."""
+def _folders(runs: Path, suite: StoredSuite) -> Folders:
+    """The folders of all stages of a suite."""
+    folders: Folders = {}
+    for cell in suite.cells:
+        for stage in cell.stages:
+            name = "quality" if stage.name == "controls" else stage.name
+            folders.setdefault((cell.id, name), []).append(cell_folder(runs, cell.id) / stage.folder)
+    return folders
+
+
+def _merge_controls(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with all control texts as one arm, since they are one cell; their kind becomes the way."""
     is_control = table["role"] == "control"
     return table.assign(way=table["way"].mask(is_control, table["arm"]), arm=table["arm"].mask(is_control, "controls"))
 
 
 def _experiment(client: Any, runs: Path, suite: str) -> str:
-    found = client.get_experiment_by_name(suite)
-    if found:
-        return str(found.experiment_id)
+    """The id of the suite's experiment, which is created if it is missing."""
+    experiment = client.get_experiment_by_name(suite)
+    if experiment:
+        return str(experiment.experiment_id)
     local = None if os.environ.get("MLFLOW_TRACKING_URI") else (runs / "mlartifacts").resolve().as_uri()
     return str(client.create_experiment(suite, artifact_location=local))
 
 
-def _record(client: Any, experiment: str) -> Any:
-    """The run that holds the suite itself."""
+def _create_record(client: Any, experiment: str) -> Any:
+    """Create the run that holds the suite itself."""
     run = client.create_run(experiment, tags=RECORD, run_name="record")
     client.set_terminated(run.info.run_id, "FINISHED")
     return run
 
 
 def _create(client: Any, experiment: str, rows: pd.DataFrame) -> Any:
+    """Create the run of a cell."""
     first = rows.iloc[0]
     tags = {"bench.cell": first["cell"], "bench.arm": first["arm"]}
     run = client.create_run(experiment, tags=tags, run_name=f"{first['arm']} seed {first['seed']}")
@@ -92,41 +105,58 @@ def _create(client: Any, experiment: str, rows: pd.DataFrame) -> Any:
 
 
 def _update(client: Any, folders: Folders, run: Any, rows: pd.DataFrame) -> None:
-    """Logs each stage whose result is not the one that was logged last, and the state of the cell."""
-    id = run.info.run_id
-    for stage, of_stage in rows.groupby("stage", sort=False):
-        there = [folder / "result.json" for folder in folders[str(rows["cell"].iloc[0]), str(stage)]]
-        results = [result for result in there if result.exists()]
-        of_stage = of_stage[of_stage["status"].isin(["done", "stale"])]
-        if of_stage.empty:
+    """Log each stage whose result differs from the one that was logged last, and the status of the cell."""
+    id, cell = run.info.run_id, str(rows["cell"].iloc[0])
+    for stage, stage_rows in rows.groupby("stage", sort=False):
+        finished = stage_rows[stage_rows["status"].isin(["done", "stale"])]
+        if finished.empty:
             continue
-        content = hashlib.sha256(b"".join(result.read_bytes() for result in results)).hexdigest()
-        tag = f"bench.{stage}"
-        if run.data.tags.get(tag) == content:
+
+        tag, digest = f"bench.{stage}", _results_digest(folders[cell, str(stage)])
+        if run.data.tags.get(tag) == digest:
             continue
-        metrics = _metrics(of_stage)
-        for start in range(0, len(metrics), METRICS_A_CALL):
-            client.log_batch(id, metrics=metrics[start : start + METRICS_A_CALL])
-        client.set_tag(id, tag, content)
-    states = set(rows["status"])
+
+        metrics = _metrics(finished)
+        for start in range(0, len(metrics), MAX_BATCH):
+            client.log_batch(id, metrics=metrics[start : start + MAX_BATCH])
+        client.set_tag(id, tag, digest)
+    _set_status(client, run, rows)
+
+
+def _results_digest(folders: list[Path]) -> str:
+    """SHA-256 of all results in the folders of a stage."""
+    paths = [folder / "result.json" for folder in folders]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()
+
+
+def _set_status(client: Any, run: Any, rows: pd.DataFrame) -> None:
+    """Set the status of a cell's run, and the reason if a stage failed."""
+    id, states = run.info.run_id, set(rows["status"])
     if "failed" in states:
         client.set_tag(id, "bench.reason", rows.loc[rows["status"] == "failed", "reason"].iloc[0])
     elif "bench.reason" in run.data.tags:
         client.delete_tag(id, "bench.reason")
-    whole = states <= {"done", "stale"}
-    client.set_terminated(id, "FAILED" if "failed" in states else "FINISHED" if whole else "KILLED")
+
+    status = "KILLED"  # some stage is missing
+    if "failed" in states:
+        status = "FAILED"
+    elif states <= {"done", "stale"}:
+        status = "FINISHED"
+    client.set_terminated(id, status)
 
 
 def _metrics(rows: pd.DataFrame) -> list[Any]:
-    """Every finite number of the rows with its errors, at the tokens seen; under its way where texts were drawn in
-    several."""
+    """Every finite number of the rows with its errors, at the tokens seen.
+
+    Names contain the way if samples were drawn in several ways.
+    """
     from mlflow.entities import Metric
 
     metrics, now = [], int(time.time() * 1000)  # of equal steps MLflow shows the latest
-    several = rows["way"].nunique() > 1 or (rows["stage"] == "estimate").any()
+    has_ways = rows["way"].nunique() > 1 or (rows["stage"] == "estimate").any()
     for row in rows.to_dict("records"):
-        way = [re.sub(r"[^\w .-]", "", row["way"])] if several else []
-        name = "/".join([row["split"] or row["stage"], *way, spell(row["metric"])])
+        way = [re.sub(r"[^\w .-]", "", row["way"])] if has_ways else []
+        name = "/".join([row["split"] or row["stage"], *way, metric_name(row["metric"])])
         for suffix in ("value", "standard_error", "monte_carlo_error"):
             if math.isfinite(row[suffix]):
                 key = name if suffix == "value" else f"{name}/{suffix}"
@@ -134,8 +164,12 @@ def _metrics(rows: pd.DataFrame) -> list[Any]:
     return metrics
 
 
-def spell(metric: str) -> str:
-    """The metric in the signs that MLflow allows: `power[a]` is power/a, and `power[!]` is power/:exclamation mark:."""
+def metric_name(metric: str) -> str:
+    """The metric in characters that MLflow allows: `power[a]` is power/a, `power[!]` is power/:exclamation mark:."""
     name, _, token = metric.removesuffix("]").partition("[")
-    spelt = re.sub(r"[^\w -]", lambda found: f":{SPOKEN.get(found[0]) or unicodedata.name(found[0]).lower()}:", token)
-    return f"{name}/{spelt}" if token else name
+    return name + "/" + re.sub(r"[^\w -]", _spell, token) if token else name
+
+
+def _spell(character: re.Match[str]) -> str:
+    """A character as its name between colons."""
+    return f":{CHARACTER_NAMES.get(character[0]) or unicodedata.name(character[0]).lower()}:"

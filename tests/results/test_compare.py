@@ -133,7 +133,8 @@ def test_a_bound_against_a_likelihood_is_told(ran: Path) -> None:
     side = find_side(ran, f"{ran.parent}/tidy.csv")
     exact = side.table.assign(kind="exact")
     (mixed, _), (exacts, _) = (
-        compare(Side("A", (), exact, {}, True), Side("B", (), table, {}, True)).bounds for table in (side.table, exact)
+        compare(Side("A", (), exact, None, True), Side("B", (), table, None, True)).bounds
+        for table in (side.table, exact)
     )
     assert (mixed.notes, exacts.notes) == (MIXED, "")
 
@@ -194,7 +195,7 @@ def test_an_arm_of_two_suites_has_to_be_named_with_its_suite(copied: Names) -> N
 def test_other_protocols_are_not_subtracted(ran: Path, copied: Names, capsys: pytest.CaptureFixture[str]) -> None:
     runs = copied()
     for path in runs.glob("cells/*/bound-*/result.json"):
-        change(path, lambda result: result["block"].update(draws=4))
+        change(path, lambda result: result["settings"].update(draws=4))
     found = subtract(ran, "tiny", runs)
     assert {each.seeds for each in found.bounds} == {0}
     assert "draws 4, but 2 of base A: MD4" in found.bounds[0].reason
@@ -202,7 +203,7 @@ def test_other_protocols_are_not_subtracted(ran: Path, copied: Names, capsys: py
     assert main(["compare", "tiny", str(runs), "--runs", str(ran)]) == USAGE_ERROR
     assert "draws 4, but 2 of base A: MD4" in " ".join(capsys.readouterr().out.split())
     for path in runs.glob("cells/*/bound-*/result.json"):
-        change(path, lambda result: result["block"].update(draws=2, arms=["MD4", "MDLM"]))
+        change(path, lambda result: result["settings"].update(draws=2, arms=["MD4", "MDLM"]))
     assert subtract(ran, "tiny", runs).protocols == {"MD4": {}, "MDLM": {}}  # whom a block is for changes no number
     file = subtract(ran, "tiny", f"{ran.parent}/tidy.csv")
     table = file_of(ran.parent / "tidy.csv", protocol="exactly k masked; another text")
@@ -216,7 +217,7 @@ def file_of(path: Path, **others: Any) -> Side:
     side = find_side(Path(), str(path))
     bound = side.table["stage"] == "bound"
     return Side(
-        "file", (), side.table.assign(**{k: side.table[k].where(~bound, v) for k, v in others.items()}), {}, True
+        "file", (), side.table.assign(**{k: side.table[k].where(~bound, v) for k, v in others.items()}), None, True
     )
 
 
@@ -260,7 +261,7 @@ def test_what_was_not_measured_does_not_pass_a_gate(ran: Path, copied: Names) ->
     torn = subtract(ran, "tiny/MD4", runs)
     assert (torn.bounds[0].seeds, exit_code(torn), exit_code(torn, margin)) == (2, DONE, USAGE_ERROR)
     with pytest.raises(CompareError, match="no arm is in both"):
-        match(find_side(ran, "tiny"), Side("x", (), pd.DataFrame({"arm": ["a", "b"]}), {}, True))
+        match(find_side(ran, "tiny"), Side("x", (), pd.DataFrame({"arm": ["a", "b"]}), None, True))
     assert lost["arm"] == "MD4"
 
 

@@ -51,7 +51,7 @@ def make_texts(arm: str, metric: str, *values: float, **others: Any) -> list[dic
 
 
 def side_of(name: str, *rows: list[dict[str, Any]]) -> Side:
-    return Side(name, (), pd.DataFrame([row for part in rows for row in part], columns=list(COLUMNS)), {}, True)
+    return Side(name, (), pd.DataFrame([row for part in rows for row in part], columns=list(COLUMNS)), None, True)
 
 
 def test_texts_are_compared_where_both_drew_in_the_same_way() -> None:

@@ -1,4 +1,4 @@
-"""Paired differences from the folders of cells: what is taken from what, and what cannot be."""
+"""Paired differences of recorded cells: what is subtracted from what, and what cannot be paired."""
 
 import math
 from collections.abc import Callable
@@ -11,8 +11,10 @@ import pytest
 
 import reports
 from bench.cli.main import main
-from bench.engine.storage import BrokenRecord, write_json
+from bench.engine.records import Stage, StoredCell
+from bench.engine.storage import BrokenRecord, cell_folder, write_json
 from bench.launch.exit_codes import DONE
+from bench.results.recorded_cell import RecordedCell
 from bench.results.statistics.paired import COLUMNS, pair
 from bench.results.statistics.significance import LEVEL, half_width
 from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarize
@@ -20,33 +22,37 @@ from bench.results.suite_record import read
 from tests.conftest import TINY
 
 LENGTH, DOCUMENTS = 8, 20
-PROTOCOL = "exactly k masked, 16 mirrored draws x 2, noise 0; test packed without overlap; averaged weights; float32"
+PROTOCOL = "exactly k masked, 16 antithetic draws x 2, noise 0; test packed without overlap; averaged weights; float32"
 EXACT = "exact likelihood; test packed without overlap; averaged weights; float32"
-BLOCK = {"split": "test", "draws": 16, "replicates": 2, "seed": 0, "sequences": None}
+SETTINGS = {"split": "test", "draws": 16, "replicates": 2, "seed": 0, "sequences": None}
 Nats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def write_bound(runs: Path, id: str, nats: Nats, block: Any = None, protocol: str = PROTOCOL, **others: str) -> None:
+def write_bound(runs: Path, id: str, nats: Nats, settings: Any = None, protocol: str = PROTOCOL, **others: str) -> None:
     """The stage `bound` of a cell as a worker leaves it, in two parts; nats [documents, replicates]."""
     folder = runs / "cells" / id / "bound-1"
-    made = {"precision": "float32", **others}
-    write_json(folder / "result.json", {"block": BLOCK | (block or {}), "protocol": protocol, "environment": made})
+    environment = {"precision": "float32", **others}
+    result = {"settings": SETTINGS | (settings or {}), "protocol": protocol, "environment": environment}
+    write_json(folder / "result.json", result)
     np.savez(folder / "sequences.npz", integral=nats - 1.0, last_guess=np.ones_like(nats))
 
 
-def tell(arm: str, seed: int = 0, base: str | None = None, id: str = "", **data: Any) -> dict[str, Any]:
-    """A cell of a plan."""
-    stages = [{"name": name, "id": "1", "block": {}, "folder": folder} for name, folder in STAGES.items()]
-    science = {"data": {"source": "markov", "length": LENGTH, "fingerprint": "f", **data}}
-    common = {"arm": arm, "method": "mdlm", "seed": seed, "base": base, "science": science}
-    return {**common, "id": id or f"{arm}-{seed}", "stages": stages}
+def make_cell(arm: str, seed: int = 0, base: str | None = None, id: str = "", **data: Any) -> StoredCell:
+    """A cell of a suite's record."""
+    return StoredCell(
+        id=id or f"{arm}-{seed}",
+        arm=arm,
+        method="mdlm",
+        seed=seed,
+        base=base,
+        stages=(Stage(name="train", id="1"), Stage(name="bound", id="1")),
+        science={"data": {"source": "markov", "length": LENGTH, "fingerprint": "f", **data}},
+    )
 
 
-STAGES = {"train": "train", "bound": "bound-1"}
-
-
-def plan_of(*cells: dict[str, Any], level: str = "char") -> dict[str, Any]:
-    return {"cells": list(cells), "facts": {"level": level}}
+def pair_cells(runs: Path, *cells: StoredCell, level: str = "char") -> pd.DataFrame:
+    """The pairs of cells whose results are under a folder."""
+    return pair([RecordedCell(cell, cell_folder(runs, cell.id)) for cell in cells], level)
 
 
 def pairs_of(found: pd.DataFrame, metric: str = "nats_per_token") -> list[Any]:
@@ -69,7 +75,7 @@ def test_what_arm_and_base_have_in_common_drops_out(tmp_path: Path, nats: Callab
     shift = np.linspace(0.4, 1.2, DOCUMENTS)[:, None]
     write_bound(tmp_path, "A-0", nats())
     write_bound(tmp_path, "B-0", nats(shift))
-    found = pair(tmp_path, plan_of(tell("A"), tell("B", base="A")))
+    found = pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A"))
     (row,) = pairs_of(found)
     assert (row.arm, row.base, row.seed, row.n, row.reason, row.unlike) == ("B", "A", 0, DOCUMENTS, "", "")
     assert row.value == pytest.approx(shift.mean() / LENGTH)
@@ -78,13 +84,13 @@ def test_what_arm_and_base_have_in_common_drops_out(tmp_path: Path, nats: Callab
     (bits,) = pairs_of(found, "bits_per_char")
     assert bits.value == pytest.approx(row.value / math.log(2))
     assert bits.standard_error == pytest.approx(row.standard_error / math.log(2))
-    assert pairs_of(pair(tmp_path, plan_of(tell("A"), tell("B", base="A"), level="byte")), "bits_per_byte")
+    assert pairs_of(pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A"), level="byte"), "bits_per_byte")
 
 
 def test_noise_that_is_not_shared_stays_in_both_errors(tmp_path: Path, nats: Callable[..., Nats]) -> None:
     write_bound(tmp_path, "A-0", nats())
     write_bound(tmp_path, "B-0", nats(0.5, shared=0.0))
-    (row,) = pairs_of(pair(tmp_path, plan_of(tell("A"), tell("B", base="A"))))
+    (row,) = pairs_of(pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A")))
     expected = math.sqrt(2 * 2**2 / 2 / DOCUMENTS) / LENGTH  # two arms, a deviation of 2, two replicates
     assert row.monte_carlo_error == pytest.approx(expected, rel=0.4)
     assert row.standard_error == pytest.approx(expected, rel=0.4)
@@ -93,14 +99,17 @@ def test_noise_that_is_not_shared_stays_in_both_errors(tmp_path: Path, nats: Cal
 def test_an_exact_base_has_one_replicate_and_no_noise(tmp_path: Path, nats: Callable[..., Nats]) -> None:
     write_bound(tmp_path, "A-0", nats().mean(1, keepdims=True), protocol=EXACT)
     write_bound(tmp_path, "B-0", nats(0.5))
-    (row,) = pairs_of(pair(tmp_path, plan_of(tell("A"), tell("B", base="A"))))
+    (row,) = pairs_of(pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A")))
     assert row.value == pytest.approx(0.5 / LENGTH)
     assert row.monte_carlo_error > 0
-    assert row.unlike == "exactly k masked, 16 mirrored draws x 2, noise 0; of the base: exact likelihood"
+    assert (
+        row.unlike
+        == "exactly k masked, 16 antithetic draws x 2 replicates, noise seed 0; of the base: exact likelihood"
+    )
 
 
 @pytest.mark.parametrize(
-    ("block", "others", "data", "reason"),
+    ("settings", "others", "data", "reason"),
     [
         ({"draws": 4}, {}, {}, "not paired: draws 4, but 16 of base A"),
         ({"replicates": 4}, {}, {}, "not paired: replicates 4, but 2 of base A"),
@@ -111,31 +120,36 @@ def test_an_exact_base_has_one_replicate_and_no_noise(tmp_path: Path, nats: Call
         ({}, {}, {"length": 16}, "not paired: tokens a document 16, but 8 of base A"),
     ],
 )
-def test_other_protocols_are_not_paired(block, others, data, reason, tmp_path, nats) -> None:
+def test_other_protocols_are_not_paired(settings, others, data, reason, tmp_path, nats) -> None:
     write_bound(tmp_path, "A-0", nats())
-    write_bound(tmp_path, "B-0", nats(), block, **others)
-    for row in pair(tmp_path, plan_of(tell("A"), tell("B", base="A", **data))).itertuples():
+    write_bound(tmp_path, "B-0", nats(), settings, **others)
+    for row in pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A", **data)).itertuples():
         assert (row.reason, math.isnan(row.value)) == (reason, True)
 
 
 def test_fewer_documents_are_not_paired(tmp_path: Path, nats: Callable[..., Nats]) -> None:
     write_bound(tmp_path, "A-0", nats())
     write_bound(tmp_path, "B-0", nats()[:5])
-    (row,) = pairs_of(pair(tmp_path, plan_of(tell("A"), tell("B", base="A"))))
+    (row,) = pairs_of(pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A")))
     assert row.reason == f"not paired: documents 5, but {DOCUMENTS} of base A"
 
 
 def test_what_is_not_there_is_a_row_with_its_reason(tmp_path: Path, nats: Callable[..., Nats]) -> None:
     write_bound(tmp_path, "A-0", nats())
     write_json(tmp_path / "cells" / "B-0" / "train" / "failure.json", {"reason": "loss is nan"})
-    cells = [tell("B", base="A"), tell("C", base="A"), tell("A", 1, "nobody"), tell("D", 1, base="B")]
-    found = pairs_of(pair(tmp_path, plan_of(tell("A"), *cells)))
+    cells = [
+        make_cell("B", base="A"),
+        make_cell("C", base="A"),
+        make_cell("A", 1, "nobody"),
+        make_cell("D", 1, base="B"),
+    ]
+    found = pairs_of(pair_cells(tmp_path, make_cell("A"), *cells))
     reasons = {row.arm: row.reason for row in found}
     assert reasons["B"] == "not paired: train of B, seed 0 failed: loss is nan"
     assert reasons["C"] == "not paired: bound of C, seed 0 is missing"
     assert 'no arm is called "nobody"' in reasons["A"]
     assert 'base "B" has no seed 1' in reasons["D"]
-    summary = summarize(pair(tmp_path, plan_of(tell("A"), *cells)), "bits_per_char")
+    summary = summarize(pair_cells(tmp_path, make_cell("A"), *cells), "bits_per_char")
     assert set(summary["seeds"]) == {0}
     assert set(summary["verdict"]) == {""}
 
@@ -145,7 +159,7 @@ def test_a_file_that_is_cut_off_is_told_with_its_way_out(tmp_path: Path, nats: C
     path = tmp_path / "cells" / "A-0" / "bound-1" / "sequences.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(BrokenRecord, match=r"sequences.npz cannot be read .* remove .*bound-1 and run the suite again"):
-        pair(tmp_path, plan_of(tell("A"), tell("B", base="A")))
+        pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A"))
 
 
 def test_seeds_are_paired_with_their_own_and_share_their_documents(tmp_path: Path, nats: Callable[..., Nats]) -> None:
@@ -154,8 +168,8 @@ def test_seeds_are_paired_with_their_own_and_share_their_documents(tmp_path: Pat
         write_bound(tmp_path, f"A-{seed}", nats(10.0 * seed))
         of_documents = np.where(np.arange(DOCUMENTS) % 2, 0.5, -0.5)[:, None]
         write_bound(tmp_path, f"B-{seed}", nats(10.0 * seed + shift + of_documents))
-    cells = [cell for seed in shifts for cell in (tell("A", seed), tell("B", seed, "A"))]
-    found = pair(tmp_path, plan_of(*cells, tell("B", 3, "A")))
+    cells = [cell for seed in shifts for cell in (make_cell("A", seed), make_cell("B", seed, "A"))]
+    found = pair_cells(tmp_path, *cells, make_cell("B", 3, "A"))
     rows = pairs_of(found)
     assert [row.value * LENGTH for row in rows[:3]] == pytest.approx(list(shifts.values()))
     error = 0.5 / math.sqrt(DOCUMENTS - 1) / LENGTH  # the same in every seed: it does not average out
@@ -175,8 +189,8 @@ def test_one_cell_under_two_labels_is_the_same_training(tmp_path: Path, nats: Ca
     cells = []
     for seed in range(2):
         write_bound(tmp_path, f"one-{seed}", nats(seed))
-        cells += [tell("A", seed, id=f"one-{seed}"), tell("B", seed, "A", id=f"one-{seed}")]
-    (delta,) = summarize(pair(tmp_path, plan_of(*cells)), "nats_per_token").itertuples()
+        cells += [make_cell("A", seed, id=f"one-{seed}"), make_cell("B", seed, "A", id=f"one-{seed}")]
+    (delta,) = summarize(pair_cells(tmp_path, *cells), "nats_per_token").itertuples()
     assert (delta.value, delta.low, delta.high, delta.verdict) == (0.0, 0.0, 0.0, SAME)
     assert math.isnan(delta.p)
 

@@ -14,7 +14,9 @@ from scipy import stats
 
 import bench.results.statistics.paired
 from bench.engine.likelihood.standard_error import clusters_of, find_runs, ratio_estimate
-from bench.results.statistics.paired import COLUMNS, Measured, average, pair
+from bench.engine.records import StoredCell
+from bench.results.recorded_cell import RecordedCell
+from bench.results.statistics.paired import COLUMNS, MeasuredBound, average, pair
 from bench.results.statistics.significance import LEVEL, POWER, detectable_effect, half_width, interval_p, is_reachable
 from bench.results.statistics.verdicts import BETTER, TIED, WORSE, assess, summarize
 from reports.tables.deltas import build_deltas
@@ -69,13 +71,16 @@ def test_the_tables_of_this_file_are_those_of_a_run(rng: np.random.Generator, mo
     differences = draw(rng, 2, 6, 0.1)
     nats |= {(str(arm), seed): nats["A", seed] + differences[arm, seed] for arm in range(2) for seed in range(6)}
 
-    def measured(runs: Path, cell: Any) -> Measured:
-        found = torch.from_numpy(nats[cell["arm"], cell["seed"]])[:, None] * LENGTH
-        return Measured(f"{cell['arm']}-{cell['seed']}", found, LENGTH, {}, "", find_runs(len(found)))
+    def measure(cell: RecordedCell) -> MeasuredBound:
+        values = torch.from_numpy(nats[cell.arm, cell.seed])[:, None] * LENGTH
+        return MeasuredBound(Path(cell.id), values, LENGTH, {}, "", find_runs(len(values)))
 
-    monkeypatch.setattr(bench.results.statistics.paired, "_measured", measured)
-    cells = [{"arm": arm, "seed": seed, "method": "", "base": None if arm == "A" else "A"} for arm, seed in nats]
-    read = summarize(pair(Path(), {"cells": cells, "facts": {}}), "nats_per_token")
+    monkeypatch.setattr(bench.results.statistics.paired, "measure", measure)
+    cells = [
+        StoredCell(id=f"{arm}-{seed}", arm=arm, seed=seed, stages=(), base=None if arm == "A" else "A")
+        for arm, seed in nats
+    ]
+    read = summarize(pair([RecordedCell(cell, Path()) for cell in cells], "char"), "nats_per_token")
     made = summarize(pd.DataFrame(pairs_of(differences, is_running=True)), "nats_per_token")
     assert set(made["clusters"]) == {6}
     pd.testing.assert_frame_equal(read, made, check_exact=False, rtol=1e-6)
@@ -101,7 +106,7 @@ def test_of_twenty_tables_of_arms_that_do_not_differ_one_has_a_verdict(seeds: in
 def test_without_correction_there_would_be_too_many(rng: np.random.Generator) -> None:
     """What the last test would see if each interval stood by itself."""
     tables = [assess(pairs_of(draw(rng, 4, 3, 0.5))) for _ in range(200)]
-    alone = np.mean([any(row["low"] > 0 or row["high"] < 0 for row in rows) for rows in tables])
+    alone = np.mean([any(row.low > 0 or row.high < 0 for row in rows) for rows in tables])
     assert alone > LEVEL + slack(LEVEL, 200)
 
 

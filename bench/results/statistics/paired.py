@@ -1,7 +1,7 @@
-"""Paired differences of arms from their base, document by document: both met the same documents and the same noise, so
-that what these have in common drops out of the difference.
+"""Paired differences of arms from their base, document by document.
 
-A difference is the arm's bound minus the base's; below zero the arm is better.
+Both are evaluated on the same documents with the same noise draws, so the variance that they share cancels. A
+difference is the arm's bound minus the base's; below zero the arm is better.
 """
 
 import math
@@ -24,7 +24,7 @@ from bench.engine.records import BoundResult, Stage
 from bench.results.recorded_cell import RecordedCell
 
 NAN = math.nan
-COLUMNS = {  # of the pairs, a row for each arm, seed and metric, with the value of a row that says nothing about it
+COLUMNS = {  # of the pairs, one row per arm, seed and metric, with default values
     "arm": "",
     "method": "",
     "base": "",
@@ -34,7 +34,7 @@ COLUMNS = {  # of the pairs, a row for each arm, seed and metric, with the value
     "standard_error": NAN,  # over documents, Monte Carlo noise included
     "monte_carlo_error": NAN,
     "n": 0,  # documents
-    "clusters": 0,  # runs of neighbouring documents that the errors are clustered in; 0 if documents are independent
+    "clusters": 0,  # runs of neighbouring documents that may vary together; 0 if documents are independent
     "clustered_error": NAN,  # over documents, of the mean over all paired seeds of the arm, which share them
     "clustered_noise": NAN,  # the Monte Carlo error of that mean
     "unlike": "",  # the two estimators if they differ: the noise is not shared then
@@ -46,11 +46,11 @@ Row = dict[str, Any]  # by column
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The bound of one cell, document by document, and everything that two cells must agree on to be subtracted."""
+class MeasuredBound:
+    """The bound of one cell, document by document, and the settings that two cells must share to be subtracted."""
 
     folder: Path  # of the cell; equal ids in other folders of results are other cells
-    nats: Tensor  # of each document [n, replicates], the sum of the parts
+    nats: Tensor  # per document [n, replicates], summed over the parts of the bound
     length: int  # tokens of a document
     setting: dict[str, Any]
     estimator: str
@@ -96,7 +96,7 @@ def _pair_arm(seeds: Sequence[RecordedCell], cells: dict[tuple[str, int], Record
 
 def _pair_seed(
     cell: RecordedCell, cells: dict[tuple[str, int], RecordedCell]
-) -> tuple[Row, Tensor | None, Measured | None]:
+) -> tuple[Row, Tensor | None, MeasuredBound | None]:
     """The row of one seed, with the differences of its documents [n, replicates] if it is paired."""
     label = cell.stored.base or ""
     row = {"arm": cell.arm, "method": cell.method, "base": label, "seed": cell.seed}
@@ -104,7 +104,7 @@ def _pair_seed(
     arm_bound = measure(cell)
     base_bound = measure(base) if base else _absent(label, cell.seed, cells)
     reason = refusal(arm_bound, base_bound, label)
-    if reason or not (isinstance(arm_bound, Measured) and isinstance(base_bound, Measured)):
+    if reason or not (isinstance(arm_bound, MeasuredBound) and isinstance(base_bound, MeasuredBound)):
         return {**row, "reason": f"not paired: {reason}"}, None, None
 
     difference = arm_bound.nats - base_bound.nats
@@ -133,8 +133,8 @@ def _absent(base: str, seed: int, cells: dict[tuple[str, int], RecordedCell]) ->
     return f'base "{base}" has no seed {seed}' if is_known else f'no arm is called "{base}"'
 
 
-def measure(cell: RecordedCell) -> Measured | str:
-    """The bound of a cell document by document, or why it has none."""
+def measure(cell: RecordedCell) -> MeasuredBound | str:
+    """The bound of a cell, document by document, or the reason why there is none."""
     title = f"{cell.arm}, seed {cell.seed}"
     headline = next((stage for stage in cell.stages if stage.name == "bound"), None)
     if headline is None:
@@ -150,8 +150,8 @@ def measure(cell: RecordedCell) -> Measured | str:
     return f"bound of {title} is {state}"
 
 
-def read_bound(cell: RecordedCell, stage: Stage) -> Measured:
-    """The bound that a stage left behind. Raises BrokenRecord."""
+def read_bound(cell: RecordedCell, stage: Stage) -> MeasuredBound:
+    """Read the bound that a stage recorded. Raises BrokenRecord."""
     folder = cell.folder / stage.folder
     path, result = folder / "sequences.npz", cell.result(stage)
     assert isinstance(result, BoundResult)
@@ -173,7 +173,7 @@ def read_bound(cell: RecordedCell, stage: Stage) -> Measured:
         "noise": settings["seed"],
         "precision": result.environment["precision"],
     }
-    return Measured(
+    return MeasuredBound(
         folder=cell.folder,
         nats=nats,
         length=data["length"],
@@ -189,7 +189,7 @@ def minus_headline(cell: RecordedCell, stage: Stage) -> Estimate | None:
     None if the headline has no result or is of another split. Draws that share nothing but the documents leave the
     noise of both in the difference. Raises BrokenRecord.
     """
-    headline = next(other for other in cell.stages if other.name == "bound")
+    headline = next(sibling for sibling in cell.stages if sibling.name == "bound")
     if cell.status(headline)[0] != "done":
         return None
     estimate, bound = read_bound(cell, stage), read_bound(cell, headline)
@@ -209,8 +209,8 @@ def minus_headline(cell: RecordedCell, stage: Stage) -> Estimate | None:
 
 
 def describe_difference(cell: RecordedCell, stage: Stage) -> str:
-    """What else sets an estimate of the bound apart from others of its cell, in words."""
-    settings = [other.settings for other in cell.stages if other.name in ("bound", "estimate")]
+    """The settings in which an estimate of the bound differs from others of its cell, as text."""
+    settings = [sibling.settings for sibling in cell.stages if sibling.name in ("bound", "estimate")]
     words = {
         "replicates": " x {} replicates",
         "seed": ", noise seed {}",
@@ -219,15 +219,19 @@ def describe_difference(cell: RecordedCell, stage: Stage) -> str:
     }
     parts = []
     for name, template in words.items():
-        if len({other.get(name) for other in settings}) > 1:
+        if len({values.get(name) for values in settings}) > 1:
             value = stage.settings[name]
             parts.append(template.format("all" if value is None else value))
     return "".join(parts)
 
 
-def refusal(arm: Measured | str, base: Measured | str, label: str) -> str:
+def refusal(arm: MeasuredBound | str, base: MeasuredBound | str, label: str) -> str:
     """Why two bounds cannot be paired; "" if they can. `label` is that of the base."""
     if isinstance(arm, str) or isinstance(base, str):
         return "; ".join(reason for reason in (arm, base) if isinstance(reason, str))
-    pairs = [(name, value, base.setting[name]) for name, value in arm.setting.items()]
-    return "; ".join(f"{name} {mine}, but {theirs} of base {label}" for name, mine, theirs in pairs if mine != theirs)
+    reasons = [
+        f"{name} {value}, but {base.setting[name]} of base {label}"
+        for name, value in arm.setting.items()
+        if value != base.setting[name]
+    ]
+    return "; ".join(reasons)
