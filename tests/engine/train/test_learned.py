@@ -121,7 +121,8 @@ def test_mlflow_holds_what_was_learned(runs):
 
 def test_a_store_allows_the_names_of_all_signs_and_tells_them_apart():
     signs = [chr(code) for code in range(0x3000) if chr(code) != "␣"]
-    spelt = [f"train/{tracking.metric_name(f'power[{make_visible(sign)}]')}" for sign in [*signs, "a b", "..", "[]", "/"]]
+    tokens = [make_visible(sign) for sign in [*signs, "a b", "..", "[]", "/"]]
+    spelt = [f"train/{tracking.metric_name(f'power[{token}]')}" for token in tokens]
     for name in spelt:
         _validate_metric_name(name)
     assert len(set(spelt)) == len(spelt) - 1  # "/" stands there twice
