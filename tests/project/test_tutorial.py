@@ -13,6 +13,7 @@ import pytest
 
 import bench
 from bench.certify import checks
+from bench.certify.certificate_files import Subject
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED
 from bench.results import tidy_table
@@ -57,12 +58,16 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory) -> Reader:
     """The whole tutorial, followed in an empty folder."""
-    folder, holds = tmp_path_factory.mktemp("reader"), tidy_table.holds
+    folder, is_certified = tmp_path_factory.mktemp("reader"), tidy_table.is_certified
+
+    def is_certified_or_mdlm(subject: Subject, runs: Path) -> bool:
+        """Other tests check the certificates of the project's own methods."""
+        return subject.method == "mdlm" or is_certified(subject, runs)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "250")  # so that no line is folded
-        # other tests hold the certificates of the project's own methods
-        patch.setattr(tidy_table, "holds", lambda subject, runs: subject.method == "mdlm" or holds(subject, runs))
+        patch.setattr(tidy_table, "is_certified", is_certified_or_mdlm)
         return Reader(folder, follow(folder))
 
 
