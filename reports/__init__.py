@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bench.results import parquet as tidy
 from bench.results.dataset_records import Records
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.bound_density import plot_bound_density
 from reports.figures.cost import plot_cost
 from reports.figures.curves import plot_curves
@@ -50,7 +50,7 @@ def report(records: Records, folder: Path) -> None:
     table across data sets to `folder`.
     """
     for label, record in records.items():
-        if isinstance(record, Record):
+        if isinstance(record, SuiteRecord):
             report_record(record, folder.with_name(f"{folder.name}-{label}") if label else folder)
     if "" not in records:
         index, console = write_across(records, folder)[-1], Console()
@@ -58,7 +58,7 @@ def report(records: Records, folder: Path) -> None:
         console.print(Text(f"page of all data sets: {index}"), soft_wrap=True)
 
 
-def report_record(record: Record, folder: Path) -> None:
+def report_record(record: SuiteRecord, folder: Path) -> None:
     """Write every report of one record, print its tables and name its page."""
     tables, console = build_tables(record), Console()
     index = write_tables(record, tables, folder)[-1]
@@ -68,12 +68,12 @@ def report_record(record: Record, folder: Path) -> None:
     console.print(Text(f"page: {index}"), soft_wrap=True)
 
 
-def write_report(record: Record, folder: Path) -> list[Path]:
+def write_report(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write every report of a record and return the paths, index.html last; equal records give equal bytes."""
     return write_tables(record, build_tables(record), folder)
 
 
-def write_tables(record: Record, tables: Tables, folder: Path) -> list[Path]:
+def write_tables(record: SuiteRecord, tables: Tables, folder: Path) -> list[Path]:
     """As `write_report`, with the tables of the record."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = [path for plot in PLOTS for path in plot(record, folder)]
@@ -104,7 +104,7 @@ def format_texts(tables: Tables) -> dict[str, str]:
     return texts
 
 
-def format_numbers(record: Record, tables: Tables) -> dict[str, str]:
+def format_numbers(record: SuiteRecord, tables: Tables) -> dict[str, str]:
     """The numbers of the tables at full precision, and the tidy table, as CSV by file name."""
     frames = {
         "table": tabulate(tables.main),

@@ -80,7 +80,7 @@ class Job(Record):
 class DataFacts(Record):
     """Sizes and identity of the data of a suite; see `bench.engine.data.summary`."""
 
-    source: str
+    source: str = ""
     length: int = 0  # tokens of a sequence
     vocab_size: int = 0
     level: str = ""  # what a token is: "char", "byte", ...

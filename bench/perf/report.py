@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.results.dataset_records import read_all
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 
 ROUNDS = 3
 
@@ -20,7 +20,7 @@ def speed(runs: Path, names: Mapping[str, str]) -> None:
     Imports are not counted. Raises NoRecord if there is no record.
     """
     records = read_all(runs, names).values()
-    cells = sum(record.table["cell"].nunique() for record in records if isinstance(record, Record))
+    cells = sum(record.table["cell"].nunique() for record in records if isinstance(record, SuiteRecord))
     reporters = [entry_point.load() for entry_point in entry_points(group="bench.reporters")]
     low, middle, high = sorted(_seconds(runs, names, reporters) for _ in range(ROUNDS))
     print(f"a report of {cells:,} cells: {middle:.1f} s ({low:.1f} to {high:.1f})")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.results import mlflow_archive
-from bench.results.suite_record import NoRecord, Record, read
+from bench.results.suite_record import NoRecord, SuiteRecord, read
 
 Records = Mapping[
-    str, Record | str
+    str, SuiteRecord | str
 ]  # by the label of the data set ("" for a single one): a record, or why it is missing
 
 
@@ -20,14 +20,14 @@ def read_all(
     are known to have no record. Raises NoRecord if there is no record at all, IncompleteArchive as
     `bench.results.mlflow_archive.read` does.
     """
-    records: dict[str, Record | str] = {}
+    records: dict[str, SuiteRecord | str] = {}
     for label, name in names.items():
         try:
             records[label] = mlflow_archive.read(uri, name) if uri else read(runs, name)
         except NoRecord as error:
             records[label] = (lost or {}).get(label, str(error))
 
-    if not any(isinstance(record, Record) for record in records.values()):
+    if not any(isinstance(record, SuiteRecord) for record in records.values()):
         raise NoRecord("\n".join([*map(str, records.values()), *_suggestions(runs, names)]))
     return records
 

@@ -15,7 +15,7 @@ from bench.engine.records import StoredCell
 from bench.engine.storage import cell_folder, read_suite, suite_file
 
 if TYPE_CHECKING:
-    from bench.results.suite_record import Record
+    from bench.results.suite_record import SuiteRecord
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -90,7 +90,7 @@ def fetch(uri: str, suite: str, runs: Path) -> None:
             _download(client, run, cell_folder(runs, cell.id))
 
 
-def read(uri: str, suite: str) -> "Record":
+def read(uri: str, suite: str) -> "SuiteRecord":
     """Read the record of a suite from an MLflow store; it equals the record of the folders that it was written from.
 
     Raises NoRecord and IncompleteArchive as `fetch` does.

@@ -14,10 +14,12 @@ from bench.engine import storage
 from bench.engine.records import (
     BoundResult,
     ControlsResult,
+    DataFacts,
     SamplesResult,
     StoredSuite,
     TrainResult,
     TrajectoriesResult,
+    Trajectory,
 )
 from bench.results.certification import Certification, certifications
 from bench.results.recorded_cell import RecordedCell, recorded_cells
@@ -41,18 +43,34 @@ PROFILE = (  # the columns of the density of the integral, in nats per token, be
 
 
 @dataclass(frozen=True)
-class Record:
-    """All that a report is made from."""
+class RecordedTrajectories:
+    """Samples of one arm with what every network call was shown."""
+
+    arm: str
+    method: str
+    seed: int
+    way: str  # how the samples were drawn
+    policy: str
+    grid: str
+    network_calls: int
+    symbols: list[str]  # by token id
+    texts: list[Trajectory]
+    finals: list[str]  # the finished samples
+
+
+@dataclass(frozen=True)
+class SuiteRecord:
+    """Everything that a report is made from."""
 
     suite: str
     question: str
     source: str  # the suite's YAML
     table: pd.DataFrame
     samples: dict[str, list[str]]  # arm -> texts of its first seed and way; then the controls
-    data: dict[str, Any]  # the facts of the data
+    data: DataFacts
     environment: list[dict[str, str]]  # the distinct ones of all cells
     state: str  # "complete" or "incomplete"
-    trajectories: list[dict[str, Any]] = field(default_factory=list)  # texts with all that each call was shown
+    trajectories: list[RecordedTrajectories] = field(default_factory=list)  # of each arm and way of sampling
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
     certificates: list[Certification] = field(default_factory=list)  # of the arms' bounds
@@ -76,7 +94,7 @@ def load(runs: Path | str) -> pd.DataFrame:
     return pd.concat([read(Path(runs), name).table for name in names], ignore_index=True)
 
 
-def read(runs: Path, suite: str, only: str | None = None) -> Record:
+def read(runs: Path, suite: str, only: str | None = None) -> SuiteRecord:
     """The record of a suite, or of one cell of it. Raises NoRecord if it was never run."""
     stored = storage.read_suite(runs, suite)
     if stored is None:
@@ -87,13 +105,13 @@ def read(runs: Path, suite: str, only: str | None = None) -> Record:
     table = pd.DataFrame([{**COLUMNS, **row} for row in rows], columns=list(COLUMNS))
     learned = [row for cell in cells for row in _learned(cell)]
     profiles = [row for cell in cells for row in _densities(cell)]
-    return Record(
+    return SuiteRecord(
         suite=suite,
         question=stored.question,
         source=stored.source,
         table=table,
         samples=_texts(cells),
-        data=stored.facts.model_dump(),
+        data=stored.facts,
         environment=_environments(cells),
         state="complete" if table["status"].isin(["done", "stale"]).all() else "incomplete",
         trajectories=_trajectories(cells),
@@ -140,16 +158,25 @@ def _environments(cells: Sequence[RecordedCell]) -> list[dict[str, str]]:
     return environments
 
 
-def _trajectories(cells: Sequence[RecordedCell]) -> list[dict[str, Any]]:
-    """Of each arm and way of drawing, the trajectories of the first seed."""
-    trajectories: dict[tuple[str, str], dict[str, Any]] = {}
+def _trajectories(cells: Sequence[RecordedCell]) -> list[RecordedTrajectories]:
+    """Of each arm and way of sampling, the trajectories of the first seed."""
+    trajectories: dict[tuple[str, str], RecordedTrajectories] = {}
     for cell in cells:
         for result in cell.results("trajectories"):
             assert isinstance(result, TrajectoriesResult)
-            shown = result.model_dump(include={"grid", "network_calls", "symbols", "texts", "finals"})
-            origin = {"arm": cell.arm, "method": cell.method, "seed": cell.seed}
-            words = {"way": result.how, "policy": result.family}
-            trajectories.setdefault((cell.arm, result.how), {**origin, **words, **shown})
+            recorded = RecordedTrajectories(
+                arm=cell.arm,
+                method=cell.method,
+                seed=cell.seed,
+                way=result.how,
+                policy=result.family,
+                grid=result.grid,
+                network_calls=result.network_calls or 0,
+                symbols=result.symbols,
+                texts=result.texts,
+                finals=result.finals,
+            )
+            trajectories.setdefault((cell.arm, result.how), recorded)
     return list(trajectories.values())
 
 

@@ -1,9 +1,9 @@
 """The rows of the tidy table: one for each measurement of a stage, or one that says why there is none.
 
-Numbers that a method has learned are metrics of training. Where it learned one for each token, these are `power[a]` and
-so on in vocabularies of at most 256 tokens, and `power_min`, `power_mean` and `power_max` in larger ones, whose single
-numbers are in train/result.json and in `Record.learned`. Stage `bound` is the headline bound; other estimates of it are
-stages `estimate`, told apart by their way. `integral[...]` are named terms of the integral.
+Parameters that a method has learned are metrics of training. If it learned one for each token, these are `power[a]` and
+so on in vocabularies of at most 256 tokens. Larger ones have `power_min`, `power_mean` and `power_max`; the single
+numbers are in train/result.json and in `SuiteRecord.learned`. Stage `bound` is the headline bound. Other estimates of
+it are stages `estimate`, told apart by their way. `integral[...]` are named terms of the integral.
 """
 
 import math

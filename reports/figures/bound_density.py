@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.results.statistics.pooled import pool
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, draw_lines, save
 from reports.tables.arms import describe_missing, split_arms
@@ -20,7 +20,7 @@ LEGEND_WIDTH = 64  # characters of names that fit beside each other below the fi
 COLUMNS = ["arm", "method", "along", "low", "high", "middle", "value", "standard_error", "seeds", "nats_per_token"]
 
 
-def tabulate_density(record: Record) -> pd.DataFrame:
+def tabulate_density(record: SuiteRecord) -> pd.DataFrame:
     """Tabulate the density of the bound's integral, a row per arm and bin.
 
     Values are nats per token per unit of the axis: means over seeds, with one standard error over seeds and documents.
@@ -85,7 +85,7 @@ def draw_density(bins: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_bound_density(record: Record, folder: Path) -> list[Path]:
+def plot_bound_density(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write spent.svg, .png, .pdf and .csv, and return their paths; nothing if no density was recorded."""
     bins = tabulate_density(record)
     if bins.empty:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.results.statistics.pooled import pool
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, find_style, save
 from reports.tables.arms import describe_missing, split_arms
@@ -40,7 +40,7 @@ PANELS = (
 )
 
 
-def tabulate_cost(record: Record) -> pd.DataFrame:
+def tabulate_cost(record: SuiteRecord) -> pd.DataFrame:
     """Tabulate the means over seeds with their standard errors: a row per arm, metric and way of sampling."""
     costs = []
     for arm, rows in split_arms(record).items():
@@ -102,7 +102,7 @@ def draw_cost(costs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     return figure
 
 
-def plot_cost(record: Record, folder: Path) -> list[Path]:
+def plot_cost(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write cost.svg, .png, .pdf and .csv, and return their paths; nothing if no cost was recorded."""
     costs, labels = tabulate_cost(record), number_labels(record)
     if costs.empty:

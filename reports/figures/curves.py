@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
 from bench.results.statistics.pooled import pool
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, NAME_WIDTH, LineEnd, draw_labels, draw_lines, save
 from reports.tables.arms import choose_score, describe_missing, join_names, split_arms
@@ -25,7 +25,7 @@ MOST_LABELS = 14  # curves whose names fit beside them
 LEGEND_GAP = 0.55  # inches for the tick labels and the axis label above a legend
 
 
-def tabulate_curves(record: Record) -> pd.DataFrame:
+def tabulate_curves(record: SuiteRecord) -> pd.DataFrame:
     """Tabulate validation by training tokens: a row per arm and point.
 
     Scores are in bits per token with one standard error; FLOPs and seconds of training are nan if not recorded.
@@ -68,7 +68,7 @@ def compute_token_flops(rows: pd.DataFrame) -> float:
     return float((flops["value"] / flops["tokens"]).mean())
 
 
-def label_axis(record: Record, curves: pd.DataFrame) -> str:
+def label_axis(record: SuiteRecord, curves: pd.DataFrame) -> str:
     """The unit, and which scores are exact or bounds: "bits per character (AR exact, others bounds)"."""
     exact = list(dict.fromkeys(curves["arm"][curves["kind"] == "exact"]))
     kinds = [f"{join_names(exact)} exact"] if exact else []
@@ -77,7 +77,7 @@ def label_axis(record: Record, curves: pd.DataFrame) -> str:
     return choose_score(record)[1] + (f" ({', '.join(kinds)})" if kinds else "")
 
 
-def draw_references(axes: Axes, record: Record) -> list[LineEnd]:
+def draw_references(axes: Axes, record: SuiteRecord) -> list[LineEnd]:
     """Draw dotted lines at the unigram and the source's entropy, if known, and return where they end."""
     ends = []
     for name, nats in find_references(record).items():
@@ -118,7 +118,7 @@ def name_lines(axes: Axes, ends: Sequence[LineEnd], references: Sequence[LineEnd
     )
 
 
-def draw_curves(record: Record, curves: pd.DataFrame) -> Figure:
+def draw_curves(record: SuiteRecord, curves: pd.DataFrame) -> Figure:
     """Draw validation against tokens, and below against FLOPs and seconds; a sentence if nothing was validated."""
     costs = [x for x in ("flops", "seconds") if curves[x].notna().any()]
     figure = Figure(figsize=(7.2, 7.2 if costs else 4.2))
@@ -154,7 +154,7 @@ def finish_axes(axes: Axes, x: str, y_label: str) -> None:
     sns.despine(ax=axes)
 
 
-def plot_curves(record: Record, folder: Path) -> list[Path]:
+def plot_curves(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write curves.svg, .png, .pdf and .csv, and return their paths; equal records give equal bytes."""
     curves = tabulate_curves(record)
     missing = describe_missing(record, "train")

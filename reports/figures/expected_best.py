@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.engine.metric import METRICS
 from bench.results.statistics.expected_best import expected_best, expected_best_deviation
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, LineEnd, choose_dashes, draw_labels, find_style, save
 from reports.tables.arms import split_arms
@@ -26,7 +26,7 @@ def list_scores(tuned_arm: Any) -> list[float]:
     return [max(valid) if score is None else score for score in scores] if valid else []
 
 
-def tabulate_expected_best(record: Record) -> pd.DataFrame:
+def tabulate_expected_best(record: SuiteRecord) -> pd.DataFrame:
     """Tabulate the expected best of k trials and its standard deviation, a row per arm and k = 1, ..., n."""
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
     points = []
@@ -82,7 +82,7 @@ def draw_expected_best(points: pd.DataFrame, unit: str) -> Figure:
     return figure
 
 
-def plot_expected_best(record: Record, folder: Path) -> list[Path]:
+def plot_expected_best(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write tuning.svg, .png, .pdf and .csv, and return their paths; nothing if no trial succeeded."""
     points = tabulate_expected_best(record)
     if points.empty:

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, INK, find_style, save
 from reports.tables.arms import choose_score
@@ -91,7 +91,7 @@ def draw_forest(deltas: pd.DataFrame, unit: str) -> Figure:
     return figure
 
 
-def plot_forest(record: Record, folder: Path) -> list[Path]:
+def plot_forest(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write forest.svg, .png, .pdf and .csv, and return their paths; nothing if no arm is paired with a base."""
     deltas = compute_deltas(record)
     if not (deltas["seeds"] > 0).any():

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 
 from bench.engine.quality.controls import DATA
 from bench.results.statistics.pooled import ArmResults
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, INK, find_style, save
 from reports.tables.arms import describe_missing
@@ -54,7 +54,7 @@ class LegendEntry(NamedTuple):
     name: str
 
 
-def choose_quality(record: Record) -> str:
+def choose_quality(record: SuiteRecord) -> str:
     """The metric of the upper panel; "" if none was measured."""
     measured = set(record.table.loc[record.table["value"].notna(), "metric"])
     return next((metric for metric in QUALITY_METRICS if metric in measured), "")
@@ -245,7 +245,7 @@ def choose_lines(points: pd.DataFrame, along: str, group: list[str]) -> pd.DataF
     return points[is_line | points.index.isin(chosen)] if is_line.any() else points[:0]
 
 
-def tabulate_frontiers(record: Record) -> dict[str, pd.DataFrame]:
+def tabulate_frontiers(record: SuiteRecord) -> dict[str, pd.DataFrame]:
     """Tabulate the points of each figure by its name, held-out text last; omit figures in which no line has two points.
 
     If samples differ in number or length, use those that the most ways of sampling share.
@@ -269,7 +269,7 @@ def draw_frontier(name: str, table: pd.DataFrame) -> Figure:
     return draw_cost(points, data, name) if name in X_LABELS else draw_temperature(points, data)
 
 
-def plot_frontiers(record: Record, folder: Path) -> list[Path]:
+def plot_frontiers(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write frontier_calls, frontier_seconds and frontier_temperature as .svg, .png, .pdf and .csv.
 
     Returns the paths of the figures in which some line has two points.

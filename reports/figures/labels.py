@@ -8,7 +8,7 @@ from itertools import count
 import pandas as pd
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 
 DEFAULT = "sans-serif"
 PLACEHOLDERS = "Last Resort"  # a font of boxes that matplotlib installs
@@ -48,9 +48,9 @@ class FigureLabels:
         return f"Numbered labels in the figures: {'; '.join(names)}." if names else ""
 
 
-def number_labels(record: Record) -> FigureLabels:
+def number_labels(record: SuiteRecord) -> FigureLabels:
     """Number the labels that no installed font can show, in the order of the suite."""
-    ways = [trajectory["way"] for trajectory in record.trajectories]
+    ways = [trajectory.way for trajectory in record.trajectories]
     columns = (record.table["arm"], record.table["way"], record.table["policy"], ways, record.learned["metric"])
     labels = list(dict.fromkeys(str(label) for column in columns for label in column))
 

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels, spell
 from reports.figures.style import FAINT, find_style, save
 from reports.tables.arms import describe_missing
@@ -45,7 +45,7 @@ def find_meaning(metric: str) -> Meaning:
     return MEANINGS.get(metric) or Meaning(0.0, metric, f"The {metric} of each token after training.")
 
 
-def average_seeds(record: Record) -> pd.DataFrame:
+def average_seeds(record: SuiteRecord) -> pd.DataFrame:
     """Average over seeds: a row per arm and token in the order of ids, with the standard error and number of seeds."""
     averages = record.learned.groupby(KEYS, sort=False)["value"].agg(["mean", "sem", "count"])
     return averages.set_axis(["value", "standard_error", "seeds"], axis="columns").reset_index()
@@ -119,12 +119,12 @@ def draw_learned(learned: pd.DataFrame) -> Figure:
     return figure
 
 
-def explain(record: Record) -> str:
+def explain(record: SuiteRecord) -> str:
     """The meaning of the figure, a sentence for each metric."""
     return " ".join(find_meaning(metric).sentence for metric in record.learned["metric"].unique())
 
 
-def plot_learned(record: Record, folder: Path) -> list[Path]:
+def plot_learned(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write learned.svg, .png, .pdf and .csv, and return their paths; nothing if no token has a learned value."""
     learned = average_seeds(record)
     if learned.empty:

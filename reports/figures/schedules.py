@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from methods.discrete.mixing import Mixing
 from methods.method import Method
 from methods.schedules import Schedule
@@ -35,7 +35,7 @@ def evaluate_schedule(method: Method, t: torch.Tensor) -> tuple[torch.Tensor, to
     return schedule.alpha(t), schedule.weight(t) if is_masking else torch.full_like(t, math.nan)
 
 
-def tabulate_schedules(record: Record) -> pd.DataFrame:
+def tabulate_schedules(record: SuiteRecord) -> pd.DataFrame:
     """Tabulate each distinct schedule over time, under its first arm; empty if all arms share one."""
     groups: dict[str, list[str]] = {}
     methods = build_methods(record)
@@ -105,7 +105,7 @@ def draw_schedules(curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_schedules(record: Record, folder: Path) -> list[Path]:
+def plot_schedules(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write schedules.svg, .png, .pdf and .csv, and return their paths; nothing if all arms share one schedule."""
     curves = tabulate_schedules(record)
     return [] if curves.empty else save("schedules", folder, draw_schedules, curves, number_labels(record))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.engine.sample.trajectory import count_changes
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.frontiers import DASHES
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, find_style, save
@@ -19,12 +19,17 @@ from reports.tables.arms import describe_missing
 COLUMNS = ["arm", "method", "way", "grid", "text", "call", "changed"]
 
 
-def tabulate_changes(record: Record) -> pd.DataFrame:
+def tabulate_changes(record: SuiteRecord) -> pd.DataFrame:
     """Tabulate the positions that each network call changed, a row per trajectory, sample and call."""
     rows = []
     for trajectory in record.trajectories:
-        common = {name: trajectory[name] for name in ("arm", "method", "way", "grid")}
-        for sample, encoded in enumerate(trajectory["texts"], start=1):
+        common = {
+            "arm": trajectory.arm,
+            "method": trajectory.method,
+            "way": trajectory.way,
+            "grid": trajectory.grid,
+        }
+        for sample, encoded in enumerate(trajectory.texts, start=1):
             for call, count in enumerate(count_changes(encoded), start=1):
                 rows.append({**common, "text": sample, "call": call, "changed": count})
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -65,7 +70,7 @@ def draw_changes(changes: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_changes(record: Record, folder: Path) -> list[Path]:
+def plot_changes(record: SuiteRecord, folder: Path) -> list[Path]:
     """Write unmasked.svg, .png, .pdf and .csv, and return their paths; nothing if no trajectory was recorded."""
     changes = tabulate_changes(record)
     if changes.empty:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.results.dataset_records import Records
 from bench.results.statistics.pooled import PooledEstimate, is_tied
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
@@ -49,7 +49,7 @@ OTHER_SUITES = (
 )
 
 
-def build_part(label: str, record: Record, footnotes: Footnotes) -> Table:
+def build_part(label: str, record: SuiteRecord, footnotes: Footnotes) -> Table:
     """The column of one data set: the score of every arm and of the references."""
     arms, (metric, unit) = split_arms(record), choose_score(record)
     column = metric_column("bound", metric, label, is_score=True)
@@ -217,13 +217,13 @@ def list_across(records: Records) -> pd.DataFrame:
     return table[["data", *(name for name in table.columns if name != "data")]]
 
 
-def describe_data(record: Record | str) -> str:
+def describe_data(record: SuiteRecord | str) -> str:
     """A data set in words, or why there is no record of it."""
     if isinstance(record, str):
         return record
     data = record.data
-    sizes = ", ".join(f"{number:,} {split}" for split, number in data.get("sequences", {}).items())
-    return f"{data.get('source')}: {data.get('vocab_size')} tokens, sequences of {data.get('length')}: {sizes}"
+    sizes = ", ".join(f"{number:,} {split}" for split, number in data.sequences.items())
+    return f"{data.source}: {data.vocab_size} tokens, sequences of {data.length}: {sizes}"
 
 
 def write_across(records: Records, folder: Path) -> list[Path]:
@@ -233,8 +233,8 @@ def write_across(records: Records, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = build_across(folder.name, records)
-    pages = [(name, isinstance(record, Record), describe_data(record)) for name, record in records.items()]
-    first = next(record for record in records.values() if isinstance(record, Record))
+    pages = [(name, isinstance(record, SuiteRecord), describe_data(record)) for name, record in records.items()]
+    first = next(record for record in records.values() if isinstance(record, SuiteRecord))
     main = format_html(replace(table, caption="Every arm on every data set; lower is better"))
     page = find_template("across.html.j2").render(
         record=replace(first, suite=folder.name), warning=table.warning, pages=pages, main=main, players=[]

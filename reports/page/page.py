@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from bench.engine.records import DataFacts
 from bench.results.statistics.pooled import is_tied
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.curves import tabulate_curves
 from reports.figures.labels import FigureLabels, number_labels
 from reports.figures.learned_parameters import explain
@@ -82,11 +82,11 @@ def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
     return [name for name in names if len({environment.get(name) for environment in environments}) > 1]
 
 
-def list_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+def list_facts(data: DataFacts) -> list[tuple[str, str]]:
     """Name and value of each fact about the data."""
     nats = {"entropy_nats": "nats per sequence, exact", "unigram_nats": "nats per token"}
     facts = []
-    for name, value in data.items():
+    for name, value in data.model_dump(exclude_defaults=True).items():
         title = name.removesuffix("_nats").replace("_", " ").capitalize()
         if isinstance(value, dict):
             facts.append((title, ", ".join(f"{count:,} {split}" for split, count in value.items())))
@@ -95,13 +95,13 @@ def list_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def list_protocols(record: Record) -> list[tuple[str, str]]:
+def list_protocols(record: SuiteRecord) -> list[tuple[str, str]]:
     """Each protocol with the arms measured under it."""
     measured = record.table[record.table["protocol"] != ""].drop_duplicates(["arm", "protocol"])
     return [(str(name), ", ".join(rows["arm"])) for name, rows in measured.groupby("protocol", sort=False)]
 
 
-def list_commands(record: Record) -> list[str]:
+def list_commands(record: SuiteRecord) -> list[str]:
     """The shell commands that reproduce the record and this page; with a commit only if all cells ran at the same."""
     commits = {environment.get("commit", "unknown") for environment in record.environment} - {"unknown"}
     checkout = []
@@ -122,7 +122,7 @@ def list_commands(record: Record) -> list[str]:
     ]
 
 
-def name_suite(record: Record) -> str:
+def name_suite(record: SuiteRecord) -> str:
     """The suite as it is named on the command line."""
     return record.asked or f"suites/{record.suite}.yaml"
 
@@ -137,7 +137,7 @@ def inline(svg: str, label: str) -> Markup:
     return Markup('<svg role="img" aria-label="{}" ').format(label) + Markup(drawing.removeprefix("<svg "))
 
 
-def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
+def list_samples(record: SuiteRecord) -> list[list[tuple[Markup, str]]]:
     """Lines of samples side by side: the first of every arm under its name and setting, then the second, and so on.
 
     Texts of controls come last. An arm whose samples are lost says so in its first place.
@@ -156,7 +156,7 @@ def list_samples(record: Record) -> list[list[tuple[Markup, str]]]:
     return [list(zip(names, line, strict=True)) for line in lines]
 
 
-def describe_cost_panels(record: Record) -> str:
+def describe_cost_panels(record: SuiteRecord) -> str:
     """What the lower panels of the learning curves show, and which ones are missing because nothing was recorded."""
     curves = tabulate_curves(record)
     names = {"flops": "FLOPs", "seconds": "seconds"}
@@ -170,7 +170,7 @@ def describe_cost_panels(record: Record) -> str:
     return " ".join(sentences)
 
 
-def count_validated(record: Record) -> str:
+def count_validated(record: SuiteRecord) -> str:
     """The number of validation sequences, "32 ", if it was recorded and is the same for all arms."""
     rows = record.table[(record.table["stage"] == "train") & (record.table["split"] == "valid")]
     counts = set(rows["n"]) - {0}
@@ -195,7 +195,7 @@ def find_template(name: str) -> Template:
     return jinja.get_template(name)
 
 
-def render(record: Record, tables: Tables, figures: dict[str, str]) -> str:
+def render(record: SuiteRecord, tables: Tables, figures: dict[str, str]) -> str:
     """The page as HTML that needs no other file; `figures` holds the SVG of each figure by name."""
     main = tables.main
     return find_template("page.html.j2").render(

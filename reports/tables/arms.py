@@ -8,33 +8,33 @@ import pandas as pd
 
 from bench.engine.metric import METRICS
 from bench.engine.model.method_instances import method_instance
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from methods import METHODS
 from methods.discrete.mixing import Mixing
 from methods.method import Method
 from methods.schedules import Schedule
 
 
-def select_arms(record: Record) -> pd.DataFrame:
+def select_arms(record: SuiteRecord) -> pd.DataFrame:
     """The rows of the arms, without controls and the suite's own scorer."""
     return record.table[record.table["role"] == "arm"]
 
 
-def split_arms(record: Record) -> dict[str, pd.DataFrame]:
+def split_arms(record: SuiteRecord) -> dict[str, pd.DataFrame]:
     """The rows of each arm by its label, in the order of the suite."""
     return {str(label): rows for label, rows in select_arms(record).groupby("arm", sort=False)}
 
 
-def split_cells(record: Record) -> list[tuple[str, str, pd.DataFrame]]:
+def split_cells(record: SuiteRecord) -> list[tuple[str, str, pd.DataFrame]]:
     """Role, name and rows of each arm, of the scorer, and of all controls together, which are one cell."""
     table = record.table
     named = table.assign(arm=table["arm"].where(table["role"] == "arm", table["role"]))
     return [(str(role), str(name), rows) for (role, name), rows in named.groupby(["role", "arm"], sort=False)]
 
 
-def choose_score(record: Record) -> tuple[str, str]:
+def choose_score(record: SuiteRecord) -> tuple[str, str]:
     """The metric of the score and its unit: bits per byte if tokens are bytes, otherwise bits per character."""
-    name = "bits_per_byte" if record.data.get("level") == "byte" else "bits_per_char"
+    name = "bits_per_byte" if record.data.level == "byte" else "bits_per_char"
     return name, METRICS[name].subtitle
 
 
@@ -58,7 +58,7 @@ def describe_problem(problem: pd.Series) -> str:
     return f"{problem['status']}: {reason} ({problem['stage']}, seed {problem['seed']})"
 
 
-def describe_missing(record: Record, *stages: str) -> str:
+def describe_missing(record: SuiteRecord, *stages: str) -> str:
     """The arms that lack seeds of some of these stages, as a sentence for a figure; "" if none does."""
     missing = []
     for arm, rows in split_arms(record).items():
@@ -70,7 +70,7 @@ def describe_missing(record: Record, *stages: str) -> str:
     return f"Without a result: {', '.join(missing)}." if missing else ""
 
 
-def warn_incomplete(record: Record) -> str:
+def warn_incomplete(record: SuiteRecord) -> str:
     """How many cells are done, as a sentence; "" if the record is complete."""
     if record.state == "complete":
         return ""
@@ -81,7 +81,7 @@ def warn_incomplete(record: Record) -> str:
     return f"Incomplete: {total - len(states)} of {total} cells are done{counts}."
 
 
-def list_other_problems(record: Record) -> list[tuple[str, str]]:
+def list_other_problems(record: SuiteRecord) -> list[tuple[str, str]]:
     """Footnotes on what went wrong with the scorer and the controls."""
     notes = []
     for role, _, rows in split_cells(record):
@@ -92,7 +92,7 @@ def list_other_problems(record: Record) -> list[tuple[str, str]]:
     return notes
 
 
-def describe_tuning(record: Record) -> list[str]:
+def describe_tuning(record: SuiteRecord) -> list[str]:
     """How many trials tuned each arm, and which arms were not tuned and why; nothing without tuning."""
     if not record.tuning:
         return []
@@ -104,10 +104,10 @@ def describe_tuning(record: Record) -> list[str]:
     return [summary, *(f"{arm} was not tuned: {reason}." for arm, reason in untuned.items())]
 
 
-def build_methods(record: Record) -> dict[str, Method]:
+def build_methods(record: SuiteRecord) -> dict[str, Method]:
     """The method of each arm with its options, without those of plug-ins that are not loaded."""
     names = {arm: str(rows["method"].iloc[0]) for arm, rows in split_arms(record).items()}
-    size = record.data.get("vocab_size") or 2
+    size = record.data.vocab_size or 2
     return {
         arm: method_instance(name, size, record.options.get(arm, {})) for arm, name in names.items() if name in METHODS
     }
@@ -126,7 +126,7 @@ def identify_schedule(method: Method) -> str | None:
     return None
 
 
-def differ_in_schedule(record: Record) -> bool:
+def differ_in_schedule(record: SuiteRecord) -> bool:
     """Whether two arms of one method have different schedules and otherwise equal options."""
     schedules: dict[tuple[str, str], str | None] = {}
     for arm, method in build_methods(record).items():

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from bench.results.statistics.pooled import PooledEstimate
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import choose_score, split_arms
 from reports.tables.numbers import format_with_error
 from reports.tables.table import Column, Note, Table, build_table, metric_column, pool_arm
@@ -48,7 +48,7 @@ def find_term(name: str) -> Term:
     return TERMS.get(name) or Term(name, f"its part {name}")
 
 
-def list_terms(record: Record) -> dict[str, Column]:
+def list_terms(record: SuiteRecord) -> dict[str, Column]:
     """A column for each named part of some arm's diffusion loss, by name."""
     metrics = record.table.loc[record.table["stage"] == "bound", "metric"].unique()
     matches = [TERM.fullmatch(str(metric)) for metric in metrics]
@@ -67,7 +67,7 @@ def format_bits(estimate: PooledEstimate, unit: str) -> str:
     return f"{value} ± {error} {unit} ({size})" if error else f"{value} {unit} ({size})"
 
 
-def explain_terms(record: Record) -> list[Note]:
+def explain_terms(record: SuiteRecord) -> list[Note]:
     """A footnote for each arm and named part of its bound, in the unit of the score."""
     _, unit = choose_score(record)
     notes = []
@@ -79,12 +79,12 @@ def explain_terms(record: Record) -> list[Note]:
     return notes
 
 
-def list_breakdown(record: Record) -> list[Column]:
+def list_breakdown(record: SuiteRecord) -> list[Column]:
     """The parts of the bound, with named parts of the diffusion loss right of it."""
     index = BREAKDOWN.index(INTEGRAL) + 1
     return [*BREAKDOWN[:index], *list_terms(record).values(), *BREAKDOWN[index:]]
 
 
-def build_breakdown(record: Record) -> Table:
+def build_breakdown(record: SuiteRecord) -> Table:
     """The losses that add up to the bound of each arm."""
     return build_table(record, list_breakdown(record), "Where each arm spends its nats")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarize
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import choose_score, split_arms, warn_incomplete
 from reports.tables.breakdown import explain_terms
 from reports.tables.numbers import format_sample_size, format_with_error
@@ -46,12 +46,12 @@ NOTES = {
 }
 
 
-def compute_deltas(record: Record) -> pd.DataFrame:
+def compute_deltas(record: SuiteRecord) -> pd.DataFrame:
     """The differences of all arms in the unit of the score: see `bench.results.statistics.verdicts.summarize`."""
     return summarize(record.pairs, choose_score(record)[0])
 
 
-def list_deltas(record: Record) -> pd.DataFrame:
+def list_deltas(record: SuiteRecord) -> pd.DataFrame:
     """Every number at full precision, a row for each arm and unit."""
     return pd.concat([summarize(record.pairs, metric) for metric in record.pairs["metric"].unique()], ignore_index=True)
 
@@ -128,7 +128,7 @@ def list_caveats(delta: Any, deltas: pd.DataFrame) -> list[str]:
     return caveats
 
 
-def list_columns(record: Record) -> tuple[Column, ...]:
+def list_columns(record: SuiteRecord) -> tuple[Column, ...]:
     """The columns; the last is left out if every arm has a verdict."""
     metric, unit = choose_score(record)
     return (
@@ -156,7 +156,7 @@ def join_reasons(row: Row, delta: Any) -> str:
     return "; ".join(filter(None, (row.reason, unpaired)))
 
 
-def make_rows(record: Record, deltas: pd.DataFrame, footnotes: Footnotes) -> list[Row]:
+def make_rows(record: SuiteRecord, deltas: pd.DataFrame, footnotes: Footnotes) -> list[Row]:
     """Each base with its arms below it."""
     arms, column = split_arms(record), metric_column("bound", choose_score(record)[0])
     labels = {*deltas["base"], *deltas["arm"]}
@@ -216,7 +216,7 @@ def explain_limits(paired: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def build_deltas(record: Record) -> Table | None:
+def build_deltas(record: SuiteRecord) -> Table | None:
     """Each base with its arms: difference, interval, score, pairs, p and verdict; None if no arm has a base."""
     deltas = compute_deltas(record)
     if deltas.empty:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.results.statistics.pooled import SIGNS, PooledEstimate
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import differ_in_schedule, select_arms
 from reports.tables.numbers import format_sample_size, format_with_error
 from reports.tables.table import SIGN_NOTES, Column, Row, Table, build_table, metric_column
@@ -78,7 +78,7 @@ def list_ratios(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return ratios
 
 
-def list_estimates(record: Record) -> pd.DataFrame:
+def list_estimates(record: SuiteRecord) -> pd.DataFrame:
     """The tidy rows of all estimated bounds, labelled by arm and estimator; exact likelihoods are left out."""
     rows = select_arms(record)
     rows = rows[rows["stage"].isin(STAGES)]
@@ -91,7 +91,7 @@ def list_estimates(record: Record) -> pd.DataFrame:
     return rows.assign(arm=rows["arm"] + ": " + rows["way"], stage="bound")
 
 
-def has_estimators(record: Record) -> bool:
+def has_estimators(record: SuiteRecord) -> bool:
     """Whether there is something to compare: an arm with several estimates, or arms that differ only in schedule."""
     return bool((select_arms(record)["stage"] == "estimate").any()) or differ_in_schedule(record)
 
@@ -103,7 +103,7 @@ def add_sign(row: Row) -> Row:
     return replace(row, entries=(replace(bound, sign=claim), *row.entries[1:]))
 
 
-def build_estimators(record: Record) -> Table | None:
+def build_estimators(record: SuiteRecord) -> Table | None:
     """Bound, errors, deviation, calls and variance of each estimator; None if there is nothing to compare."""
     if not has_estimators(record):
         return None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import split_arms
 from reports.tables.numbers import (
     format_count,
@@ -30,7 +30,7 @@ FAILED = Column("train", "failed", "Seeds", "failed", format_plain)
 TRIALS = Column("tuning", "trials", "Tuning", "trials", format_plain)
 
 
-def list_fairness(record: Record) -> list[Column]:
+def list_fairness(record: SuiteRecord) -> list[Column]:
     """The resources of each arm, with memory only if some cell recorded it."""
     has_memory = (record.table["metric"] == MEMORY.metric).any()
     return [column for column in FAIRNESS if column is not MEMORY or has_memory]
@@ -41,13 +41,13 @@ def count_failed(rows: pd.DataFrame) -> Entry:
     return number_entry(rows.loc[rows["status"] == "failed", "seed"].nunique(), format_count)
 
 
-def count_trials(record: Record, arm: str) -> Entry:
+def count_trials(record: SuiteRecord, arm: str) -> Entry:
     """The number of trials that tuned an arm."""
     tuned = record.tuning["arms"].get(arm)
     return number_entry(tuned["trials"], format_count) if tuned else Entry("untuned")
 
 
-def build_fairness(record: Record) -> Table:
+def build_fairness(record: SuiteRecord) -> Table:
     """The resources of each arm, with failures, and with trials if the suite was tuned."""
     table, arms = build_table(record, list_fairness(record), "What each arm was given"), split_arms(record)
     rows = []

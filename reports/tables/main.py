@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench.results.statistics.pooled import SIGNS, PooledEstimate, pool
 from bench.results.statistics.ranks import rank_arms
 from bench.results.statistics.verdicts import summarize
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import choose_score, describe_tuning, list_other_problems
 from reports.tables.numbers import (
     format_plain,
@@ -31,7 +31,7 @@ from reports.tables.table import (
 RANK = Column("bound", "rank_best", "Rank", "", format_plain)
 
 
-def list_main_columns(record: Record) -> list[Column]:
+def list_main_columns(record: SuiteRecord) -> list[Column]:
     """The score, the sample it was measured on, and what it cost."""
     score, _ = choose_score(record)
     columns = [
@@ -49,13 +49,13 @@ def list_main_columns(record: Record) -> list[Column]:
     return columns
 
 
-def find_references(record: Record) -> dict[str, PooledEstimate]:
+def find_references(record: SuiteRecord) -> dict[str, PooledEstimate]:
     """Reference values that need no network, in nats per token: uniform, unigram, and the source if known."""
     data, rows = record.data, record.table
     nats = {
-        "uniform": math.log(data["vocab_size"]) if data.get("vocab_size") else None,
-        "unigram": data.get("unigram_nats"),
-        "entropy of the source": data["entropy_nats"] / data["length"] if data.get("entropy_nats") else None,
+        "uniform": math.log(data.vocab_size) if data.vocab_size else None,
+        "unigram": data.unigram_nats,
+        "entropy of the source": data.entropy_nats / data.length if data.entropy_nats else None,
     }
     references = {name: PooledEstimate(value, kind="exact") for name, value in nats.items() if value is not None}
 
@@ -90,7 +90,7 @@ def describe_noise(estimates: dict[str, PooledEstimate]) -> str:
     return ", ".join(f"{label} {error:.2g}" for label, error in noisy.items() if error > 0)
 
 
-def explain_scores(record: Record, table: Table) -> list[Note]:
+def explain_scores(record: SuiteRecord, table: Table) -> list[Note]:
     """The footnotes of scores: signs, ties, errors, Monte Carlo noise, and the protocol if all share it."""
     estimates, entries = list_estimates(table), [row.entries[0] for row in table.rows]
     marks = {entry.sign for entry in entries}
@@ -128,7 +128,7 @@ def insert_column(table: Table, index: int, column: Column, entries: dict[str, E
     )
 
 
-def add_ranks(table: Table, record: Record) -> Table:
+def add_ranks(table: Table, record: SuiteRecord) -> Table:
     """The main table with a column of ranks behind the scores and their sample size, if three arms are comparable."""
     ranks, note = rank_arms(list_estimates(table), summarize(record.pairs, table.columns[0].metric))
     if not ranks:
@@ -139,7 +139,7 @@ def add_ranks(table: Table, record: Record) -> Table:
     return replace(ranked, footnotes=(*table.footnotes, ("", note)))
 
 
-def build_scores(record: Record) -> Table:
+def build_scores(record: SuiteRecord) -> Table:
     """The scores and costs of all arms, with references below and the footnotes of scores."""
     table = build_table(record, list_main_columns(record), f"{record.suite}: {record.question}")
     references = [make_reference(label, nats, table.columns) for label, nats in find_references(record).items()]
@@ -147,10 +147,10 @@ def build_scores(record: Record) -> Table:
     return replace(table, references=tuple(references), footnotes=notes)
 
 
-def build_main(record: Record) -> Table:
+def build_main(record: SuiteRecord) -> Table:
     """The main table, with ranks and with notes on the data, the machines and the tuning."""
     table = add_ranks(build_scores(record), record)
-    notes = list(record.data.get("notes", []))
+    notes = list(record.data.notes)
     if len(record.environment) > 1:
         notes.append(f"The cells ran in {len(record.environment)} environments; times are comparable only within one.")
     notes += describe_tuning(record)

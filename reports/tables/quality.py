@@ -12,7 +12,7 @@ from statistics import NormalDist
 from bench.engine.quality.controls import DATA
 from bench.engine.quality.metrics import JUDGED
 from bench.results.statistics.pooled import PooledEstimate, combined_error, is_tied
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import join_names, warn_incomplete
 from reports.tables.numbers import format_count
 from reports.tables.quality_results import (
@@ -173,7 +173,7 @@ def explain(columns: Sequence[Column], results: QualityResults, rows: Sequence[R
     return notes + [("", f"Protocol: {protocol}.") for protocol in list_protocols(columns, results)]
 
 
-def build_qualities(record: Record, *, every_column: bool = False) -> list[Table]:
+def build_qualities(record: SuiteRecord, *, every_column: bool = False) -> list[Table]:
     """A table for each number and length of samples, since most metrics depend on both."""
     parts = split_shapes(record)
     tables = {shape: build_quality(part, every_column=every_column) for shape, part in parts.items()}
@@ -187,7 +187,7 @@ def build_qualities(record: Record, *, every_column: bool = False) -> list[Table
     return captioned
 
 
-def build_quality(record: Record, *, every_column: bool = False) -> Table | None:
+def build_quality(record: SuiteRecord, *, every_column: bool = False) -> Table | None:
     """Sample quality of every arm, setting and control; None if the suite does not measure it.
 
     Shows every metric that was measured if `every_column`, otherwise those that fit on a screen.

@@ -11,7 +11,7 @@ from bench.engine.metric import QUALITY
 from bench.engine.quality.controls import DATA
 from bench.engine.quality.metrics import JUDGED
 from bench.results.statistics.pooled import ArmResults, PooledEstimate
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import select_arms
 from reports.tables.table import metric_column
 
@@ -46,7 +46,7 @@ def find_estimate(results: ArmResults, metric: str) -> PooledEstimate | None:
     return next((estimate for estimate in estimates if estimate), None)
 
 
-def split_shapes(record: Record) -> dict[str, Record]:
+def split_shapes(record: SuiteRecord) -> dict[str, SuiteRecord]:
     """The record split by the number and length of its samples; only those of one shape are comparable."""
     texts = record.table.loc[record.table["stage"].isin(STAGES), "texts"]
     shapes = [str(shape) for shape in dict.fromkeys(texts) if shape]
@@ -56,7 +56,7 @@ def split_shapes(record: Record) -> dict[str, Record]:
     return {shape: replace(record, table=table) for shape, table in tables.items()}
 
 
-def split_ways(record: Record) -> dict[str, pd.DataFrame]:
+def split_ways(record: SuiteRecord) -> dict[str, pd.DataFrame]:
     """The rows of each arm and sampling setting whose quality is measured, by "arm: setting", in suite order."""
     rows = select_arms(record)
     rows = rows[rows["stage"].isin(STAGES)]
@@ -67,13 +67,13 @@ def split_ways(record: Record) -> dict[str, pd.DataFrame]:
     return ways
 
 
-def split_controls(record: Record) -> dict[str, pd.DataFrame]:
+def split_controls(record: SuiteRecord) -> dict[str, pd.DataFrame]:
     """The rows of each control by its name."""
     controls = record.table[record.table["role"] == "control"]
     return {str(name): rows for name, rows in controls.groupby("arm", sort=False)}
 
 
-def collect_quality(record: Record) -> QualityResults:
+def collect_quality(record: SuiteRecord) -> QualityResults:
     """All quality numbers of a record, pooled over seeds."""
     arms, controls = split_ways(record), split_controls(record)
     results = {label: ArmResults(rows) for label, rows in (arms | controls).items()}

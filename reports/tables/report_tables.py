@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.breakdown import build_breakdown
 from reports.tables.deltas import build_deltas
 from reports.tables.estimators import build_estimators
@@ -39,7 +39,7 @@ class Tables:
         }
 
 
-def build_tables(record: Record) -> Tables:
+def build_tables(record: SuiteRecord) -> Tables:
     """All tables of a record."""
     return Tables(
         main=build_main(record),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import select_arms
 from reports.tables.numbers import format_seeds
 from reports.tables.table import Column, Table, build_table, metric_column
@@ -17,14 +17,14 @@ COLUMNS = (
 NATS = "-log p by the source: the law of the source scores the samples; its own texts cost {:.4f} nats per token"
 
 
-def has_samplers(record: Record) -> bool:
+def has_samplers(record: SuiteRecord) -> bool:
     """Whether some arm is sampled with several settings, which then have a table of their own."""
     rows = select_arms(record)
     samples = rows[rows["stage"] == "samples"]
     return bool((samples.groupby(["arm", "seed"])["protocol"].nunique() > 1).any())
 
 
-def build_samplers(record: Record) -> Table | None:
+def build_samplers(record: SuiteRecord) -> Table | None:
     """Network calls, seconds and, if the source's law is known, its score; None if no arm has several settings."""
     if not has_samplers(record):
         return None
@@ -37,6 +37,6 @@ def build_samplers(record: Record) -> Table | None:
     measured = set(samples.loc[samples["value"].notna() & (samples["value"] != 0), "metric"])
     columns = [column for column in COLUMNS if column.metric in measured]
     table = build_table(part, columns, f"{record.suite}: how texts are sampled")
-    entropy, length = record.data.get("entropy_nats"), record.data.get("length")
+    entropy, length = record.data.entropy_nats, record.data.length
     notes = [("", NATS.format(entropy / length))] if entropy and length else []
     return replace(table, footnotes=(*table.footnotes, *notes))

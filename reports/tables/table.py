@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.engine.metric import METRICS, Better
 from bench.results.statistics.pooled import SIGNS, ArmResults, PooledEstimate, is_tied
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import describe_problem, find_problems, split_arms, warn_incomplete
 from reports.tables.numbers import FORMATS, Formatter, format_compact
 
@@ -172,7 +172,7 @@ def make_row(label: str, rows: pd.DataFrame, entries: tuple[Entry, ...]) -> Row:
     return Row(label, str(rows["method"].iloc[0]), entries, status, reasons)
 
 
-def build_table(record: Record, columns: Sequence[Column], caption: str) -> Table:
+def build_table(record: SuiteRecord, columns: Sequence[Column], caption: str) -> Table:
     """A table with a row for every arm of a record, failed ones included."""
     arms, footnotes = split_arms(record), Footnotes()
     results = [ArmResults(rows) for rows in arms.values()]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.engine.metric import METRICS
 from bench.results.statistics.pooled import PooledEstimate
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from bench.suite.tuning.lock_file import format_values
 from reports.tables.arms import split_arms, warn_incomplete
 from reports.tables.numbers import format_compact, format_count, format_flops, format_plain, format_with_error
@@ -46,7 +46,7 @@ def spread_entry(tuned: Any) -> Entry:
     return Entry(f"{deviation:.2g}", estimate=PooledEstimate(deviation))
 
 
-def list_columns(record: Record) -> tuple[Column, ...]:
+def list_columns(record: SuiteRecord) -> tuple[Column, ...]:
     """Trials, costs of tuning and training, and what the best trial was."""
     unit = METRICS[record.tuning["metric"]].subtitle
     return (
@@ -92,7 +92,7 @@ def join_distinct(values: Sequence[int], separator: str) -> str:
     return separator.join(map(str, dict.fromkeys(values)))
 
 
-def explain(record: Record) -> list[Note]:
+def explain(record: SuiteRecord) -> list[Note]:
     """The footnotes: how the arms were tuned, and what the columns show."""
     tuning = record.tuning
     how = NOTES["how"].format(
@@ -107,7 +107,7 @@ def explain(record: Record) -> list[Note]:
     return [("", note) for note in (how, NOTES["winner"], best, NOTES["seconds"], *untuned)]
 
 
-def build_tuning(record: Record) -> Table | None:
+def build_tuning(record: SuiteRecord) -> Table | None:
     """The cost of tuning each arm beside that of its training, and the winner; None if the suite was not tuned."""
     if not record.tuning:
         return None
@@ -118,7 +118,7 @@ def build_tuning(record: Record) -> Table | None:
     return Table(f"{record.suite}: tuning", warn_incomplete(record), columns, tuple(rows), (), notes)
 
 
-def list_trials(record: Record) -> pd.DataFrame:
+def list_trials(record: SuiteRecord) -> pd.DataFrame:
     """Every trial at full precision."""
     rows = []
     for label, tuned in record.tuning.get("arms", {}).items():

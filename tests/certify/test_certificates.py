@@ -60,7 +60,7 @@ def test_a_certificate_holds_for_its_method_options_precision_and_code(folder, t
     assert not holds("mdlm", {"steps": 9}, "float32")
     assert not holds("mdlm", {}, "bfloat16")
     assert not holds("md4", {}, "float32")
-    monkeypatch.setattr(certificates, "fingerprint", lambda patterns: "other")
+    monkeypatch.setattr(certificates, "certificate_code", lambda roots: "other")
     assert not holds("mdlm", {}, "float32")
 
 
@@ -69,14 +69,6 @@ def test_only_the_project_s_own_defaults_are_kept_in_the_project(folder, tmp_pat
     assert subject("mdlm", {"steps": 7}, "float32").path(tmp_path).parent == tmp_path / "certificates"
     foreign = Subject("mdlm", {}, "float32", "0123", ())
     assert foreign.path(tmp_path).parent == tmp_path / "certificates"
-
-
-def test_a_certificate_depends_on_the_files_of_its_own_method_only():
-    of = {name: set(subject(name, {}, "float32").files) for name in METHODS}
-    assert {"methods/discrete/gidd.py", "methods/discrete/mixing.py", "methods/method.py"} <= of["gidd"]
-    assert "methods/masked/absorbing.py" not in of["gidd"]
-    assert "methods/__init__.py" not in set().union(*of.values())
-    assert "methods/schedules.py" in of["mdlm"]
 
 
 def test_the_table_says_less_or_equal_with_a_certificate_and_a_dagger_without(folder, tmp_path, capsys):
@@ -106,7 +98,7 @@ def test_results_of_other_code_are_not_certified(folder, tmp_path, monkeypatch):
     (tmp_path / "tiny.yaml").write_text(TINY)
     assert main(["run", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]) == DONE
     certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
-    monkeypatch.setattr("bench.results.tidy_table.code_fingerprint", lambda files: "other")
+    monkeypatch.setattr("bench.results.staleness.stage_code", lambda stage, roots, source=None: "other")
     assert kinds(tmp_path)["MDLM"] == "bound"
 
 

@@ -138,8 +138,9 @@ def test_a_plan_says_how_far_arms_are_matched(tmp_path, capsys):
         in told
     )
     least, most = found["least"], found["most"]
+    deviation = f"{100 * max(off.values()):.2g} %"
     words = (
-        f"Arms without a budget of their own are matched in FLOPs of training to within {100 * max(off.values()):.2g} %, "
+        f"Arms without a budget of their own are matched in FLOPs of training to within {deviation}, "
         f"by whole steps (largest deviation: {found['arm']}); steps differ, {least['steps']} to {most['steps']}, "
         f"tokens differ, {least['tokens']:,} to {most['tokens']:,}."
     )

@@ -25,7 +25,7 @@ def records() -> Records:
         make_arm("AR", 2.0, "exact"), make_arm("MDLM", 4.0), make_arm("MD4", 3.0), suite="toy-letters"
     )
     arms = make_arm("AR", 2.0, "exact"), make_arm("MDLM", 2.01), make_arm("MD4", 3.0, "certified")
-    data = {**letters.data, "level": "byte", "source": "text-file"}
+    data = letters.data.model_copy(update={"level": "byte", "source": "text-file"})
     return {"letters": letters, "bytes": make_record(*arms, suite="toy-bytes", data=data)}
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 import reports
 from bench.results.statistics.paired import COLUMNS
 from bench.results.statistics.verdicts import summarize
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.forest import draw_forest, measure_height, plot_forest
 from reports.figures.style import STYLES
 from reports.formats import text as formats
@@ -42,7 +42,7 @@ def make_pairs(arm: str, base: str, *values: float, error: float = 0.001, **comm
     return rows
 
 
-def with_pairs(record: Record, *pairs: Rows) -> Record:
+def with_pairs(record: SuiteRecord, *pairs: Rows) -> SuiteRecord:
     """The record with these pairs."""
     return replace(record, pairs=pd.DataFrame([row for rows in pairs for row in rows], columns=list(COLUMNS)))
 
@@ -53,7 +53,7 @@ def make_seeds(label: str, bits: float, count: int, **common: Any) -> Rows:
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> SuiteRecord:
     """A base of three seeds, an arm that is worse, one that is not told apart, and one that failed."""
     lost = make_arm("lost", 3.0, failures={"train": "loss is nan", "bound": "train failed: loss is nan"})
     arms = (make_seeds("A", 3.07, 3), make_seeds("worse", 3.19, 3, method="md4"), make_seeds("near", 3.07, 3), lost)
@@ -65,25 +65,25 @@ def record() -> Record:
     )
 
 
-def table_of(record: Record) -> Table:
+def table_of(record: SuiteRecord) -> Table:
     table = build_deltas(record)
     assert table is not None
     return table
 
 
-def row_of(record: Record, label: str) -> Row:
+def row_of(record: SuiteRecord, label: str) -> Row:
     return next(row for row in table_of(record).rows if row.label == label)
 
 
-def texts_of(record: Record, label: str) -> list[str]:
+def texts_of(record: SuiteRecord, label: str) -> list[str]:
     return [cell.value for cell in row_of(record, label).entries]
 
 
-def notes_of(record: Record) -> str:
+def notes_of(record: SuiteRecord) -> str:
     return "\n".join(note for _, note in table_of(record).footnotes)
 
 
-def print_table(record: Record, form: str, width: int = 300) -> str:
+def print_table(record: SuiteRecord, form: str, width: int = 300) -> str:
     """The table of differences in one of the formats, as text."""
     if form == "terminal":
         out = StringIO()
@@ -93,7 +93,7 @@ def print_table(record: Record, form: str, width: int = 300) -> str:
     return str(write(table_of(record)))
 
 
-def test_arms_stand_below_their_base_with_delta_interval_pairs_p_and_verdict(record: Record) -> None:
+def test_arms_stand_below_their_base_with_delta_interval_pairs_p_and_verdict(record: SuiteRecord) -> None:
     assert [row.label for row in table_of(record).rows] == ["A (base)", "worse", "near", "lost"]
     # Student: 4.303 x 0.003 / sqrt(3) = 0.00745; documents: 1.965 x 0.001; both: 0.00771
     expected = ["+0.1230", "[0.1153, 0.1307]", "3.1900", "500 × 3", "out of reach", "worse", "—"]
@@ -103,21 +103,21 @@ def test_arms_stand_below_their_base_with_delta_interval_pairs_p_and_verdict(rec
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_the_formats_say_the_same(record: Record, form: str) -> None:
+def test_the_formats_say_the_same(record: SuiteRecord, form: str) -> None:
     text = print_table(record, form)
     for text_part in ("A (base)", "+0.1230", "[0.1153, 0.1307]", "out of reach", "worse", "not told apart"):
         assert text_part in text.replace("\u2007", ""), text_part
     assert re.search(r"lost(.|\n)*failed: loss is nan \(train, seed 0\)", text)
 
 
-def test_a_narrow_terminal_cuts_no_number(record: Record) -> None:
+def test_a_narrow_terminal_cuts_no_number(record: SuiteRecord) -> None:
     for width in (60, 80, 120):
         text = print_table(record, "terminal", width)
         assert "[0.1153, 0.1307]" in text
         assert "…" not in text
 
 
-def test_what_is_not_told_apart_says_what_could_have_been(record: Record) -> None:
+def test_what_is_not_told_apart_says_what_could_have_been(record: SuiteRecord) -> None:
     size = float(texts_of(record, "near")[6])
     assert 0.0113 / math.sqrt(3) * 7 < size < 0.0113 / math.sqrt(3) * 9  # 8.04 standard errors: three seeds, two arms
     assert "Detectable: " in notes_of(record)
@@ -127,7 +127,7 @@ def test_what_is_not_told_apart_says_what_could_have_been(record: Record) -> Non
     assert {len(row.entries) for row in table_of(alone).rows} == {len(table_of(alone).columns)}
 
 
-def test_p_is_printed_only_where_it_can_be_small(record: Record) -> None:
+def test_p_is_printed_only_where_it_can_be_small(record: SuiteRecord) -> None:
     assert "p < 0.05 is out of reach with 3 seeds" in notes_of(record)
     six = with_pairs(record, make_pairs("worse", "A", *(0.12 + 0.001 * seed for seed in range(6))))
     assert texts_of(six, "worse")[4:6] == ["0.031", "worse"]
@@ -146,7 +146,7 @@ def test_where_p_can_be_small_it_has_to_be() -> None:
     assert texts_of(odd, "B")[5] == "not told apart"
 
 
-def test_arms_of_one_table_are_corrected_for_being_several(record: Record) -> None:
+def test_arms_of_one_table_are_corrected_for_being_several(record: SuiteRecord) -> None:
     """The second arm alone would be worse; as one of two its interval is not sure enough."""
     close = make_pairs("near", "A", 0.010, 0.016, 0.022)
     alone = with_pairs(record, close)
@@ -159,14 +159,14 @@ def test_arms_of_one_table_are_corrected_for_being_several(record: Record) -> No
     assert "the interval excludes zero after Holm's correction over the arms" in notes_of(both)
 
 
-def test_pieces_of_a_running_text_are_clustered_and_the_table_says_so(record: Record) -> None:
+def test_pieces_of_a_running_text_are_clustered_and_the_table_says_so(record: SuiteRecord) -> None:
     assert "clustered over" not in notes_of(record)
     cut = with_pairs(record, make_pairs("worse", "A", 0.120, clusters=10))
     assert "their error is clustered over 10 runs of neighbours" in notes_of(cut)
     assert texts_of(cut, "worse")[1] == "[0.1177, 0.1223]"  # 2.262 x 0.001 with ten, 1.965 with 500
 
 
-def test_one_seed_is_an_interval_over_documents_and_says_so(record: Record) -> None:
+def test_one_seed_is_an_interval_over_documents_and_says_so(record: SuiteRecord) -> None:
     single = with_pairs(record, make_pairs("worse", "A", 0.120))
     assert texts_of(single, "worse")[:2] == ["+0.1200", "[0.1180, 0.1220]"]
     assert texts_of(single, "worse")[5] == "worse, one seed"
@@ -178,7 +178,7 @@ def test_one_seed_is_an_interval_over_documents_and_says_so(record: Record) -> N
     assert row_of(mixed, "near").entries[0].marks == ""
 
 
-def test_arms_that_are_not_paired_stay_with_their_reason(record: Record) -> None:
+def test_arms_that_are_not_paired_stay_with_their_reason(record: SuiteRecord) -> None:
     torn = with_pairs(record, make_pairs("worse", "A", math.nan), make_pairs("near", "A", 0.1, math.nan, 0.2))
     assert texts_of(torn, "worse")[0] == "not paired"
     assert row_of(torn, "worse").reason == "not paired: draws 2, but 4 of base A"
@@ -190,7 +190,7 @@ def test_arms_that_are_not_paired_stay_with_their_reason(record: Record) -> None
     assert [row.label for row in table_of(missing).rows] == ["nobody", "worse"]
 
 
-def test_other_estimators_and_other_code_are_marked(record: Record) -> None:
+def test_other_estimators_and_other_code_are_marked(record: SuiteRecord) -> None:
     stale = make_record(make_arm("A", 3.0), make_arm("B", 3.1, status="stale", reason="made by other code"))
     marked = with_pairs(stale, make_pairs("B", "A", 0.1, unlike=UNLIKE))
     notes, cells = dict(table_of(marked).footnotes), row_of(marked, "B").entries
@@ -200,7 +200,7 @@ def test_other_estimators_and_other_code_are_marked(record: Record) -> None:
     assert "with the same noise" not in notes_of(marked)
 
 
-def test_scores_of_other_protocols_are_told_apart_by_letters(record: Record) -> None:
+def test_scores_of_other_protocols_are_told_apart_by_letters(record: SuiteRecord) -> None:
     mixed = make_record(make_arm("A", 3.0, "exact"), make_arm("B", 3.1), make_arm("no arm of the table", 3.2))
     mixed = with_pairs(mixed, make_pairs("B", "A", 0.1))
     notes = dict(table_of(mixed).footnotes)
@@ -208,7 +208,9 @@ def test_scores_of_other_protocols_are_told_apart_by_letters(record: Record) -> 
     assert [row.entries[2].marks for row in table_of(record).rows] == [""] * 4
 
 
-def test_the_status_says_why_seeds_are_not_paired_also_where_another_stage_of_the_arm_is_lost(record: Record) -> None:
+def test_the_status_says_why_seeds_are_not_paired_also_where_another_stage_of_the_arm_is_lost(
+    record: SuiteRecord,
+) -> None:
     arms = (make_arm("A", 3.0), make_arm("B", 3.1, failures={"samples": "killed"}))
     torn = with_pairs(make_record(*arms), make_pairs("B", "A", 0.1, math.nan, 0.2))
     row = row_of(torn, "B")
@@ -216,7 +218,7 @@ def test_the_status_says_why_seeds_are_not_paired_also_where_another_stage_of_th
     assert row.reason.startswith("failed: killed (samples, seed 0); not paired: draws 2")
 
 
-def test_a_difference_of_bounds_is_not_one_of_likelihoods(record: Record) -> None:
+def test_a_difference_of_bounds_is_not_one_of_likelihoods(record: SuiteRecord) -> None:
     caveat = "A difference of bounds is not a difference of likelihoods"
     assert caveat in notes_of(record)
     assert "a certificate" not in notes_of(record)
@@ -241,7 +243,7 @@ def test_digits_follow_half_the_interval(numbers: tuple[float, ...], texts: tupl
     assert format_delta(delta) == texts
 
 
-def test_the_csv_holds_every_number_in_every_unit(record: Record, tmp_path: Path) -> None:
+def test_the_csv_holds_every_number_in_every_unit(record: SuiteRecord, tmp_path: Path) -> None:
     list_deltas(record).to_csv(tmp_path / "deltas.csv", index=False)
     read: Any = pd.read_csv(tmp_path / "deltas.csv", keep_default_na=False).set_index(["arm", "metric"])
     bits, nats = (read.loc[("worse", metric)] for metric in ("bits_per_char", "nats_per_token"))
@@ -252,7 +254,7 @@ def test_the_csv_holds_every_number_in_every_unit(record: Record, tmp_path: Path
     assert "draws 2" in read.loc[("lost", "bits_per_char"), "reason"]
 
 
-def test_the_forest_shows_every_arm_a_panel_for_each_base(record: Record, tmp_path: Path) -> None:
+def test_the_forest_shows_every_arm_a_panel_for_each_base(record: SuiteRecord, tmp_path: Path) -> None:
     several = with_pairs(
         record,
         make_pairs("worse", "A", 0.120, 0.123, 0.126),
@@ -276,7 +278,9 @@ def test_long_names_take_several_lines_and_their_room() -> None:
 
 
 @pytest.mark.usefixtures("every_format")
-def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_record_gives_the_same_bytes(
+    record: SuiteRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = reports.write_report(record, tmp_path / "one")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     second = reports.write_report(record, tmp_path / "two")
@@ -286,7 +290,7 @@ def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, mo
         assert path.read_bytes() == again.read_bytes(), path.name
 
 
-def test_the_page_has_the_section_only_where_some_arm_has_a_base(record: Record, tmp_path: Path) -> None:
+def test_the_page_has_the_section_only_where_some_arm_has_a_base(record: SuiteRecord, tmp_path: Path) -> None:
     svg = plot_forest(record, tmp_path)[0].read_text()
     html = render(record, build_tables(record), {"forest": svg, "curves": svg})
     assert html.index('id="results"') < html.index('id="deltas"') < html.index('id="curves"')

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import reports
-from bench.results.suite_record import PROFILE, Record
+from bench.results.suite_record import PROFILE, RecordedTrajectories, SuiteRecord
 from reports.figures.frontiers import draw_frontier, tabulate_frontiers
 from reports.figures.labels import NUMBERED, number_labels, spell
 from reports.figures.schedules import plot_schedules
@@ -31,7 +31,7 @@ def read_texts(svg: Path) -> list[str]:
     return ["".join(element.itertext()) for element in elements]
 
 
-def make_everything() -> Record:
+def make_everything() -> SuiteRecord:
     """A record with every kind of figure, whose labels no installed font can show."""
     arms = [make_arm(label, 3.0) for label in (HIDDEN, EMOJI)]
     costs = [cost_rows(label, 0, tokens_per_second=1e3, seconds_per_sequence=0.5) for label in (HIDDEN, EMOJI)]
@@ -43,9 +43,18 @@ def make_everything() -> Record:
     learned = [
         {"arm": HIDDEN, "method": "genmd4", "metric": "力", "seed": 0, "token": token, "value": 1.0} for token in "a模"
     ]
-    trajectory = {"arm": HIDDEN, "method": "mdlm", "seed": 0, "way": "步", "policy": "ancestral", "grid": "linear"}
-    trajectory |= {"network_calls": 1, "symbols": ["a"], "finals": ["aa"]}
-    trajectory |= {"texts": [{"start": [0, 1, 1, 1], "changes": [[0, 0, 1, 0]]}]}
+    trajectory = RecordedTrajectories(
+        arm=HIDDEN,
+        method="mdlm",
+        seed=0,
+        way="步",
+        policy="ancestral",
+        grid="linear",
+        network_calls=1,
+        symbols=["a"],
+        texts=[{"length": 2, "start": [0, 1, 1, 1], "changes": [[0, 0, 1, 0]]}],
+        finals=["aa"],
+    )
     tried = [{"score": score, "values": {}, "cells": [], "standard_error": None} for score in (3.0, 3.1)]
     tuned = {"trials": 2, "failed": 0, "tokens": 1, "flops": 1.0, "seconds": 1.0, "tried": tried}
     tuned |= {"score": 3.0, "standard_error": 0.1, "winner": {}}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import reports
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from bench.results.tidy_table import COLUMNS
 from reports.formats.latex import begin_row, escape_latex, format_number
 from reports.page.dataset_comparison import write_across
@@ -30,7 +30,7 @@ def estimate(arm: str) -> Rows:
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> SuiteRecord:
     """Arms with a base, schedules that differ, several ways of drawing whose quality is measured, with tuning, an arm
     that failed, and names that TeX would misread."""
     arms = (make_seeds(BASE, 3.07, 3), make_seeds(OTHER, 3.19, 3), make_arm("lost", 3.0, failures={"train": "nan_x"}))
@@ -44,19 +44,19 @@ def record() -> Record:
     return with_pairs(record, make_pairs(OTHER, BASE, 0.120, 0.123, 0.126))
 
 
-def format_tables(record: Record) -> dict[str, str]:
+def format_tables(record: SuiteRecord) -> dict[str, str]:
     """The tables of a report as LaTeX, by name."""
     texts = reports.format_texts(build_tables(record))
     return {name.removesuffix(".tex"): text for name, text in texts.items() if name.endswith(".tex")}
 
 
-def test_tex_takes_every_table_of_a_report_and_none_is_wider_than_the_page(record: Record, tmp_path: Path) -> None:
+def test_tex_takes_every_table_of_a_report_and_none_is_wider_than_the_page(record: SuiteRecord, tmp_path: Path) -> None:
     tables = format_tables(record)
     assert set(tables) == KINDS
     compile_latex(tmp_path, *tables.values())
 
 
-def test_tex_takes_the_table_across_data_sets(record: Record, tmp_path: Path) -> None:
+def test_tex_takes_the_table_across_data_sets(record: SuiteRecord, tmp_path: Path) -> None:
     across = write_across({"one": record, "other_set": record}, tmp_path)
     compile_latex(tmp_path, *(path.read_text(encoding="utf-8") for path in across if path.suffix == ".tex"))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.page.page import render
 from reports.tables.report_tables import build_tables
 from tests.reports.test_reports import make_arm, make_record
@@ -31,12 +31,12 @@ document.body.textContent = "SEEN" + JSON.stringify(seen) + "SEEN";
 """
 
 
-def shown(record: Record, folder: Path) -> Any:
+def shown(record: SuiteRecord, folder: Path) -> Any:
     return run_page(render(record, build_tables(record), {"curves": "<svg ></svg>"}), PROBE, folder)
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> SuiteRecord:
     """An exact arm, bounds whose order by value is not that by name, and one that failed."""
     lost = make_arm("Arm 3", 3.0, failures={"bound": "out of memory"})
     bounds = [make_arm(f"Arm {number}", bits) for number, bits in ((10, 2.5), (2, 10.25), (1, 3.5))]

@@ -18,7 +18,7 @@ import reports
 from bench.engine.data import DataSpec, load
 from bench.engine.quality import QualitySpec
 from bench.engine.quality.evaluator import QualityEvaluator
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from bench.results.tidy_table import COLUMNS
 from reports.figures.curves import tabulate_curves
 from reports.formats import text as formats
@@ -82,14 +82,14 @@ def make_way(label: str, values: dict[str, float], calls: int = 64, **common: An
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> SuiteRecord:
     """Two arms, one of which repeats itself and so has the lowest generative perplexity."""
     arms = [make_arm(label, bits) for label, bits in (("MDLM", 3.07), ("MD4", 3.05))]
     arms = [[row for row in arm if row["stage"] != "samples"] for arm in arms]
     return make_record(*arms, make_way("MDLM", GOOD), make_way("MD4", FLAT), make_controls())
 
 
-def table_of(record: Record, *, every_column: bool = False) -> Table:
+def table_of(record: SuiteRecord, *, every_column: bool = False) -> Table:
     table = build_quality(record, every_column=every_column)
     assert table is not None
     return table
@@ -115,13 +115,13 @@ def write(table: Table, form: str) -> str:
     return str(forms[form](table))
 
 
-def test_arms_stand_above_controls(record: Record) -> None:
+def test_arms_stand_above_controls(record: SuiteRecord) -> None:
     table = table_of(record)
     assert [row.label for row in table.rows] == ["MDLM: ancestral, 64 calls", "MD4: ancestral, 64 calls"]
     assert [row.label for row in table.references] == list(CONTROLS)
 
 
-def test_the_best_arm_is_bold_in_each_direction(record: Record) -> None:
+def test_the_best_arm_is_bold_in_each_direction(record: SuiteRecord) -> None:
     table = table_of(record, every_column=True)
     best = {c.metric: {label for label, cell in column(table, c.metric).items() if cell.best} for c in table.columns}
     assert best["gen_ppl"] == {"MD4"}  # lower
@@ -162,7 +162,7 @@ def test_a_column_that_an_adversary_wins_is_marked_and_names_it(form: str) -> No
     assert "gen ppl, rep 4 by the n-gram model" in text
 
 
-def test_winners_of_the_same_columns_stand_together(record: Record) -> None:
+def test_winners_of_the_same_columns_stand_together(record: SuiteRecord) -> None:
     assert dict(table_of(record).footnotes)["‡"].partition(": ")[2] == (
         "unigram entropy by the shuffled text and the copied text; rep 4, js 2, js 4 by the n-gram model and the copied"
         " text; mauve by the copied text"
@@ -174,7 +174,7 @@ def test_held_out_text_is_no_adversary() -> None:
     assert not any("‡" in title for title in heads(table).values())
 
 
-def test_an_adversary_that_an_arm_beats_wins_nothing(record: Record) -> None:
+def test_an_adversary_that_an_arm_beats_wins_nothing(record: SuiteRecord) -> None:
     losing = {
         "data": REAL,
         "n-gram model": dict.fromkeys(REAL, 0.0) | {"gen_ppl": 99.0, "js_2": 1, "js_4": 1, "rep_4": 1},
@@ -185,7 +185,7 @@ def test_an_adversary_that_an_arm_beats_wins_nothing(record: Record) -> None:
     )
 
 
-def test_each_adversary_loses_on_the_whole_table(record: Record) -> None:
+def test_each_adversary_loses_on_the_whole_table(record: SuiteRecord) -> None:
     unlike = column(table_of(record), "unlike_data")
     values = {label: unlike[label].value for label in CONTROLS}
     assert values["data"] == ""
@@ -228,11 +228,11 @@ def test_a_difference_without_errors_is_told_by_the_number_of_texts() -> None:
     assert column(table_of(replace(exact, table=table)), "unlike_data")["A"].value == "1 of 7: copied (31)"
 
 
-def test_the_title_of_mauve_names_where_its_features_come_from(record: Record) -> None:
+def test_the_title_of_mauve_names_where_its_features_come_from(record: SuiteRecord) -> None:
     assert heads(table_of(record))["mauve"].startswith("MAUVE tiny-gpt ↑")
 
 
-def test_notes_say_how_many_texts_and_the_protocol(record: Record) -> None:
+def test_notes_say_how_many_texts_and_the_protocol(record: SuiteRecord) -> None:
     notes = [note for _, note in table_of(record).footnotes]
     assert "Each row: 64 texts." in notes
     assert f"Protocol: {PROTOCOL}." in notes
@@ -240,7 +240,7 @@ def test_notes_say_how_many_texts_and_the_protocol(record: Record) -> None:
     assert "Texts: 64 (MDLM: ancestral, 64 calls); 20 (data)." in [note for _, note in table_of(fewer).footnotes]
 
 
-def test_every_number_is_in_the_csv(record: Record, tmp_path: Path) -> None:
+def test_every_number_is_in_the_csv(record: SuiteRecord, tmp_path: Path) -> None:
     reports.write_report(record, tmp_path)
     read: Any = pd.read_csv(tmp_path / "quality.csv").set_index(["arm", "metric"])
     assert read.loc[("n-gram model", "js_2"), "value"] == 0.11

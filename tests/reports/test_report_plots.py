@@ -20,7 +20,7 @@ from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import EstimatorName
 from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
 from bench.launch.exit_codes import DONE, INCOMPLETE
-from bench.results.suite_record import PROFILE, Record, read
+from bench.results.suite_record import PROFILE, SuiteRecord, read
 from methods import build
 from methods.method import Method
 from reports.figures.bound_density import plot_bound_density, tabulate_density
@@ -250,7 +250,7 @@ def test_old_results_have_no_profile(runs: Path, tmp_path: Path) -> None:
     (place,) = (path for path in runs.glob("cells/*/bound-*/result.json") if json.loads(path.read_text())["profile"])
     kept = place.read_text()
     place.write_text(json.dumps({name: each for name, each in json.loads(kept).items() if name != "profile"}))
-    record: Record = read(runs, "plots")
+    record: SuiteRecord = read(runs, "plots")
     place.write_text(kept)
     assert record.profiles.empty
     assert plot_bound_density(record, tmp_path) == []

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import reports
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from reports.figures.schedules import plot_schedules, tabulate_schedules
 from reports.tables.arms import differ_in_schedule
 from reports.tables.breakdown import explain_terms, list_breakdown
@@ -29,7 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 METHODS = {"MD4": "md4", "GIDD": "gidd", "GenMD4": "genmd4"}
 
 
-def record_of(*arms: str) -> Record:
+def record_of(*arms: str) -> SuiteRecord:
     rows = [make_arm(arm, 3.0, method=METHODS.get(arm, "mdlm")) for arm in arms]
     return make_record(*rows, options={arm: OPTIONS[arm] for arm in arms})
 

@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 
 import reports
+from bench.engine.records import DataFacts
 from bench.results.statistics.pooled import PooledEstimate
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from bench.results.tidy_table import COLUMNS
 from reports.figures.curves import plot_curves, tabulate_curves
 from reports.figures.style import OTHER, STYLES, separate
@@ -58,22 +59,23 @@ def make_arm(label: str, bits: float, kind: str = "bound", seed: int = 0, **comm
     return [{**COLUMNS, **base, "stage": stage, **row} for stage, rows in measured.items() for row in rows]
 
 
-def make_record(*arms: Rows, **changes: Any) -> Record:
+def make_record(*arms: Rows, **changes: Any) -> SuiteRecord:
     """A record of these arms on 27 letters."""
     table = pd.DataFrame([row for arm in arms for row in arm], columns=list(COLUMNS))
-    data = {"vocab_size": 27, "length": 8, "level": "char", "unigram_nats": 2.83, "notes": ["A note on the data."]}
+    notes = ["A note on the data."]
+    data = DataFacts(vocab_size=27, length=8, level="char", unigram_nats=2.83, notes=notes)
     environment = [{"torch": "2.9.1", "device": "cpu", "commit": "a1b2c3"}]
     samples = {"AR": ["the cat sat", "on the mat"]}
-    record = Record("toy", "Which is best?", "arms: []\n", table, samples, data, environment, "complete")
+    record = SuiteRecord("toy", "Which is best?", "arms: []\n", table, samples, data, environment, "complete")
     return replace(record, **changes)
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> SuiteRecord:
     return make_record(make_arm("AR", 2.7134, "exact"), make_arm("MDLM", 3.07), make_arm("MD4", 3.05))
 
 
-def print_table(table_of: Record, form: str, width: int = 300) -> str:
+def print_table(table_of: SuiteRecord, form: str, width: int = 300) -> str:
     """The main table in one of the formats, as text."""
     if form == "terminal":
         out = StringIO()
@@ -95,7 +97,7 @@ def number(cell: Entry) -> PooledEstimate:
     return cell.estimate
 
 
-def test_exact_prints_an_equals_sign_and_a_bound_a_dagger(record: Record) -> None:
+def test_exact_prints_an_equals_sign_and_a_bound_a_dagger(record: SuiteRecord) -> None:
     table = build_main(record)
     for place in (0, 1):
         assert [row.entries[place].sign for row in table.rows] == ["=", "†", "†"]
@@ -103,7 +105,7 @@ def test_exact_prints_an_equals_sign_and_a_bound_a_dagger(record: Record) -> Non
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_bound_without_certificate_never_prints_less_or_equal(record: Record, form: str) -> None:
+def test_a_bound_without_certificate_never_prints_less_or_equal(record: SuiteRecord, form: str) -> None:
     assert re.search(r"(<=|&lt;=|≤|\\le\b)[ ~<]*[\d*]", print_table(record, form)) is None
 
 
@@ -130,7 +132,7 @@ def test_tokens_are_counted_and_not_measured_on_sequences() -> None:
     assert (number(tokens).documents, number(tokens).clusters, number(tokens).seeds) == (0, 0, 1)
 
 
-def test_every_table_has_its_numbers_beside_it(record: Record, tmp_path: Path) -> None:
+def test_every_table_has_its_numbers_beside_it(record: SuiteRecord, tmp_path: Path) -> None:
     written = {path.name for path in reports.write_report(record, tmp_path)}
     assert {path.removesuffix(".tex") + ".csv" for path in written if path.endswith(".tex")} <= written
     fairness = pd.read_csv(tmp_path / "fairness.csv").set_index(["arm", "metric"])["value"]
@@ -138,7 +140,7 @@ def test_every_table_has_its_numbers_beside_it(record: Record, tmp_path: Path) -
     assert fairness["MDLM", "failed"] == 0
 
 
-def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: Record, tmp_path: Path) -> None:
+def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: SuiteRecord, tmp_path: Path) -> None:
     reports.write_report(record, tmp_path)  # which has texts of AR alone
     page = (tmp_path / "index.html").read_text("utf-8")
     cards = [unescape(re.sub("<[^>]*>", " ", card)).strip() for card in re.findall(r'"card">(.*?)</article>', page)]
@@ -148,7 +150,7 @@ def test_an_arm_whose_texts_are_lost_has_its_place_among_the_samples(record: Rec
 
 
 @pytest.mark.parametrize(("form", "sign"), zip(FORMATS, ("<=", "<=", r"$\le$", "≤"), strict=True))
-def test_notes_write_signs_as_the_table_does(record: Record, form: str, sign: str) -> None:
+def test_notes_write_signs_as_the_table_does(record: SuiteRecord, form: str, sign: str) -> None:
     assert f"not certified; {sign} is kept for certified ones" in print_table(record, form)
 
 
@@ -216,7 +218,7 @@ def test_the_best_is_bold_and_only_what_ties_with_it_is_marked() -> None:
     assert re.findall(r"\*\*3.*?\*\*", format_markdown(table)) == ["**3.000**"]
 
 
-def test_different_protocols_are_marked_and_one_is_not(record: Record) -> None:
+def test_different_protocols_are_marked_and_one_is_not(record: SuiteRecord) -> None:
     table = build_main(record)
     notes = dict(table.footnotes)
     expected = [f"protocol: {EXACT}", f"protocol: {SAMPLED}", f"protocol: {SAMPLED}"]
@@ -258,20 +260,20 @@ def test_points_and_errors_stand_under_each_other() -> None:
 
 
 def test_references_need_no_network() -> None:
-    data = {"vocab_size": 27, "length": 8, "unigram_nats": 2.83, "entropy_nats": 12.0}
+    data = DataFacts(vocab_size=27, length=8, unigram_nats=2.83, entropy_nats=12.0)
     table = build_main(make_record(make_arm("A", 3.0), data=data))
     expected = {"uniform": math.log2(27), "unigram": 2.83 / LN2, "entropy of the source": 12.0 / 8 / LN2}
     assert {row.label: number(row.entries[0]).value for row in table.references} == pytest.approx(expected)
     assert number(table.references[0].entries[1]).value == pytest.approx(27)
 
 
-def test_bytes_are_scored_in_bits_per_byte(record: Record) -> None:
-    table = build_main(replace(record, data={"level": "byte"}))
+def test_bytes_are_scored_in_bits_per_byte(record: SuiteRecord) -> None:
+    table = build_main(replace(record, data=DataFacts(level="byte")))
     assert table.columns[0].unit == "bits per byte"
     assert number(score(table, "MDLM")).value == pytest.approx(3.07 / 2)
 
 
-def test_a_narrow_terminal_cuts_no_number(record: Record) -> None:
+def test_a_narrow_terminal_cuts_no_number(record: SuiteRecord) -> None:
     for text in (print_table(record, "terminal", width) for width in (40, 80, 120)):
         assert "= 2.713 ± 0.030ᵃ" in text
         assert "…" not in text
@@ -295,7 +297,9 @@ def test_the_csv_reads_back_to_equal_numbers_and_keeps_what_failed(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("every_format")
-def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_record_gives_the_same_bytes(
+    record: SuiteRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = reports.write_report(record, tmp_path / "one")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # what matplotlib takes for now
     second = reports.write_report(record, tmp_path / "two")
@@ -309,12 +313,12 @@ def find_tags(html: str) -> set[str]:
     return set(re.findall(r"<\s*(\w+)", html))
 
 
-def read_page(record: Record, folder: Path) -> str:
+def read_page(record: SuiteRecord, folder: Path) -> str:
     """The page of a record."""
     return reports.write_report(record, folder)[-1].read_text(encoding="utf-8")
 
 
-def test_the_page_needs_no_other_file(record: Record, tmp_path: Path) -> None:
+def test_the_page_needs_no_other_file(record: SuiteRecord, tmp_path: Path) -> None:
     html = read_page(record, tmp_path)
     assert not {"link", "img", "iframe", "object"} & find_tags(html)
     assert re.findall("<script[^>]*>", html) == ["<script>"]  # that of the tables
@@ -326,7 +330,7 @@ def test_hostile_texts_are_shown_and_not_acted_on(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>|**$\\oops$</style><img src=x>"
     record = make_record(make_arm(evil, 3.0), make_arm("lost", 3.0, failures={"bound": evil}))
     changes: Any = {"question": evil, "source": evil, "samples": {evil: [evil]}, "environment": [{evil: evil}]}
-    html = read_page(replace(record, **changes, data={"source": evil, "notes": [evil]}), tmp_path)
+    html = read_page(replace(record, **changes, data=DataFacts(source=evil, notes=[evil])), tmp_path)
     markdown = (tmp_path / "table.md").read_text()
     assert not {"script", "img"} & find_tags(markdown)
     assert html.count("<script") == 1  # the page's own
@@ -336,7 +340,7 @@ def test_hostile_texts_are_shown_and_not_acted_on(tmp_path: Path) -> None:
 
 
 def test_a_record_of_nothing_still_gives_every_report(tmp_path: Path) -> None:
-    nothing = make_record(samples={}, data={}, environment=[], source="", question="", state="incomplete")
+    nothing = make_record(samples={}, data=DataFacts(), environment=[], source="", question="", state="incomplete")
     html = read_page(nothing, tmp_path)
     assert "No arm has a score yet." in html
     assert "Incomplete: 0 of 0 cells are done." in html
@@ -344,7 +348,7 @@ def test_a_record_of_nothing_still_gives_every_report(tmp_path: Path) -> None:
     assert "Score" in print_table(nothing, "terminal")
 
 
-def test_the_answer_is_made_from_the_numbers(record: Record) -> None:
+def test_the_answer_is_made_from_the_numbers(record: SuiteRecord) -> None:
     assert answer(build_main(record)) == (
         "AR is exact at 2.713 ± 0.030 bits per character; "
         "the best bound is MD4's, 3.050 ± 0.030 bits per character (not told apart from MDLM)."
@@ -353,7 +357,7 @@ def test_the_answer_is_made_from_the_numbers(record: Record) -> None:
     assert answer(lost) == "ar is exact at 3.000 ± 0.030 bits per character; there is no score from B (failed)."
 
 
-def test_the_curves_follow_the_reader_into_the_dark(record: Record, tmp_path: Path) -> None:
+def test_the_curves_follow_the_reader_into_the_dark(record: SuiteRecord, tmp_path: Path) -> None:
     svg = plot_curves(record, tmp_path)[0].read_text()
     assert {"prefers-color-scheme:dark", "currentColor"} <= set(
         re.findall(r"prefers-color-scheme:dark|currentColor", svg)

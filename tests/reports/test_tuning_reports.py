@@ -14,7 +14,7 @@ import reports
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE
 from bench.results.statistics.expected_best import expected_best, expected_best_deviation
-from bench.results.suite_record import Record
+from bench.results.suite_record import SuiteRecord
 from bench.results.suite_record import read as read_record
 from bench.suite.suite import read
 from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm
@@ -80,7 +80,7 @@ def make_tuning(untuned: str, **arms: TunedArm) -> dict[str, Any]:
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> SuiteRecord:
     """Two arms that were tuned with three trials each, of which one failed, and an arm that was not."""
     arms = {"AR": make_tuned(2.9, 2.7, 2.8), "MDLM": make_tuned(3.2, 3.1, None, **{"options.schedule": "cosine"})}
     tuning = make_tuning("MD4", **arms)
@@ -89,13 +89,13 @@ def record() -> Record:
     )
 
 
-def table_of(record: Record) -> Table:
+def table_of(record: SuiteRecord) -> Table:
     table = build_tuning(record)
     assert table is not None
     return table
 
 
-def print_table(record: Record, form: str) -> str:
+def print_table(record: SuiteRecord, form: str) -> str:
     if form == "terminal":
         out = StringIO()
         formats.print_table(table_of(record), Console(file=out, width=300, color_system=None))

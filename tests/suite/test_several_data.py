@@ -14,7 +14,7 @@ from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, USAGE_ERROR
 from bench.launch.job import submit
 from bench.plan.plan import plan
 from bench.results.find import find
-from bench.results.suite_record import NoRecord, Record
+from bench.results.suite_record import NoRecord, SuiteRecord
 from bench.suite.schema import schema
 from bench.suite.suite import SuiteError, read, read_all
 from tests.conftest import TINY
@@ -205,7 +205,7 @@ def unrun(monkeypatch, tmp_path):
     return tmp_path
 
 
-def leave_out(_record: Record, folder: Path) -> list[Path]:
+def leave_out(_record: SuiteRecord, folder: Path) -> list[Path]:
     """The page of one data set, without what takes time."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").touch()

@@ -18,7 +18,7 @@ from bench.plan.power import describe_power
 from bench.plan.status import CellStatus, PlanStatus, join_statuses
 
 if TYPE_CHECKING:
-    from bench.results.suite_record import Record
+    from bench.results.suite_record import SuiteRecord
 
 LEFT_COLUMNS = 5  # columns of text; those of numbers are aligned to the right
 
@@ -64,7 +64,7 @@ def _show_total(status: PlanStatus, console: Console) -> None:
         console.print(Text(line))
 
 
-def show_status(record: "Record") -> None:
+def show_status(record: "SuiteRecord") -> None:
     """Print the state of each stage of a record, with the reasons of failures."""
     columns = ["arm", "seed", "cell", "stage", "status", "reason"]
     table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")

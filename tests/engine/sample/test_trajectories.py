@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 import reports
 from bench.engine.data import DataSpec, load
 from bench.engine.sample.trajectory import count_changes, decode, encode, show_tokens
-from bench.results.suite_record import Record
+from bench.results.suite_record import RecordedTrajectories, SuiteRecord
 from reports.figures.trajectories import plot_changes
 from reports.page.player import list_players
 from tests.reports.test_reports import make_arm, make_record
@@ -33,16 +34,26 @@ def make_frames(count: int = 2, length: int = 7, calls: int = 5) -> list[Tensor]
 
 def make_trajectory(frames: list[Tensor] | None = None, arm: str = "MDLM", way: str = "ancestral, 5 calls") -> Any:
     frames = frames or make_frames()
-    said = {"arm": arm, "method": "mdlm", "way": way, "policy": "ancestral", "grid": "uniform"}
     finals = ["".join([*LETTERS, *"89"][token] for token in row) for row in frames[-1].tolist()]
-    return said | {"network_calls": len(frames) - 1, "symbols": LETTERS, "texts": encode(frames), "finals": finals}
+    return RecordedTrajectories(
+        arm=arm,
+        method="mdlm",
+        seed=0,
+        way=way,
+        policy="ancestral",
+        grid="uniform",
+        network_calls=len(frames) - 1,
+        symbols=LETTERS,
+        texts=encode(frames),
+        finals=finals,
+    )
 
 
-def make_watched(*trajectories: Any) -> Record:
+def make_watched(*trajectories: Any) -> SuiteRecord:
     return make_record(make_arm("MDLM", 3.0), trajectories=list(trajectories))
 
 
-def write_page(record: Record, folder: Path) -> str:
+def write_page(record: SuiteRecord, folder: Path) -> str:
     return reports.write_report(record, folder)[-1].read_text("utf-8")
 
 
@@ -115,7 +126,7 @@ def test_the_page_holds_every_frame(tmp_path: Path) -> None:
 
 def test_symbols_that_do_not_occur_stay_out_of_the_page() -> None:
     trajectory = make_trajectory([torch.tensor([[7, 7]]), torch.tensor([[3, 7]])])
-    trajectory["symbols"] = [f"word {token}" for token in range(50_000)]
+    trajectory = replace(trajectory, symbols=[f"word {token}" for token in range(50_000)])
     (player,) = list_players(make_watched(trajectory))
     assert player["symbols"] == {3: "word 3", 7: "word 7"}
 
@@ -179,7 +190,7 @@ def test_the_player_steps_through_the_calls_in_a_browser(tmp_path: Path) -> None
     one = make_trajectory([torch.tensor([row, row[::-1]]) for row in rows], way="one")
     two = make_trajectory([torch.tensor([[4, 4]]), torch.tensor([[0, 1]])], way="two")
     for trajectory in (one, two):
-        trajectory["symbols"] = ["a", "</script>", "c", "d"]
+        trajectory = replace(trajectory, symbols=["a", "</script>", "c", "d"])
     start, first, second, back, last, beyond, inside, before, slid, other, way, played = run_page(
         write_page(make_watched(one, two), tmp_path), PROBE, tmp_path
     )
