@@ -13,6 +13,7 @@ import torch
 import bench
 from bench.cli.main import main
 from bench.engine import storage as record
+from bench.engine.records import TrainResult
 from bench.launch.driver import is_due
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.plan.cells import folder_of
@@ -158,7 +159,7 @@ def test_what_was_never_run_is_told_by_name(tmp_path, capsys):
 
 
 def test_results_of_other_code_are_stale_and_say_so(done, monkeypatch, capsys):
-    monkeypatch.setattr("bench.results.tidy_table.code_fingerprint", lambda files: "other")
+    monkeypatch.setattr("bench.results.staleness.is_fresh", lambda *codes: False)
     table = bench.load(done / "runs")
     assert set(table["status"]) == {"stale"}
     assert table["reason"].str.contains("made by other code; remove").all()
@@ -257,7 +258,7 @@ def test_a_suite_that_changed_since_it_was_run_is_told(done, capsys):
 
 def test_a_number_that_is_not_finite_never_reaches_a_record(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        record.succeed(tmp_path, {"value": math.nan})
+        record.succeed(tmp_path, TrainResult(flops=math.nan))
     assert not (tmp_path / "result.json").exists()
 
 
