@@ -49,7 +49,7 @@ class Stage(Record):
     @model_validator(mode="before")
     @classmethod
     def name_the_folder(cls, content: Any) -> Any:
-        if not isinstance(content, dict) or content.get("folder"):
+        if not isinstance(content, dict) or content.get("folder") or not {"name", "id"} <= content.keys():
             return content
         name = content["name"]
         return {**content, "folder": name if name == "train" else f"{name}-{content['id']}"}

@@ -262,7 +262,7 @@ def test_a_stage_that_fails_stops_only_what_needs_it(ran, tmp_path):
         if stage["name"] == "quality":
             (folder / stage["folder"] / "result.json").unlink()
         if stage["folder"] == broken:
-            stage["block"]["quality"]["copied"] = 99
+            stage["settings"]["quality"]["copied"] = 99
     record.write_json(folder / "job.json", job)
     worker = Worker(folder)
     assert worker.run() == WORKER_FAILED
@@ -280,18 +280,19 @@ def test_a_worker_that_is_asked_to_stop_starts_no_other_stage(ran, tmp_path):
         (folder / name / "result.json").unlink()
     worker = Worker(folder)
     seen = []
-    worker._do = lambda stage, folder: seen.append(stage) or worker._stop(0, None)  # type: ignore[method-assign]
+    worker._run_stage = lambda stage: seen.append(stage) or worker._stop(0, None)  # type: ignore[method-assign]
     assert worker.run() == WORKER_INTERRUPTED
     assert len(seen) == 1
     worker.stopped = True
     with pytest.raises(Interrupted):
-        worker.samples(folder / later[0], seen[0]["block"])
+        Worker._run_stage(worker, seen[0])
+    assert not (folder / later[0] / "result.json").exists()
 
 
 def test_a_cell_of_another_suite_may_score(ran, tmp_path):
     planned = plan(read_suite(ran.parent / "texts.yaml"))
-    shutil.copytree(folder_of(ran, planned.quality_cells[0]), tmp_path / "judge")
-    suite = written(tmp_path, "{kind: cell, path: judge}", arms=ALONE)
+    shutil.copytree(folder_of(ran, planned.quality_cells[0]), tmp_path / "scorer")
+    suite = written(tmp_path, "{kind: cell, path: scorer}", arms=ALONE)
     carry_out(suite, tmp_path / "runs")
     table = load(tmp_path / "runs")
-    assert table.loc[table["metric"] == "gen_ppl", "protocol"].str.contains("cell judge").all()
+    assert table.loc[table["metric"] == "gen_ppl", "protocol"].str.contains("cell scorer").all()
