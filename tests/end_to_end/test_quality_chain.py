@@ -120,15 +120,15 @@ def test_the_scorer_is_trained_on_what_no_arm_sees_and_is_no_arm(ran):
 
 
 def test_trajectories_lead_from_the_first_call_to_the_text(ran):
-    kept = read(ran, "texts").trajectories
-    assert [(each["arm"], each["network_calls"]) for each in kept] == [("AR", 32), ("MDLM", 4)]
-    for each in kept:
-        assert len(each["texts"]) == 2
-        frames = torch.stack([decode(text) for text in each["texts"]])
-        assert frames.shape == (2, each["network_calls"] + 1, 32)
+    trajectories = read(ran, "texts").trajectories
+    assert [(recorded.arm, recorded.network_calls) for recorded in trajectories] == [("AR", 32), ("MDLM", 4)]
+    for recorded in trajectories:
+        assert len(recorded.texts) == 2
+        frames = torch.stack([decode(text) for text in recorded.texts])
+        assert frames.shape == (2, recorded.network_calls + 1, 32)
         assert (frames[:, 0] == 27).all()
         assert (frames[:, -1] < 27).all()
-        assert len(each["symbols"]) == 27
+        assert len(recorded.symbols) == 27
     assert (frames[:, 1:] == frames[:, :-1]).logical_or(frames[:, :-1] == 27).all()
 
 
@@ -158,7 +158,12 @@ def test_the_same_suite_does_nothing_again_and_other_quality_neither_trains_nor_
         ),
         ("{kind: cell, path: nowhere}", {}, "15:", r"nowhere is no cell \(it holds no job.json\)"),
         ("{kind: trained}", {"a": (", reserve: 0.2", "")}, "15:", "needs data that no arm sees; give data.reserve"),
-        ("{kind: trained, seed: 0}", {}, "15:", "the scorer's seed 0 is one of the arms'"),
+        (
+            "{kind: trained, seed: 0}",
+            {},
+            "15:",
+            "the scorer's seed 0 is also a seed of the arms; give the scorer another one",
+        ),
         ("{kind: trainde}", {}, "15:", "evaluation.quality.scorer.kind is 'trainde'; did you mean \"trained\"?"),
         ("{kind: trained, step: 3}", {}, "15:", 'unknown key "step"; did you mean "steps"?'),
         ("null, mauve: true", {}, "15:", "mauve compares features of a scorer, and there is none"),
@@ -197,7 +202,8 @@ def test_quality_needs_samples(tmp_path, capsys):
         "".join(line for line in lines if "samples:" not in line and "count: 12" not in line and "0.5" not in line)
     )
     assert main(["plan", str(suite)]) == USAGE_ERROR
-    assert "quality is measured of samples, and there are none" in capsys.readouterr().err
+    problem = "evaluation: quality is measured on samples, and there are none; give evaluation.samples"
+    assert problem in capsys.readouterr().err
 
 
 def test_a_synthetic_source_says_how_likely_texts_and_controls_are(tmp_path):
@@ -217,8 +223,8 @@ def test_a_synthetic_source_says_how_likely_texts_and_controls_are(tmp_path):
 
 def test_texts_are_compared_with_controls_of_their_number_and_length_alone(ran):
     page = (ran / "reports" / "texts" / "quality.md").read_text()
-    assert re.findall(r"quality of the texts, (\d+) texts of (\d+) tokens", page) == [("12", "32"), ("6", "32")]
-    first, second = page.split("quality of the texts, 6 texts")
+    assert re.findall(r"sample quality, (\d+) texts of (\d+) tokens", page) == [("12", "32"), ("6", "32")]
+    first, second = page.split("sample quality, 6 texts")
     assert "8 calls" in second
     assert "8 calls" not in first
     assert all(f"| {name} " in part for part in (first, second) for name in CONTROLS)
@@ -226,15 +232,14 @@ def test_texts_are_compared_with_controls_of_their_number_and_length_alone(ran):
     assert numbers["table"].nunique() == 2
 
 
-def test_an_arm_is_not_its_own_judge(ran, capsys):
+def test_an_arm_is_not_its_own_scorer(ran, capsys):
     planned = plan(read_suite(ran.parent / "texts.yaml"))
     id = planned.cells[0].id
     suite = ran.parent / "own.yaml"
     suite.write_text(SUITE.replace("SCORER", f"{{kind: cell, path: runs/cells/{id}}}"))
     assert main(["plan", str(suite), "--runs", str(ran)]) == USAGE_ERROR
-    assert (
-        f"cell {id} is arm AR with seed 0 of this very suite; name a scorer that is no arm" in capsys.readouterr().err
-    )
+    problem = f"evaluation.quality.scorer: cell {id} is arm AR with seed 0 of this suite; name a scorer that is no arm"
+    assert capsys.readouterr().err == f"own: {problem}\n"
 
 
 def test_two_arms_of_one_science_have_all_that_either_asks_for(tmp_path):
