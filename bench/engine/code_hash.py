@@ -1,7 +1,8 @@
-"""Which code made a number: a hash of the definitions that a stage and a method lead to, not of files.
+"""The code hash: which code made a number, as a hash of the definitions that a stage and a method reach.
 
-Files and definitions may be moved, renamed, split and reformatted; whatever is reached and means something else changes
-the hash. Changes that are meant and proven to be equal are told by the table equal_code.json.
+Definitions are hashed by content, not by file. Moving, renaming, splitting or reformatting them changes no hash; a
+change of meaning in any definition that is reached changes it. The table equal_code.json lists intended changes that
+were shown to leave all numbers equal.
 """
 
 import hashlib
@@ -23,10 +24,10 @@ from methods import METHODS, PLUGINS
 ROOT = Path(methods.__file__).resolve().parent.parent
 PACKAGES = ("bench", "methods")
 TABLE = Path(__file__).with_name("equal_code.json")
-KEPT = 24  # states of the project whose hashes stay in the cache
+MAX_CACHED = 24  # versions of the project whose hashes stay in the cache
 
-_SCORER = "methods.autoregressive:Autoregressive"  # the method of every suite's own scorer, named only in its record
-STAGES: dict[str, tuple[str, ...]] = {  # the definitions that perform a stage
+_SCORER = "methods.autoregressive:Autoregressive"  # the method of trained scorers; no stage names it in its code
+STAGES: dict[str, tuple[str, ...]] = {  # root definitions of each stage
     "train": ("bench.engine.stages.train_model:run",),
     "bound": ("bench.engine.stages.evaluate_bound:run",),
     "estimate": ("bench.engine.stages.evaluate_bound:run",),
@@ -36,7 +37,7 @@ STAGES: dict[str, tuple[str, ...]] = {  # the definitions that perform a stage
     "controls": ("bench.engine.stages.measure_controls:run", _SCORER),
 }
 CERTIFICATE = ("bench.certify.checks:certify",)
-OPAQUE = {  # not followed: this hash itself, and registries, of which whatever was chosen is a root of its own
+OPAQUE = {  # not followed: the code hash itself, and registries, whose chosen entry is a root instead
     "bench.engine.code_hash:stage_code": "code hash",
     "bench.engine.code_hash:method_roots": "code hash",
     "bench.engine.code_hash:ROOT": "code hash",
@@ -50,75 +51,76 @@ OPAQUE = {  # not followed: this hash itself, and registries, of which whatever 
 
 @cache
 def stage_code(stage: str, roots: tuple[str, ...], source: type | None = None) -> str:
-    """The code of a stage: 12 hexadecimal digits over it and its method's roots, 12 more over its source of data."""
+    """The code of a stage: 12 hexadecimal digits for it and its method's roots, then 12 for its data source."""
     code = _hash_roots(STAGES[stage], roots)
     return code if source is None else f"{code}-{_hash_roots((place(source),))}"
 
 
 @cache
 def certificate_code(roots: tuple[str, ...]) -> str:
-    """The code that a certificate depends on: `roots` are those of its method and of its neighbours."""
+    """The code that a certificate depends on; `roots` are those of its method and the method's neighbours."""
     return _hash_roots(CERTIFICATE, roots)
 
 
 def method_roots(method: str) -> tuple[str, ...]:
-    """The definitions that a registered method starts from: its class.
+    """The root definitions of a registered method: its class.
 
-    Of a method from outside the project those that its source names; its own code is part of the ids of its results.
+    For a plug-in, they are the definitions of the project that its source names. The plug-in's own code is part of the
+    ids of its results.
     """
     if not method:
         return ()
     factory = METHODS[method]
-    return (place(factory),) if place(factory) in definitions() else _outside(method, factory)
+    return (place(factory),) if place(factory) in definitions() else _plugin_roots(method, factory)
 
 
 def certificate_roots(method: str) -> tuple[str, ...]:
-    """The roots of a method, and of its neighbours, which are asked beside it."""
+    """The roots of a method and of its neighbours, which its certificate checks as well."""
     neighbours = (neighbour.name for neighbour in METHODS[method].neighbours)
-    roots = [*method_roots(method), *(root for name in neighbours if name in METHODS for root in method_roots(name))]
+    roots = [root for name in (method, *neighbours) if name in METHODS for root in method_roots(name)]
     return tuple(dict.fromkeys(roots))
 
 
 def place(definition: type) -> str:
-    """Where a class is defined, as the keys of `definitions` say it."""
+    """The place of a class, "module:name", as in the keys of `definitions`."""
     return f"{definition.__module__}:{definition.__qualname__}"
 
 
 def is_fresh(recorded: str, current: str, stage: str, method: str) -> bool:
-    """Whether what was recorded under one code is what the other one gives: the same code, or equal by the table.
+    """Whether recorded code and current code are the same, or equal by the table.
 
-    A training that was resumed under other code has a record of several.
+    A training run that was resumed under other code has recorded several codes; each must be equal.
     """
     return all(_is_equal(code, current, stage, method) for code in recorded.split(", then "))
 
 
 def _is_equal(recorded: str, current: str, stage: str, method: str) -> bool:
-    code, _, data = recorded.partition("-")
-    code_here, _, data_here = current.partition("-")
-    is_same_data = not data or data_here in _equals(data, "data", "")  # records of old name no code of their data
-    return is_same_data and code_here in _equals(code, stage, method)
+    code, _, data_code = recorded.partition("-")
+    current_stage_code, _, current_data_code = current.partition("-")
+    if data_code and current_data_code not in _equal_codes(data_code, "data", ""):  # old records have no data code
+        return False
+    return current_stage_code in _equal_codes(code, stage, method)
 
 
 @cache
-def _equals(code: str, stage: str, method: str) -> frozenset[str]:
-    """All codes that the table links with one, through any number of rows."""
-    rows = [row for row in _table() if (row["stage"], row["method"]) == (stage, method)]
-    linked, before = {code}, set[str]()
-    while linked != before:
-        before = set(linked)
-        pairs = ({row["old"], row["new"]} for row in rows)
-        linked |= {other for pair in pairs if pair & before for other in pair}
+def _equal_codes(code: str, stage: str, method: str) -> frozenset[str]:
+    """All codes that the table links with a code, through any number of rows."""
+    pairs = [{row["old"], row["new"]} for row in _read_table() if (row["stage"], row["method"]) == (stage, method)]
+    linked, previous = {code}, set[str]()
+    while linked != previous:
+        previous = set(linked)
+        linked = linked.union(*(pair for pair in pairs if pair & previous))
     return frozenset(linked)
 
 
 @cache
-def _table() -> list[dict[str, str]]:
+def _read_table() -> list[dict[str, str]]:
     rows: list[dict[str, str]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return rows
 
 
 def equal_rows(recorded: Mapping[str, Mapping[str, str]], why: str) -> list[dict[str, str]]:
-    """Rows of the table that link recorded codes, by stage or "certificate" and method, with the code that is here."""
+    """Rows of the table that link recorded codes, by stage (or "certificate") and method, with the current code."""
     return [
         {"old": old, "new": new, "stage": stage, "method": method, "why": why}
         for stage, codes in recorded.items()
@@ -128,33 +130,39 @@ def equal_rows(recorded: Mapping[str, Mapping[str, str]], why: str) -> list[dict
 
 
 def current_code(stage: str, method: str) -> str:
-    """The code of a stage or of the certificate of a registered method, without that of any data."""
+    """The code of a stage, or of a certificate, with a registered method and without a data source."""
     if stage == "certificate":
         return certificate_code(certificate_roots(method))
     return stage_code(stage, method_roots(method))
 
 
 def write_table(rows: Sequence[Mapping[str, str]], path: Path = TABLE) -> None:
-    """Writes the table of equal code, a line for each row."""
+    """Write the table of equal code, one row per line."""
     lines = ",\n".join(json.dumps(row) for row in rows)
     path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 def _hash_roots(roots: Sequence[str], recorded: Sequence[str] = ()) -> str:
-    """Raises KeyError where one of the roots is no definition; one of a record may be gone, and equals nothing then."""
-    known = definitions()
-    return digest(sorted({known[root] for root in roots} | {known.get(root, "missing") for root in recorded}))[:12]
+    """The first 12 hexadecimal digits of a hash over roots.
+
+    Raises KeyError if one of `roots` is not defined. A root of a record may be gone; its hash then equals no other.
+    """
+    hash_of = definitions()
+    codes = {hash_of[root] for root in roots} | {hash_of.get(root, "missing") for root in recorded}
+    return digest(sorted(codes))[:12]
 
 
 @cache
 def definitions() -> dict[str, str]:
-    """The hash of every definition of the project, by its place "module:name"; kept in the user's cache."""
-    key = _state()
-    known = _recall(key)
-    if not isinstance(known, dict):
-        known = hashes(project())
-        _keep(key, known)
-    return known
+    """The hash of every definition of the project, by its place "module:name"; cached in the user's cache folder."""
+    key = _project_digest()
+    cached = _read_cache(key)
+    if isinstance(cached, dict):
+        return cached
+
+    computed = hashes(project())
+    _write_cache(key, computed)
+    return computed
 
 
 @cache
@@ -169,61 +177,65 @@ def modules_below(root: Path, packages: Iterable[str]) -> dict[str, Path]:
     return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
-def _outside(method: str, factory: type) -> tuple[str, ...]:
-    """The definitions of the project that the source of a foreign class names; none where it has no source."""
+def _plugin_roots(method: str, factory: type) -> tuple[str, ...]:
+    """The definitions of the project that the source of a plug-in names; none if it has no source."""
     try:
-        files = _foreign_files(method, factory)
+        files = _plugin_files(method, factory)
     except (OSError, TypeError):
         return ()
-    contents = (part for name, path in files.items() for part in (name.encode(), path.read_bytes()))
-    key = f"{_state()}-{_digest_bytes(contents)}"
-    named = _recall(key)
-    if not isinstance(named, list):
-        named = references(project(), [project().add(name, path) for name, path in files.items()])
-        _keep(key, named)
-    return tuple(named)
+
+    key = f"{_project_digest()}-{_digest_files(files)}"
+    cached = _read_cache(key)
+    if isinstance(cached, list):
+        return tuple(cached)
+
+    names = references(project(), [project().add(name, path) for name, path in files.items()])
+    _write_cache(key, names)
+    return tuple(names)
 
 
-def _foreign_files(method: str, factory: type) -> dict[str, Path]:
-    """The file that a class is defined in; of an installed package all of its files."""
-    file, top = Path(inspect.getfile(factory)), factory.__module__.partition(".")[0]
-    above = file.parents[factory.__module__.count(".")] if "." in factory.__module__ else file.parent
-    is_installed = method in PLUGINS and PLUGINS[method].path is None and (above / top).is_dir()
-    return modules_below(above, [top]) if is_installed else {factory.__module__: file}
+def _plugin_files(method: str, factory: type) -> dict[str, Path]:
+    """The file that defines a class, or all files of its package if that is installed."""
+    file, package = Path(inspect.getfile(factory)), factory.__module__.partition(".")[0]
+    root = file.parents[factory.__module__.count(".")] if "." in factory.__module__ else file.parent
+    is_installed = method in PLUGINS and PLUGINS[method].path is None and (root / package).is_dir()
+    return modules_below(root, [package]) if is_installed else {factory.__module__: file}
 
 
 @cache
-def _state() -> str:
-    files = modules_below(ROOT, PACKAGES)
-    return _digest_bytes(part for name, path in files.items() for part in (name.encode(), path.read_bytes()))
+def _project_digest() -> str:
+    return _digest_files(modules_below(ROOT, PACKAGES))
 
 
-def _digest_bytes(parts: Iterable[bytes]) -> str:
-    joined = hashlib.sha256()
-    for part in parts:
-        joined.update(hashlib.sha256(part).digest())
-    return joined.hexdigest()[:32]
+def _digest_files(files: Mapping[str, Path]) -> str:
+    """A hash over the names and the bytes of modules, in 32 hexadecimal digits."""
+    total = hashlib.sha256()
+    for name, path in files.items():
+        for part in (name.encode(), path.read_bytes()):
+            total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()[:32]
 
 
-def _folder() -> Path:
+def _cache_folder() -> Path:
+    """The folder of the cache. Raises RuntimeError if the user has no home directory."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffusion-bench" / "code"
 
 
-def _recall(key: str) -> Any:
-    """What the cache holds; None where that is nothing, or cannot be read."""
+def _read_cache(key: str) -> Any:
+    """The cached content; None if there is none, or it cannot be read."""
     try:
-        return json.loads((_folder() / f"{key}.json").read_text(encoding="utf-8"))
+        return json.loads((_cache_folder() / f"{key}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):
         return None
 
 
-def _keep(key: str, content: Any) -> None:
-    """Writes to the cache at once or not at all; what cannot be kept is computed again."""
+def _write_cache(key: str, content: Any) -> None:
+    """Write to the cache atomically, and drop the oldest entries; does nothing if the folder cannot be written."""
     with suppress(OSError, RuntimeError):
-        folder = _folder()
+        folder = _cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{key}.{uuid4().hex}"
-        draft.write_text(json.dumps(content), encoding="utf-8")
-        draft.replace(folder / f"{key}.json")
-        for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        partial = folder / f".{key}.{uuid4().hex}"
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        partial.replace(folder / f"{key}.json")
+        for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-MAX_CACHED]:
             path.unlink(missing_ok=True)

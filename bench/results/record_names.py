@@ -36,8 +36,8 @@ def record_name(runs: Path, file: Path, name: str) -> str:
     if not file.is_file():
         return find_record(runs, name)
 
-    namesakes = {record: other for record, other in files.items() if other and PurePath(other).stem == file.stem}
-    owners = {other for record, other in namesakes.items() if not TAG.search(record)}
+    namesakes = {record: source for record, source in files.items() if source and PurePath(source).stem == file.stem}
+    owners = {source for record, source in namesakes.items() if not TAG.search(record)}
     strangers = set(namesakes.values()) - {path}
     is_moved = len(strangers) == 1 and path not in namesakes.values() and not _exists(runs, *strangers)
     holder = files.get(name)

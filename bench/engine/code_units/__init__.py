@@ -1,1 +1,1 @@
-"""The definitions of the project by content: parsed, resolved and hashed, with the standard library alone."""
+"""Definitions of the project: parsed, resolved and hashed by content, with the standard library alone."""

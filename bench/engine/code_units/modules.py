@@ -1,4 +1,4 @@
-"""The top-level statements of the project, and what the names in them stand for: units by place, found by reading."""
+"""Units, the top-level statements of the project, and resolution of the names in them by static analysis."""
 
 import ast
 from collections.abc import Iterable, Mapping
@@ -14,22 +14,22 @@ class Unit:
     """A top-level statement."""
 
     module: str
-    names: tuple[str, ...]  # that it binds, in order; none of a loose statement
+    names: tuple[str, ...]  # that it binds, in order; empty for a loose statement
     node: ast.stmt
 
     @property
     def place(self) -> str:
-        """Where it stands, for people."""
+        """The module with the first name or the line, for people."""
         return f"{self.module}:{self.names[0] if self.names else f'line {self.node.lineno}'}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a name stands for."""
+    """What a name refers to."""
 
     kind: Literal["units", "module", "foreign", "opaque", "typing"]
-    label: str = ""  # of a module or a foreign name its dotted path
-    units: tuple[tuple[Unit, int], ...] = ()  # with the position of the name among those that the unit binds
+    label: str = ""  # the dotted path of a module or a foreign name
+    units: tuple[tuple[Unit, int], ...] = ()  # with the index of the name among those that the unit binds
 
 
 @dataclass
@@ -37,17 +37,17 @@ class Module:
     """A parsed file."""
 
     name: str
-    package: str  # that relative imports start at
+    package: str  # base of relative imports
     units: list[Unit] = field(default_factory=list)
-    loose: list[Unit] = field(default_factory=list)  # statements that do something and bind no name
+    loose: list[Unit] = field(default_factory=list)  # statements with effects that bind no name
     bound: dict[str, list[Unit]] = field(default_factory=dict)
     imports: dict[str, Import] = field(default_factory=dict)
     sources: dict[str, list[ast.stmt]] = field(default_factory=dict)  # the statements that import a name
-    stars: list[str] = field(default_factory=list)  # modules of which all names are imported
-    typing: set[str] = field(default_factory=set)  # names that exist for type checkers alone
+    stars: list[str] = field(default_factory=list)  # modules imported with a star
+    typing: set[str] = field(default_factory=set)  # names that only type checkers see
 
     def read(self, statements: Iterable[ast.stmt]) -> None:
-        """Takes in top-level statements."""
+        """Add top-level statements."""
         for node in statements:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._read_imports(node, imports(node))
@@ -58,9 +58,10 @@ class Module:
                 self._read_unit(node)
 
     def _read_unit(self, node: ast.stmt) -> None:
-        found = merged(bindings([node]))
-        self._read_imports(node, ((name, source) for name, source in found.items() if source is not None))
-        names = tuple(name for name, source in found.items() if source is None)
+        bound = merged(bindings([node]))
+        self._read_imports(node, ((name, source) for name, source in bound.items() if source is not None))
+        names = tuple(name for name, source in bound.items() if source is None)
+
         unit = Unit(self.name, names, node)
         if names:
             self.units.append(unit)
@@ -69,18 +70,18 @@ class Module:
         for name in names:
             self.bound.setdefault(name, []).append(unit)
 
-    def settle(self) -> None:
-        """Makes a unit of every import of a name that is bound in another way as well."""
-        several = {name for name, nodes in self.sources.items() if name in self.bound or len(nodes) > 1}
-        for node in dict.fromkeys(node for name in sorted(several) for node in self.sources[name]):
-            names = tuple(name for name, _ in merged(bindings([node])).items() if name in several)
+    def add_ambiguous_imports(self) -> None:
+        """Make a unit of every import of a name that is bound more than once."""
+        ambiguous = {name for name, nodes in self.sources.items() if name in self.bound or len(nodes) > 1}
+        for node in dict.fromkeys(node for name in sorted(ambiguous) for node in self.sources[name]):
+            names = tuple(name for name, _ in merged(bindings([node])).items() if name in ambiguous)
             unit = Unit(self.name, names, node)
             self.units.append(unit)
             for name in names:
                 self.bound.setdefault(name, []).append(unit)
 
-    def _read_imports(self, node: ast.stmt, found: Iterable[tuple[str, Import]]) -> None:
-        for name, source in found:
+    def _read_imports(self, node: ast.stmt, sources: Iterable[tuple[str, Import]]) -> None:
+        for name, source in sources:
             absolute = self.absolute(source)
             if name == "*":
                 self.stars.append(absolute.module)
@@ -89,84 +90,86 @@ class Module:
                 self.sources.setdefault(name, []).append(node)
 
     def absolute(self, source: Import) -> Import:
-        """An import without leading dots."""
+        """The absolute form of a relative import."""
         if not source.level:
             return source
-        above = self.package.split(".")
-        parts = above[: len(above) - source.level + 1]
-        return Import(".".join([*parts, *([source.module] if source.module else [])]), source.name)
+        package = self.package.split(".")
+        parts = package[: len(package) - source.level + 1]
+        if source.module:
+            parts.append(source.module)
+        return Import(".".join(parts), source.name)
 
 
 class Project:
-    """The modules of some packages; `opaque` says what stands for places "module:name" that are not followed."""
+    """The modules of some packages; `opaque` gives labels to places "module:name" that are not followed."""
 
     def __init__(self, files: Mapping[str, Path], opaque: Mapping[str, str] | None = None):
-        """`files` are those of modules, by dotted name."""
+        """Parse the files of modules, by dotted name."""
         self.opaque = dict(opaque or {})
         self.modules: dict[str, Module] = {}
         for name, path in files.items():
             self.add(name, path)
 
     def add(self, name: str, path: Path) -> Module:
-        """Parses one more file; raises SyntaxError."""
+        """Parse one more file. Raises SyntaxError."""
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         module = Module(name, package)
         module.read(ast.parse(path.read_bytes()).body)
-        module.settle()
+        module.add_ambiguous_imports()
         self.modules[name] = module
         return module
 
-    def resolve(self, module: str, name: str, seen: tuple[str, ...] = ()) -> Target | None:
-        """What a name stands for at the top level of a module, through re-exports; None of a builtin name."""
+    def resolve(self, module: str, name: str, visited: tuple[str, ...] = ()) -> Target | None:
+        """What a name refers to at the top level of a module, through re-exports; None for a builtin."""
         place, home = f"{module}:{name}", self.modules[module]
         if place in self.opaque:
             return Target("opaque", self.opaque[place])
-        if place in seen:
+        if place in visited:
             return None
         if name in home.bound:
             return Target("units", name, tuple((unit, unit.names.index(name)) for unit in home.bound[name]))
         if name in home.imports:
-            return self.imported(home.imports[name], (*seen, place))
+            return self.imported(home.imports[name], (*visited, place))
         if name in home.typing:
             return Target("typing")
-        stars = (self.member(star, name, (*seen, place)) for star in home.stars if star in self.modules)
+        stars = (self.member(star, name, (*visited, place)) for star in home.stars if star in self.modules)
         return next((target for target in stars if target), None)
 
-    def imported(self, source: Import, seen: tuple[str, ...] = ()) -> Target:
-        """What an absolute import makes its name stand for."""
+    def imported(self, source: Import, visited: tuple[str, ...] = ()) -> Target:
+        """What an absolute import refers to."""
         if source.name is None:
             return Target("module" if source.module in self.modules else "foreign", source.module)
         path = f"{source.module}.{source.name}"
-        target = self.member(source.module, source.name, seen) if source.module in self.modules else None
+        target = self.member(source.module, source.name, visited) if source.module in self.modules else None
         return target or Target("module" if path in self.modules else "foreign", path)
 
-    def member(self, module: str, name: str, seen: tuple[str, ...] = ()) -> Target | None:
-        """What `module.name` stands for: what the module binds, or a module below it."""
-        target, path = self.resolve(module, name, seen), f"{module}.{name}"
+    def member(self, module: str, name: str, visited: tuple[str, ...] = ()) -> Target | None:
+        """What `module.name` refers to: a name that the module binds, or a submodule."""
+        target, path = self.resolve(module, name, visited), f"{module}.{name}"
         return target or (Target("module", path) if path in self.modules else None)
 
     def find(self, place: str) -> list[Unit]:
-        """The units that bind the name at a place, through re-exports; raises KeyError where nothing is bound."""
+        """The units that bind the name at a place, through re-exports. Raises KeyError if none does."""
         module, _, name = place.partition(":")
         target = self.resolve(module, name)
         if target is None or not target.units:
-            raise KeyError(f"{place} is no definition of the project")
+            raise KeyError(f"{place} is not a definition of the project")
         return [unit for unit, _ in target.units]
 
 
 def _is_guard(test: ast.expr, name: str) -> bool:
-    """Whether a condition asks for TYPE_CHECKING, or for the name of the module."""
+    """Whether a condition tests a name, such as TYPE_CHECKING or __name__."""
     subject = test.left if isinstance(test, ast.Compare) else test
     return name in (getattr(subject, "id", ""), getattr(subject, "attr", ""))
 
 
 def _is_idle(node: ast.stmt) -> bool:
-    """Whether a statement does nothing: a docstring, `...` or `pass`."""
+    """Whether a statement has no effect: a docstring, `...` or `pass`."""
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 def _changes_objects(node: ast.stmt) -> bool:
-    """Whether a statement that binds names also changes what other names stand for, or may."""
+    """Whether a statement that binds names may also change other objects."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return False
     targets = (part for part in ast.walk(node) if isinstance(part, (ast.Subscript, ast.Attribute)))

@@ -1,4 +1,4 @@
-"""The names that a piece of syntax binds, and the scopes that they live in, as Python's compiler sees them."""
+"""Names that a syntax tree binds, and their scopes, as in Python's compiler."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Import:
-    """What an import statement makes a name stand for: a module, or the `name` of a module."""
+    """What an imported name refers to: a module, or the `name` in a module."""
 
     module: str
     name: str | None = None
@@ -24,7 +24,7 @@ class Import:
 class Scope:
     """The body of a function, a lambda, a comprehension or a class."""
 
-    names: dict[str, Import | None]  # bound here, with what is imported under them
+    names: dict[str, Import | None]  # bound here; an import if that is what binds the name
     is_class: bool = False
     of_module: frozenset[str] = frozenset()  # declared `global`
 
@@ -62,16 +62,16 @@ def _parameter_names(arguments: ast.arguments) -> list[tuple[str, Import | None]
     return [(parameter.arg, None) for parameter in [*positional, *starred, *arguments.kwonlyargs, *keywords]]
 
 
-def merged(found: Iterable[tuple[str, Import | None]]) -> dict[str, Import | None]:
-    """Each name with its import; a name that is bound in several ways is a variable, which no import alone explains."""
+def merged(bound: Iterable[tuple[str, Import | None]]) -> dict[str, Import | None]:
+    """Each name with its import; None for a variable, which includes a name that is bound in several ways."""
     names: dict[str, Import | None] = {}
-    for name, source in found:
+    for name, source in bound:
         names[name] = source if names.get(name, source) == source else None
     return names
 
 
 def bindings(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, Import | None]]:
-    """The names that syntax binds in the scope that it stands in, in order, with what is imported under them."""
+    """The names that syntax binds in its enclosing scope, in order, with their imports."""
     for node in _same_scope(nodes):
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
@@ -97,14 +97,14 @@ def imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Import]]:
 
 
 def _same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """All syntax below `nodes` whose names belong to the same scope, parents first."""
+    """All nodes below `nodes` in the same scope, parents first."""
     for node in nodes:
         yield node
         yield from _same_scope(_inside(node))
 
 
 def _inside(node: ast.AST) -> Iterable[ast.AST]:
-    """The parts of a node that are evaluated in the scope that it stands in."""
+    """The parts of a node that are evaluated in its enclosing scope."""
     if isinstance(node, FUNCTIONS):
         defaults = [default for default in node.args.kw_defaults if default is not None]
         return [*node.decorator_list, *node.args.defaults, *defaults]

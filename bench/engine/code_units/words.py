@@ -1,9 +1,9 @@
-"""The words of a unit: its syntax without names that mean nothing, docstrings, comments and layout.
+"""The words of a unit: its syntax tree without docstrings, comments, layout and arbitrary names.
 
-Local variables are numbered by first use. Names of parameters stay beside their numbers, since callers may use them
-(`build(**options)` does); those of lambdas, of *args and of **options are numbered alone. Names bound in a class body
-are attributes and stay. Annotations are read at run time, so they count; names that exist for type checkers alone do
-not.
+Local variables are numbered by first use. Parameters keep their names beside their numbers, because callers may use
+them as keywords (`build(**options)` does); those of lambdas, *args and **options are only numbered. Names bound in a
+class body are attributes and are kept. Annotations count, because they are read at run time; names that only type
+checkers see do not.
 """
 
 import ast
@@ -26,7 +26,7 @@ BINDERS = {("ExceptHandler", "name"), ("MatchAs", "name"), ("MatchStar", "name")
 
 
 def words(project: Project, unit: Unit) -> list[str | Unit]:
-    """What a unit says; other units stand where it names them."""
+    """The words of a unit, with other units in place of references to them."""
     writer = _Writer(project, unit)
     writer.write(unit.node)
     home = project.modules[unit.module]
@@ -41,11 +41,11 @@ class _Writer:
         self.words: list[str | Unit] = []
         self.scopes: list[Scope] = []
         self.numbers: dict[tuple[Scope, str], int] = {}
-        self.guards = 0  # conditions and attempts that the statement stands in
-        self.is_type = False  # whether text is a forward reference
+        self.guards = 0  # enclosing `if`, `try` and `with` statements
+        self.is_type = False  # inside an annotation, where strings are forward references
 
     def write(self, node: ast.AST) -> None:
-        """Appends the words of a piece of syntax."""
+        """Append the words of a node."""
         match node:
             case ast.Name():
                 self._mention(node.id, isinstance(node.ctx, ast.Load))
@@ -102,11 +102,11 @@ class _Writer:
                 self.write(ast.parse(node.value.strip(), mode="eval").body)
                 return
             except SyntaxError:
-                pass  # it is no forward reference
+                pass  # not a forward reference
         self.words.append(f"constant {node.value!r}")
 
     def _write_formatted(self, node: ast.JoinedStr) -> None:
-        """Formatted text without its empty parts, which only some versions of Python keep."""
+        """Write an f-string without empty parts, which only some versions of Python keep."""
         self.words.append("JoinedStr")
         self._write_values(part for part in node.values if not (isinstance(part, ast.Constant) and part.value == ""))
         self.words.append("end")
@@ -119,7 +119,7 @@ class _Writer:
             self.is_type = before
 
     def _write_generic(self, node: ast.Subscript | ast.Call) -> None:
-        """Text in Literal[...], in a shape and in the arguments of a call is text, not a type."""
+        """Strings in Literal[...], in shapes and in arguments of calls are text, not types."""
         head = node.value if isinstance(node, ast.Subscript) else None
         path = self._path(head)
         self.is_type = head is not None and not path.endswith(".Literal") and not path.startswith("jaxtyping.")
@@ -199,7 +199,7 @@ class _Writer:
         self.words.append("end")
 
     def _write_import(self, node: ast.Import | ast.ImportFrom) -> None:
-        """An import says something by itself where it may fail or be left out, or is one of several of its name."""
+        """An import has words only if it may fail or be skipped, or if its name is bound in several ways."""
         for name, source in imports(node):
             target, scope = self.project.imported(self.home.absolute(source)), self._scope(name)
             is_variable = name in self.unit.names if scope is None else scope.names[name] is None
@@ -229,7 +229,7 @@ class _Writer:
         self.words += [f"attribute {name}" for name in names]
 
     def _mention(self, name: str, is_load: bool) -> None:
-        """Writes what a name stands for where it is read or bound."""
+        """Write what a name refers to, where it is read or bound."""
         scope = self._scope(name)
         if scope is not None and scope.names[name] is None:
             self.words.append(f"attribute {name}" if scope.is_class else f"local {self._number(scope, name)}")
@@ -257,19 +257,19 @@ class _Writer:
                 self.words.append(f"{target.kind} {target.label}")
 
     def _target(self, name: str) -> Target | None:
-        """What a name stands for that is no variable."""
+        """What a name refers to; None for a variable."""
         scope = self._scope(name)
         if scope is None or scope.is_class:
             source = scope.names[name] if scope else None
-            return self.project.imported(self.home.absolute(source)) if source else self._outside(name)
+            return self.project.imported(self.home.absolute(source)) if source else self._global(name)
         source = scope.names[name]
         return self.project.imported(self.home.absolute(source)) if source else None
 
-    def _outside(self, name: str) -> Target | None:
+    def _global(self, name: str) -> Target | None:
         return self.project.resolve(self.unit.module, name)
 
     def _scope(self, name: str) -> Scope | None:
-        """The innermost scope that binds a name; None for the module's."""
+        """The innermost scope that binds a name; None for the scope of the module."""
         for scope in reversed(self.scopes):
             if name in scope.of_module:
                 return None
@@ -281,7 +281,7 @@ class _Writer:
         return self.numbers.setdefault((scope, name), len(self.numbers))
 
     def _path(self, node: ast.expr | None) -> str:
-        """The dotted path of a foreign name; "" for all else."""
+        """The dotted path of a foreign name; "" for other expressions."""
         if node is None:
             return ""
         base, names = _chain(node)
@@ -290,7 +290,7 @@ class _Writer:
 
 
 def _chain(node: ast.expr) -> tuple[ast.expr, list[str]]:
-    """a.b.c as a and [b, c]."""
+    """Split a.b.c into a and [b, c]."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.insert(0, node.attr)

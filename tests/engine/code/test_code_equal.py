@@ -1,4 +1,4 @@
-"""Which recorded code counts as the code that is here, and how the hashes are kept."""
+"""Which recorded code counts as current code, and how hashes are cached."""
 
 import json
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from tests.support.lab import write
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    """Writes a table of equal code in the place of the project's."""
+    """Replace the project's table of equal code."""
 
     def write_rows(rows: Sequence[tuple[str, str, str, str]]) -> None:
         content = [dict(zip(("old", "new", "stage", "method"), row, strict=True)) for row in rows]
-        monkeypatch.setattr(code_hash, "_table", lambda: content)
-        code_hash._equals.cache_clear()
+        monkeypatch.setattr(code_hash, "_read_table", lambda: content)
+        code_hash._equal_codes.cache_clear()
 
     yield write_rows
-    code_hash._equals.cache_clear()
+    code_hash._equal_codes.cache_clear()
 
 
-def test_code_is_fresh_where_rows_of_its_stage_and_method_link_it(table):
+def test_code_is_fresh_if_rows_of_its_stage_and_method_link_it(table):
     table([("a", "b", "train", "mdlm"), ("c", "b", "train", "mdlm"), ("c", "d", "train", "mdlm")])
     assert code_hash.is_fresh("a", "d", "train", "mdlm")
     assert code_hash.is_fresh("d", "a", "train", "mdlm")
@@ -37,13 +37,13 @@ def test_code_is_fresh_where_rows_of_its_stage_and_method_link_it(table):
     assert not code_hash.is_fresh("a", "x", "train", "mdlm")
 
 
-def test_a_training_by_several_codes_is_fresh_where_all_of_them_are(table):
+def test_a_training_run_by_several_codes_is_fresh_if_all_of_them_are(table):
     table([("a", "b", "train", "mdlm")])
     assert code_hash.is_fresh("a, then b", "b", "train", "mdlm")
     assert not code_hash.is_fresh("a, then c", "b", "train", "mdlm")
 
 
-def test_the_code_of_data_counts_where_it_was_recorded(table):
+def test_the_code_of_data_counts_if_it_was_recorded(table):
     table([("a", "b", "train", "mdlm"), ("p", "q", "data", "")])
     assert code_hash.is_fresh("a", "b-p", "train", "mdlm")
     assert code_hash.is_fresh("a-p", "b-q", "train", "mdlm")
@@ -51,9 +51,9 @@ def test_the_code_of_data_counts_where_it_was_recorded(table):
     assert not code_hash.is_fresh("a-p", "b", "train", "mdlm")
 
 
-def test_rows_link_what_was_recorded_with_the_code_that_is_here(table):
-    here = code_hash.current_code("certificate", "ar")
-    rows = code_hash.equal_rows({"train": {"mdlm": "old"}, "certificate": {"ar": here}}, "a move")
+def test_rows_link_recorded_code_with_current_code(table):
+    current = code_hash.current_code("certificate", "ar")
+    rows = code_hash.equal_rows({"train": {"mdlm": "old"}, "certificate": {"ar": current}}, "a move")
     assert [(row["old"], row["stage"], row["method"], row["why"]) for row in rows] == [
         ("old", "train", "mdlm", "a move")
     ]
@@ -77,14 +77,14 @@ def test_every_row_of_the_table_says_why():
         ("quality", {"quality"}),
     ],
 )
-def test_a_stage_is_stale_where_one_that_it_stands_on_is(changed, stale, tmp_path):
+def test_a_stage_is_stale_if_one_that_it_depends_on_is(changed, stale, tmp_path):
     settings = {"train": {}, "bound": {}, "samples": {}, "quality": {"samples": "samples"}}
     stages = [Stage(name=name, id="1", folder=name, settings=value) for name, value in settings.items()]
-    here = code_origin("mdlm", "markov")
+    origin = code_origin("mdlm", "markov")
     for stage in stages:
-        code = "other" if stage.name == changed else here.code(stage.name)
+        code = "other" if stage.name == changed else origin.code(stage.name)
         write_json(tmp_path / stage.folder / "result.json", {"environment": {"code": code}})
-    assert {stage.name for stage in stages if is_stale(tmp_path, stage, here)} == stale
+    assert {stage.name for stage in stages if is_stale(tmp_path, stage, origin)} == stale
 
 
 def test_a_result_without_code_and_a_stage_without_result_are_fresh(tmp_path):
@@ -102,16 +102,16 @@ def test_a_method_that_is_not_loaded_has_the_roots_of_its_record():
 
 
 @pytest.mark.parametrize("state", ["missing", "broken", "unwritable"])
-def test_a_cache_that_cannot_be_used_is_computed_again(state, tmp_path, monkeypatch):
-    known = code_hash.definitions()
+def test_hashes_are_computed_again_if_the_cache_cannot_be_used(state, tmp_path, monkeypatch):
+    expected = code_hash.definitions()
     folder = tmp_path / "diffusion-bench" / "code"
     if state == "broken":
-        write(folder, {f"{code_hash._state()}.json": "{"})
+        write(folder, {f"{code_hash._project_digest()}.json": "{"})
     if state == "unwritable":
-        (tmp_path / "diffusion-bench").write_text("a file in the place of the folder")
+        (tmp_path / "diffusion-bench").write_text("a file in place of the folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(code_hash, "hashes", lambda project: known)
+    monkeypatch.setattr(code_hash, "hashes", lambda project: expected)
     monkeypatch.setattr(code_hash, "project", lambda: None)
-    assert code_hash.definitions.__wrapped__() == known
+    assert code_hash.definitions.__wrapped__() == expected
     if state != "unwritable":
-        assert [path.name for path in folder.iterdir()] == [f"{code_hash._state()}.json"]
+        assert [path.name for path in folder.iterdir()] == [f"{code_hash._project_digest()}.json"]

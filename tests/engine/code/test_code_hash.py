@@ -1,4 +1,4 @@
-"""What the code hash depends on, and what not: laws on a small project."""
+"""What the code hash depends on and what it does not: laws on a small project."""
 
 import ast
 import itertools
@@ -13,7 +13,7 @@ from tests.support.lab import FILES, ROOT, edited, hash_all, parsed, renamed
 
 @pytest.fixture
 def numbers(tmp_path):
-    """Folders of their own for as many projects as a test compares."""
+    """A new folder for each project that a test compares."""
     return (tmp_path / str(number) for number in itertools.count())
 
 
@@ -129,7 +129,7 @@ MEANT = {
 
 
 @pytest.mark.parametrize("edits", MEANT.values(), ids=MEANT)
-def test_a_change_that_means_something_changes_the_hash_of_what_reaches_it(edits, numbers):
+def test_a_change_of_meaning_changes_the_hash_of_what_reaches_it(edits, numbers):
     before, after = hash_all(next(numbers), FILES), hash_all(next(numbers), edited(*edits))
     assert after[ROOT] != before[ROOT]
 
@@ -179,34 +179,34 @@ def test_a_name_that_is_bound_in_several_ways_stands_for_all_of_them(text, numbe
         "lab/tools.py": "def f():\n    return 1\n",
         "lab/others.py": "def f():\n    return 2\n",
     }
-    one = hash_all(next(numbers), files)
-    assert one[ROOT] != hash_all(next(numbers), files | {"lab/tools.py": "def f():\n    return 3\n"})[ROOT]
+    before = hash_all(next(numbers), files)
+    assert before[ROOT] != hash_all(next(numbers), files | {"lab/tools.py": "def f():\n    return 3\n"})[ROOT]
 
 
 def test_a_name_declared_global_is_the_module_s(numbers):
     text = "count = 0\n\n\ndef root():\n    global count\n    count = 1\n"
-    one = hash_all(next(numbers), {"lab/core.py": text})
-    other = hash_all(next(numbers), {"lab/core.py": text.replace("count = 0", "count = 5")})
-    assert one[ROOT] != other[ROOT]
+    before = hash_all(next(numbers), {"lab/core.py": text})
+    after = hash_all(next(numbers), {"lab/core.py": text.replace("count = 0", "count = 5")})
+    assert before[ROOT] != after[ROOT]
 
 
 def test_the_names_of_a_class_body_are_seen_in_the_body_and_not_in_its_methods(numbers):
     text = "size = 1\n\n\nclass root:\n    size = 2\n    twice = 2 * size\n\n    def area(self):\n        return size\n"
-    one = hash_all(next(numbers), {"lab/core.py": text})
-    other = hash_all(next(numbers), {"lab/core.py": text.replace("size = 1", "size = 3")})
-    assert one[ROOT] != other[ROOT]
+    before = hash_all(next(numbers), {"lab/core.py": text})
+    after = hash_all(next(numbers), {"lab/core.py": text.replace("size = 1", "size = 3")})
+    assert before[ROOT] != after[ROOT]
 
 
 def test_a_module_that_is_handed_on_counts_as_a_whole(numbers):
     files = {"lab/core.py": "from lab import tools\n\n\ndef root(f):\n    return f(tools)\n", "lab/tools.py": "A = 1\n"}
-    one = hash_all(next(numbers), files)
-    assert one[ROOT] != hash_all(next(numbers), files | {"lab/tools.py": "A = 2\n"})[ROOT]
+    before = hash_all(next(numbers), files)
+    assert before[ROOT] != hash_all(next(numbers), files | {"lab/tools.py": "A = 2\n"})[ROOT]
 
 
 def test_all_names_that_a_module_imports_with_a_star_are_followed(numbers):
     files = {"lab/core.py": "from lab.tools import *\n\n\ndef root():\n    return A\n", "lab/tools.py": "A = 1\n"}
-    one = hash_all(next(numbers), files)
-    assert one[ROOT] != hash_all(next(numbers), files | {"lab/tools.py": "A = 2\n"})[ROOT]
+    before = hash_all(next(numbers), files)
+    assert before[ROOT] != hash_all(next(numbers), files | {"lab/tools.py": "A = 2\n"})[ROOT]
 
 
 def test_a_registry_that_is_opaque_is_not_followed(numbers):

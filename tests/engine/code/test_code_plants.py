@@ -1,4 +1,4 @@
-"""Changes planted in a copy of the project are seen in the code of what they reach, and of nothing else."""
+"""A change planted in a copy of the project changes the code of whatever reaches it, and no other code."""
 
 import shutil
 from functools import cache
@@ -43,11 +43,11 @@ def plant(root: Path, name: str, old: str, new: str) -> None:
 
 def codes(root: Path) -> dict[tuple[str, str], str]:
     """The code of every stage and certificate with every method, and of every source of data."""
-    known = hashes(Project(modules_below(root, PACKAGES), OPAQUE))
+    hash_of = hashes(Project(modules_below(root, PACKAGES), OPAQUE))
     roots = {(stage, method): (*STAGES[stage], *method_roots(method)) for stage in STAGES for method in METHODS}
     roots |= {("certificate", method): (*CERTIFICATE, *certificate_roots(method)) for method in METHODS}
     roots |= {("data", name): (place(source),) for name, source in SOURCES.items()}
-    return {asked: digest(known[root] for root in places) for asked, places in roots.items()}
+    return {key: digest(hash_of[root] for root in places) for key, places in roots.items()}
 
 
 @cache
@@ -57,7 +57,7 @@ def unchanged() -> dict[tuple[str, str], str]:
 
 def changed(root: Path) -> set[tuple[str, str]]:
     after = codes(root)
-    return {asked for asked, code in unchanged().items() if after[asked] != code}
+    return {key for key, code in unchanged().items() if after[key] != code}
 
 
 def test_a_bound_depends_on_the_model_that_records_its_costs(copy):
@@ -106,7 +106,7 @@ def test_a_new_source_of_data_changes_no_other_code(copy):
     assert changed(copy) == set()
 
 
-def test_a_source_of_data_is_part_of_the_code_of_its_own_trainings(copy):
+def test_a_source_of_data_is_part_of_the_code_of_its_own_training_runs(copy):
     plant(
         copy,
         "bench/engine/data/sources/markov.py",

@@ -1,4 +1,4 @@
-"""What a stage really calls is among what its hash is over."""
+"""Everything that a stage calls is part of its hash."""
 
 import ast
 import random
@@ -74,7 +74,7 @@ DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory) -> dict[tuple[str, str], set[CodeType]]:
-    """The code of all functions that every stage calls, with every method that is registered."""
+    """The code of all functions that each stage calls, with every registered method."""
     folder = tmp_path_factory.mktemp("traced")
     suite = folder / "traced.yaml"
     arms = "\n".join(f"  - {{label: {name}, method: {name}}}" for name in METHODS)
@@ -82,7 +82,7 @@ def traced(tmp_path_factory) -> dict[tuple[str, str], set[CodeType]]:
     suite.write_text(SUITE.replace("ARMS", arms).replace("BOUNDS", bounds))
     planned = plan(with_data(read(suite)))
     submit(folder / "runs", planned)
-    found: dict[tuple[str, str], set[CodeType]] = {}
+    called: dict[tuple[str, str], set[CodeType]] = {}
     for cell in merge_stages(planned.all):
         for stage in cell.stages:
             cell_folder, kind = folder_of(folder / "runs", cell), RUN[stage.name]
@@ -90,10 +90,10 @@ def traced(tmp_path_factory) -> dict[tuple[str, str], set[CodeType]]:
             context = StageContext(CellContext(cell_folder, job), cell_folder / stage.folder)
             context.folder.mkdir(parents=True, exist_ok=True)
             settings = kind.settings.model_validate(stage.settings)
-            with calls(found.setdefault((stage.name, cell.method), set())):
+            with calls(called.setdefault((stage.name, cell.method), set())):
                 result = kind.run(context, settings)
             storage.succeed(context.folder, result)
-    return found
+    return called
 
 
 @cache
@@ -102,7 +102,7 @@ def find_unit() -> Callable[[CodeType], Unit | None]:
 
 
 def unreached(codes: set[CodeType], roots: tuple[str, ...]) -> set[str]:
-    """The places of called definitions that the roots do not lead to."""
+    """The places of called definitions that the roots do not reach."""
     units = {unit for code in codes if (unit := find_unit()(code))}
     assert len(units) > 20
     return {unit.place for unit in units - reached(project(), roots) if not unit.module.startswith(AROUND)}
@@ -131,7 +131,7 @@ def test_what_a_certificate_calls_is_reached(method, monkeypatch):
 
 @pytest.mark.parametrize("stage", ["train", "bound", "samples"])
 def test_a_change_of_any_called_function_changes_the_code_of_its_stage(stage, traced):
-    """An assertion is planted in each of 10 called functions that are drawn at random."""
+    """Plant an assertion in each of 10 randomly drawn functions that the stage calls."""
     roots = (*STAGES[stage], *method_roots("mdlm"), place(SOURCES["markov"]))
     units = {
         unit for code in traced[stage, "mdlm"] if (unit := find_unit()(code)) and not unit.module.startswith(AROUND)
@@ -149,5 +149,5 @@ def test_a_change_of_any_called_function_changes_the_code_of_its_stage(stage, tr
 
 
 def codes_of(roots: tuple[str, ...]) -> str:
-    known = unit_hashes(project(), reached(project(), roots))
-    return digest(known[unit] for root in roots for unit in project().find(root))
+    hash_of = unit_hashes(project(), reached(project(), roots))
+    return digest(hash_of[unit] for root in roots for unit in project().find(root))

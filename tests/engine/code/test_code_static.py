@@ -1,4 +1,4 @@
-"""The code that makes numbers calls only what can be found by reading it: the code hash rests on that."""
+"""The code that makes numbers calls only what static analysis can find; the code hash relies on that."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from bench.engine.data import SOURCES
 from methods import METHODS
 
 PLUGIN = "its own bytes are part of the ids of its results"
-ALLOWED = {  # by the place of a definition: what it hides, and why that is no code of the project
+ALLOWED = {  # by the place of a definition: what static analysis cannot follow, and why it is no code of the project
     "bench.certify.checks:Case": {"name getattr": "a type of torch"},
     "bench.engine.data.sources.markov:Markov": {"name getattr": "numbers of tokens, which are fields"},
     "bench.engine.data.sources.text:read_topics": {"foreign importlib.import_module": "a text that comes with Python"},
@@ -46,14 +46,14 @@ DYNAMIC = {*(f"name {name}" for name in FUNCTIONS), *(f"attribute {name}" for na
 
 @cache
 def units() -> list[Unit]:
-    """All definitions that numbers come from."""
+    """All definitions that numbers depend on."""
     roots = {root for roots in (*STAGES.values(), CERTIFICATE, *map(certificate_roots, METHODS)) for root in roots}
     sources = {place(source) for source in SOURCES.values()}
     return sorted(reached(project(), roots | sources), key=lambda unit: unit.place)
 
 
 def hidden(unit: Unit) -> Iterator[str]:
-    """What of a unit cannot be followed by reading it."""
+    """The parts of a unit that static analysis cannot follow."""
     if not unit.names:
         yield "a loose statement"
     yield from (word for word in words(project(), unit) if isinstance(word, str) and is_dynamic(word))
@@ -66,13 +66,13 @@ def is_dynamic(word: str) -> bool:
 
 
 def is_set_elsewhere(node: ast.AST, unit: Unit) -> bool:
-    """Whether an attribute of a module or of a definition is set, rather than one of a variable."""
+    """Whether an attribute of a module or of a definition is set, rather than an attribute of a variable."""
     if not isinstance(node, ast.Attribute) or isinstance(node.ctx, ast.Load):
         return False
     base: ast.expr = node
     while isinstance(base, ast.Attribute):
         base = base.value
-    return isinstance(base, ast.Name) and base.id not in variables(unit) and known(unit, base.id)
+    return isinstance(base, ast.Name) and base.id not in variables(unit) and is_global(unit, base.id)
 
 
 def variables(unit: Unit) -> set[str]:
@@ -81,19 +81,22 @@ def variables(unit: Unit) -> set[str]:
     return names | {node.arg for node in nodes if isinstance(node, ast.arg)}
 
 
-def known(unit: Unit, name: str) -> bool:
+def is_global(unit: Unit, name: str) -> bool:
     return project().resolve(unit.module, name) is not None
 
 
 def place_of(unit: Unit) -> str:
-    """The place of a unit; of a loose call with the name of what is called in the place of a line."""
+    """The place of a unit; for a loose call, with the name of the function instead of the line."""
     called = ast.unparse(unit.node).partition("(")[0]
     return unit.place if unit.names else f"{unit.module}:{called}"
 
 
-def test_code_that_makes_numbers_hides_nothing_from_a_reader():
-    found = {place_of(unit): set(hidden(unit)) for unit in units()}
-    assert {where: what for where, what in found.items() if what} == {where: set(ALLOWED[where]) for where in ALLOWED}
+def test_code_that_makes_numbers_hides_nothing_from_static_analysis():
+    constructs = {place_of(unit): set(hidden(unit)) for unit in units()}
+    not_followed = {place: names for place, names in constructs.items() if names}
+    assert not_followed == {place: set(ALLOWED[place]) for place in ALLOWED}
+        place: set(ALLOWED[place]) for place in ALLOWED
+    }
 
 
 def test_what_is_hidden_has_a_reason():

@@ -1,4 +1,4 @@
-"""Every interpreter computes the same hashes, with nothing but its standard library."""
+"""Every version of Python computes the same hashes, with its standard library alone."""
 
 import os
 import shutil
@@ -24,13 +24,13 @@ from bench.engine.code_units.units import digest, hashes
 root = Path(".")
 paths = [path for package in {packages} for path in sorted((root / package).rglob("*.py"))]
 names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
-known = hashes(Project(dict(zip(names, paths)), {opaque}))
-print(digest(f"{{place}} {{code}}" for place, code in sorted(known.items())))
+hash_of = hashes(Project(dict(zip(names, paths)), {opaque}))
+print(digest(f"{{place}} {{code}}" for place, code in sorted(hash_of.items())))
 """
 
 
 def interpreter(version: str) -> str | None:
-    """The program of a version of Python on the path or among those of pyenv; None where it is not installed."""
+    """The program of a version of Python on the path or in pyenv; None if it is not installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     names = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
     return next((name for name in names if name and runs(name)), None)
@@ -46,7 +46,7 @@ def test_versions_of_python_agree(version):
     if name is None:
         pytest.skip(f"python{version} is not installed")
     script = SCRIPT.format(packages=code_hash.PACKAGES, opaque=code_hash.OPAQUE)
-    done = subprocess.run([name, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    here = code_hash.definitions()
-    assert done.stdout.strip() == digest(f"{place} {code}" for place, code in sorted(here.items()))
+    process = subprocess.run([name, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    current = code_hash.definitions()
+    assert process.stdout.strip() == digest(f"{place} {code}" for place, code in sorted(current.items()))
