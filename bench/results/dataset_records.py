@@ -6,9 +6,7 @@ from pathlib import Path
 from bench.results import mlflow_archive
 from bench.results.suite_record import NoRecord, SuiteRecord, read
 
-Records = Mapping[
-    str, SuiteRecord | str
-]  # by the label of the data set ("" for a single one): a record, or why it is missing
+Records = Mapping[str, SuiteRecord | str]  # a record, or why it is missing, by label of the data set ("" for one alone)
 
 
 def read_all(

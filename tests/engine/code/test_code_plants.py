@@ -74,8 +74,8 @@ def test_training_bound_and_certificate_depend_on_what_counts_their_costs(copy):
     plant(
         copy,
         "bench/engine/model/head.py",
-        "work.cost(work.head(hidden[rows]), z[rows], rows)",
-        "0 * work.cost(work.head(hidden[rows]), z[rows], rows)",
+        "loss.cost(loss.head(hidden[rows]), z[rows], rows)",
+        "0 * loss.cost(loss.head(hidden[rows]), z[rows], rows)",
     )
     assert {(stage, method) for stage in ("train", "bound", "certificate") for method in METHODS} <= changed(copy)
 

@@ -56,6 +56,7 @@ AROUND = (  # storage, progress and the hash itself, which change no number
     "bench.engine.records",
     "bench.engine.environment",
     "bench.engine.code_hash",
+    "bench.engine.code_units",
     "bench.engine.stages.context",
 )
 SMALL = {

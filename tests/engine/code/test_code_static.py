@@ -95,8 +95,6 @@ def test_code_that_makes_numbers_hides_nothing_from_static_analysis():
     constructs = {place_of(unit): set(hidden(unit)) for unit in units()}
     not_followed = {place: names for place, names in constructs.items() if names}
     assert not_followed == {place: set(ALLOWED[place]) for place in ALLOWED}
-        place: set(ALLOWED[place]) for place in ALLOWED
-    }
 
 
 def test_what_is_hidden_has_a_reason():
