@@ -127,7 +127,7 @@ class StoredSuite(Record):
     facts: DataFacts
     network: str = ""  # label of the network that arms share
     cells: tuple[StoredCell, ...]
-    tuning: dict[str, Any] | None = None  # see bench.suite.tuning.lock_file.Lock.told
+    tuning: dict[str, Any] | None = None  # see bench.suite.tuning.lock_file
 
     @model_validator(mode="after")
     def fill_in_networks(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the certificates say of the arms of a suite."""
+"""Certificates of the methods in a suite."""
 
 import json
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Certification:
 
 
 def subject_of(cell: RecordedCell, precision: str) -> Subject:
-    """What a certificate of a cell's method is about."""
+    """The subject of a certificate for a cell's method: method, options, precision and code."""
     science = cell.stored.science
     roots = recorded_roots(cell.stored, "certificate")
     return Subject(science["method"], science["options"], precision, science.get("plugin"), roots)

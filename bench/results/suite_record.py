@@ -1,5 +1,8 @@
-"""The record of a suite as reports need it: one tidy table, with a row for each cell, metric and point and for each
-failure, and everything beside it."""
+"""The record of a suite as reports read it.
+
+It holds one tidy table, with a row per cell, metric and point and per failure, and what does not fit into the table:
+samples, trajectories, paired differences, certificates and tuning.
+"""
 
 import math
 from collections.abc import Sequence
@@ -27,8 +30,8 @@ from bench.results.statistics.paired import COLUMNS as PAIRED
 from bench.results.statistics.paired import pair
 from bench.results.tidy_table import COLUMNS, make_rows
 
-LEARNED = ("arm", "method", "seed", "metric", "token", "value")  # the columns of what was learned for each token
-PROFILE = (  # the columns of the density of the integral, in nats per token, between two edges of t or of the share k/L
+LEARNED = ("arm", "method", "seed", "metric", "token", "value")  # columns of parameters learned per token
+PROFILE = (  # columns of the density of the diffusion loss, in nats per token, per bin of t or of the masked share k/L
     "arm",
     "method",
     "seed",
@@ -66,24 +69,28 @@ class SuiteRecord:
     question: str
     source: str  # the suite's YAML
     table: pd.DataFrame
-    samples: dict[str, list[str]]  # arm -> texts of its first seed and way; then the controls
+    samples: dict[str, list[str]]  # by arm, from its first seed and way of sampling; then control texts by kind
     data: DataFacts
-    environment: list[dict[str, str]]  # the distinct ones of all cells
+    environment: list[dict[str, str]]  # distinct ones of all cells
     state: str  # "complete" or "incomplete"
     trajectories: list[RecordedTrajectories] = field(default_factory=list)  # of each arm and way of sampling
-    learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # numbers of single tokens
-    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms against their bases
+    learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # parameters learned per token
+    pairs: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(PAIRED))
+    )  # arms minus their bases
     certificates: list[Certification] = field(default_factory=list)  # of the arms' bounds
-    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm -> those of its method that the suite gives
-    asked: str = ""  # the words that name the suite on the command line
-    tuning: dict[str, Any] = field(
+    options: dict[str, dict[str, Any]] = field(
         default_factory=dict
-    )  # see bench.suite.tuning.lock_file.Lock.told; empty where none was
-    profiles: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROFILE))  # where bounds spend nats
+    )  # of methods, by arm
+    asked: str = ""  # the words that name the suite on the command line
+    tuning: dict[str, Any] = field(default_factory=dict)  # see bench.suite.tuning.lock_file; empty without tuning
+    profiles: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=PROFILE)
+    )  # density of the diffusion loss
 
 
 class NoRecord(ValueError):
-    """There is nothing recorded under that name."""
+    """No results are recorded under a name."""
 
 
 def load(runs: Path | str) -> pd.DataFrame:
@@ -95,7 +102,7 @@ def load(runs: Path | str) -> pd.DataFrame:
 
 
 def read(runs: Path, suite: str, only: str | None = None) -> SuiteRecord:
-    """The record of a suite, or of one cell of it. Raises NoRecord if it was never run."""
+    """Read the record of a suite, or of one of its cells. Raises NoRecord if the suite was never run."""
     stored = storage.read_suite(runs, suite)
     if stored is None:
         raise NoRecord(f'suite "{suite}" was never run under "{runs}"; run it first, with bench run')
@@ -130,7 +137,7 @@ def _arms(runs: Path, suite: StoredSuite) -> list[RecordedCell]:
 
 
 def _texts(cells: Sequence[RecordedCell]) -> dict[str, list[str]]:
-    """Of each arm, the samples of its first seed and way of drawing; then the control texts."""
+    """The samples of each arm's first seed and way of sampling; then the control texts."""
     samples: dict[str, list[str]] = {}
     controls: dict[str, list[str]] = {}
     for cell in cells:
@@ -181,7 +188,7 @@ def _trajectories(cells: Sequence[RecordedCell]) -> list[RecordedTrajectories]:
 
 
 def _learned(cell: RecordedCell) -> list[dict[str, Any]]:
-    """What the method of a cell has learned for each token, in the order of the ids."""
+    """The parameters that a cell's method has learned per token, in the order of token ids."""
     origin = {"arm": cell.arm, "method": cell.method, "seed": cell.seed}
     rows = []
     for result in cell.results("train"):
@@ -193,7 +200,7 @@ def _learned(cell: RecordedCell) -> list[dict[str, Any]]:
 
 
 def _densities(cell: RecordedCell) -> list[dict[str, Any]]:
-    """The density of the integral of a bound, a row for each bin."""
+    """The density of a bound's diffusion loss, one row per bin."""
     rows = []
     for result in cell.results("bound"):
         assert isinstance(result, BoundResult)

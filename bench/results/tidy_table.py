@@ -1,4 +1,4 @@
-"""The rows of the tidy table: one for each measurement of a stage, or one that says why there is none.
+"""The rows of the tidy table: one per measurement of a stage, or one that gives the reason why there is none.
 
 Parameters that a method has learned are metrics of training. If it learned one for each token, these are `power[a]` and
 so on in vocabularies of at most 256 tokens. Larger ones have `power_min`, `power_mean` and `power_max`; the single
@@ -24,7 +24,7 @@ from bench.results.staleness import is_stale, recorded_origin
 from bench.results.statistics.paired import describe_difference, minus_headline
 from methods import METHODS
 
-COLUMNS = {  # of the tidy table, with the value of a row that says nothing about it
+COLUMNS = {  # of the tidy table, with default values
     "suite": "",
     "arm": "",
     "method": "",
@@ -46,25 +46,25 @@ COLUMNS = {  # of the tidy table, with the value of a row that says nothing abou
     "clusters": 0,  # groups of documents that may vary together; 0 if documents are independent
     "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
     "protocol": "",
-    "role": "arm",  # or "scorer", which judges samples, or "control": texts that no arm has written
-    "way": "",  # how samples were drawn, or how the bound was estimated, in words
+    "role": "arm",  # or "scorer", which evaluates samples, or "control": reference and adversarial texts
+    "way": "",  # how samples were drawn or how the bound was estimated, as text
     "policy": "",  # the same without the number of calls and the temperature
     "temperature": math.nan,
-    "texts": "",  # number and length in tokens of the samples that were asked for: "100 x 128"
-    "seconds": math.nan,  # of training when the value was measured, for points of a learning curve
+    "texts": "",  # number of samples and their length in tokens: "100 x 128"
+    "seconds": math.nan,  # of training when the value was measured, in rows of a learning curve
 }
 
-LISTED = 256  # the largest vocabulary whose tokens have rows of their own in the tidy table
+MAX_LISTED_TOKENS = 256  # larger vocabularies have summaries instead of a row per token
 
 Row = dict[str, Any]  # by column
 
 
 def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) -> list[Row]:
-    """The rows of one stage: its measurements, or one row that says why there are none."""
+    """The rows of one stage: its measurements, or one row with the reason why there are none."""
     result = cell.result(stage)
     row = _context(suite, cell, stage)
     if result is None:
-        status, reason = _why_missing(cell, stage)
+        status, reason = _missing_status(cell, stage)
         return [{**row, "status": status, "reason": reason}]
 
     stale = is_stale(cell.folder, stage, recorded_origin(cell.stored, suite.facts.source))
@@ -72,9 +72,9 @@ def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) 
     row |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
     if isinstance(result, ControlsResult):
         return [
-            _with_unit({**row, "arm": name, **measured})
+            _with_unit({**row, "arm": name, **measurement})
             for name, control in result.controls.items()
-            for measured in _measured(control, "exact")
+            for measurement in _metrics(control, "exact")
         ]
 
     if hasattr(result, "estimator"):
@@ -82,11 +82,11 @@ def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) 
     measurements = [
         *_scalars(result, stage.name),
         *_learned(result),
-        *_measured(result, _kind(runs, cell, result, stale)),
+        *_metrics(result, _kind(runs, cell, result, stale)),
         *_curve(result),
         *_minus_headline(cell, stage, result),
     ]
-    return [_with_unit({**row, **measured}) for measured in measurements]
+    return [_with_unit({**row, **measurement}) for measurement in measurements]
 
 
 def _with_unit(row: Row) -> Row:
@@ -111,7 +111,7 @@ def _context(suite: StoredSuite, cell: RecordedCell, stage: Stage) -> Row:
 
 
 def _way(cell: RecordedCell, stage: Stage, facts: DataFacts) -> Row:
-    """How samples or a bound were drawn, or are to be drawn, in words; nothing for other stages."""
+    """How samples are drawn or a bound is estimated, as text; empty for other stages."""
     if stage.name in ("bound", "estimate"):
         return {"way": _describe_bound(cell, stage, facts) + describe_difference(cell, stage)}
     if stage.name == "controls":
@@ -131,7 +131,7 @@ def _way(cell: RecordedCell, stage: Stage, facts: DataFacts) -> Row:
 
 
 def _describe_bound(cell: RecordedCell, stage: Stage, facts: DataFacts) -> str:
-    """How a bound is to be estimated, in the words of its result, so that lost seeds stand in the row of the others.
+    """How a bound will be estimated, in the words of its result, so that failed seeds join the row of the others.
 
     For a plug-in that is not loaded, the words are the suite's.
     """
@@ -150,21 +150,21 @@ def _scalars(result: StageResult, stage: str) -> list[Row]:
 
 
 def _learned(result: StageResult) -> list[Row]:
-    """What the method has learned; for a large vocabulary the smallest, the mean and the largest number."""
+    """The method's learned parameters; for a large vocabulary, their minimum, mean and maximum."""
     rows: list[Row] = []
     for name, value in result.learned.items() if isinstance(result, TrainResult) else ():
         if not isinstance(value, dict):
             rows.append({"metric": name, "value": value})
-        elif len(value) <= LISTED:
+        elif len(value) <= MAX_LISTED_TOKENS:
             rows += [{"metric": f"{name}[{token}]", "value": number} for token, number in value.items()]
         else:
             summary = pd.Series(value).agg(["min", "mean", "max"])
-            rows += [{"metric": f"{name}_{which}", "value": number} for which, number in summary.items()]
+            rows += [{"metric": f"{name}_{statistic}", "value": number} for statistic, number in summary.items()]
     return rows
 
 
-def _why_missing(cell: RecordedCell, stage: Stage) -> tuple[str, str]:
-    """The stage's own state, or that of the first stage before it that failed."""
+def _missing_status(cell: RecordedCell, stage: Stage) -> tuple[str, str]:
+    """The status of a stage without a result, with the reason; it has failed if an earlier stage failed."""
     for earlier in cell.stages[: cell.stages.index(stage)]:
         status, reason = cell.status(earlier)
         if status == "failed":
@@ -173,7 +173,7 @@ def _why_missing(cell: RecordedCell, stage: Stage) -> tuple[str, str]:
 
 
 def _kind(runs: Path, cell: RecordedCell, result: Any, stale: bool) -> str:
-    """What a number claims to be: a bound is certified if the code that made it is the code that was certified."""
+    """The claim of a number: a bound is certified if it was made by the code that was certified."""
     kind = getattr(result, "kind", "")
     if kind != "bound" or stale:
         return kind
@@ -181,8 +181,8 @@ def _kind(runs: Path, cell: RecordedCell, result: Any, stale: bool) -> str:
     return "certified" if is_certified(subject_of(cell, precision), runs) else kind
 
 
-def _measured(result: Any, kind: str) -> list[Row]:
-    """The metrics of a result in every unit, and the source's own cost of the same sequences if its law is known."""
+def _metrics(result: Any, kind: str) -> list[Row]:
+    """The metrics of a result in every unit, with the source's own cost of the same sequences if it is known."""
     split, protocol = getattr(result, "split", ""), getattr(result, "protocol", "")
     context = {"split": split, "kind": kind, "protocol": protocol}
     rows = [
@@ -198,7 +198,7 @@ def _measured(result: Any, kind: str) -> list[Row]:
 
 
 def _curve(result: StageResult) -> list[Row]:
-    """Training and validation loss along the tokens seen, with the seconds that they took."""
+    """Training and validation loss by tokens seen, with the seconds of training."""
     return [
         {
             "metric": "nats_per_token",
@@ -213,7 +213,7 @@ def _curve(result: StageResult) -> list[Row]:
 
 
 def _minus_headline(cell: RecordedCell, stage: Stage, result: Any) -> list[Row]:
-    """How another estimate of the bound differs from the headline."""
+    """The difference of another estimate of the bound from the headline bound."""
     difference = minus_headline(cell, stage) if stage.name == "estimate" else None
     if difference is None:
         return []
@@ -221,7 +221,7 @@ def _minus_headline(cell: RecordedCell, stage: Stage, result: Any) -> list[Row]:
 
 
 def _numbers(measurement: Measurement) -> Row:
-    errors = ("value", "standard_error", "monte_carlo_error")
-    numbers = {name: getattr(measurement, name) for name in errors}
+    fields = ("value", "standard_error", "monte_carlo_error")
+    numbers = {name: getattr(measurement, name) for name in fields}
     row = {name: math.nan if number is None else number for name, number in numbers.items()}
     return row | {"n": measurement.n, "clusters": measurement.clusters}
