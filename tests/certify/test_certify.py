@@ -209,6 +209,6 @@ def test_the_command_says_what_it_found(capsys, monkeypatch):
 
 def test_wrong_units_are_found(monkeypatch):
     leaks.unit_error.cache_clear()
-    monkeypatch.setattr("bench.engine.data.tokenizers.tokenizer.Characters.count_bytes", lambda self, ids: ids.size)
+    monkeypatch.setattr("bench.engine.data.tokenizers.tokenizer.CharacterTokenizer.count_bytes", lambda self, ids: ids.size)
     assert leaks.unit_error() > 0.1
     leaks.unit_error.cache_clear()
