@@ -5,18 +5,21 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import bench
 from bench.cli.main import main
-from bench.engine import storage as record
+from bench.engine import storage
 from bench.engine.likelihood.bound import PARTS
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.standard_error import find_runs
+from bench.engine.records import Stage
 from bench.launch.exit_codes import DONE
-from bench.results.statistics.paired import beside_headline
+from bench.results.recorded_cell import RecordedCell, recorded_cells
+from bench.results.statistics.paired import minus_headline
 from bench.results.suite_record import read
 from reports.tables.estimators import build_estimators
 from tests.engine.likelihood.test_estimators import SUITE
@@ -28,6 +31,13 @@ def runs(tmp_path_factory) -> Path:
     (folder / "suite.yaml").write_text(SUITE.replace("  - {label: AR, method: ar}\n", ""))
     assert main(["run", str(folder / "suite.yaml"), "--runs", str(folder / "runs")]) == DONE
     return folder / "runs"
+
+
+def recorded(runs: Path) -> RecordedCell:
+    """The first cell of the arm MDLM."""
+    suite = storage.read_suite(runs, "suite")
+    assert suite is not None
+    return next(cell for cell in recorded_cells(runs, suite) if cell.arm == "MDLM")
 
 
 def test_further_estimates_are_rows_of_their_own(runs):
@@ -55,19 +65,18 @@ def test_further_estimates_are_rows_of_their_own(runs):
 def test_a_difference_from_the_headline_is_paired_by_documents_and_by_replicates_where_there_are_as_many(
     runs, monkeypatch
 ):
-    (told,) = [record.read_json(path) for path in (runs / "suites").glob("*.json")]
-    cell = next(cell for cell in told["cells"] if cell["arm"] == "MDLM")
-    _, headline, alike, more = cell["stages"]
-    one, other, third = (read_nats(runs, cell, stage) for stage in (headline, alike, more))
-    found = beside_headline(runs, cell, alike)
-    assert found == mean_nats({"": other - one}, 12)
+    cell = recorded(runs)
+    _, headline, alike, more = cell.stages
+    one, other, third = (read_nats(cell, stage) for stage in (headline, alike, more))
+    assert minus_headline(cell, alike) == mean_nats({"": other - one}, 12)
     with monkeypatch.context() as running:  # as if its sequences were cut from a text
         running.setattr("bench.results.statistics.paired.clusters_of", lambda source, n: find_runs(n))
         for stage, nats in ((alike, other), (more, third.mean(1)[:, None])):
-            told = beside_headline(runs, cell, stage)
+            difference = minus_headline(cell, stage)
+            assert difference is not None
             expected = mean_nats({"": nats - (one if stage is alike else one.mean(1)[:, None])}, 12, find_runs(16))
-            assert (told.standard_error, told.clusters) == (pytest.approx(expected.standard_error), 4)
-    found = beside_headline(runs, cell, more)
+            assert (difference.standard_error, difference.clusters) == (pytest.approx(expected.standard_error), 4)
+    found = minus_headline(cell, more)
     assert found is not None
     assert found.value == pytest.approx(float(third.mean() - one.mean()) / 12)
     noise = [mean_nats({"": nats}, 12).monte_carlo_error for nats in (one, third)]
@@ -76,10 +85,8 @@ def test_a_difference_from_the_headline_is_paired_by_documents_and_by_replicates
     assert table["value"].iloc[1] == pytest.approx(found.value)
 
 
-def read_nats(runs: Path, cell, stage) -> torch.Tensor:
-    import numpy as np
-
-    with np.load(runs / "cells" / cell["id"] / stage["folder"] / "sequences.npz") as parts:
+def read_nats(cell: RecordedCell, stage: Stage) -> torch.Tensor:
+    with np.load(cell.folder / stage.folder / "sequences.npz") as parts:
         return torch.from_numpy(sum(parts[name] for name in PARTS))
 
 
@@ -113,10 +120,9 @@ def test_the_table_of_estimators_compares_at_equal_calls(runs):
 
 def test_a_lost_estimate_stands_in_the_row_of_the_way_that_it_was_to_be_made(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "runs")
-    (told,) = [record.read_json(path) for path in (runs / "suites").glob("*.json")]
-    cell = next(cell for cell in told["cells"] if cell["arm"] == "MDLM")
-    for stage in cell["stages"][1:]:
-        (tmp_path / "runs" / "cells" / cell["id"] / stage["folder"] / "result.json").unlink()
+    cell = recorded(tmp_path / "runs")
+    for stage in cell.stages[1:]:
+        (cell.folder / stage.folder / "result.json").unlink()
     whole, torn = (build_estimators(read(folder, "suite")) for folder in (runs, tmp_path / "runs"))
     assert [row.label for row in torn.rows] == [row.label for row in whole.rows]
     assert [row.status for row in torn.rows] == ["missing"] * 3 + ["done"] * 3

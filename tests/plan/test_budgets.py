@@ -105,11 +105,13 @@ def test_accumulation_that_makes_steps_more_expensive_is_refused_for_budgets_in_
     assert plan(read(path)).cells[0].id == plan(read(in_flops(tmp_path, arms=arms))).cells[0].id
 
 
-def test_what_judges_texts_is_planned_under_a_budget_in_flops_too(tmp_path):
+def test_scorers_and_controls_are_planned_under_a_budget_in_flops_too(tmp_path):
     """Control texts are a cell without training; the scorer gets what an arm gets."""
     path = in_flops(tmp_path)
-    judged = path.read_text().replace("test: 16}", "test: 16, reserve: 0.25}")
-    path.write_text(judged.replace("calls: 4}", "calls: 4}\n  quality: {copied: 8, scorer: {kind: trained, seed: 9}}"))
+    with_reserve = path.read_text().replace("test: 16}", "test: 16, reserve: 0.25}")
+    path.write_text(
+        with_reserve.replace("calls: 4}", "calls: 4}\n  quality: {copied: 8, scorer: {kind: trained, seed: 9}}")
+    )
     made = plan(read(path))
     submit(tmp_path, made)
     jobs = {cell.arm: record.read_job(folder_of(tmp_path, cell)) for cell in made.all}

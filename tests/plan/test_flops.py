@@ -137,7 +137,7 @@ def test_every_stage_of_a_cell_costs_what_is_counted_when_it_is_done(tiny, tmp_p
     assert {stage.name: stage_flops(suite, cell)[stage.folder] for stage in cell.stages} == found
 
 
-def test_each_way_of_drawing_has_its_own_price_and_what_judges_texts_counts_as_nothing(tiny):
+def test_each_way_of_drawing_has_its_own_cost_and_quality_counts_as_nothing(tiny):
     text = tiny.read_text().replace(
         "samples: {count: 2, calls: 4}",
         """samples:

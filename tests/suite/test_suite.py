@@ -228,7 +228,7 @@ def test_known_cells_keep_their_ids(tmp_path):
     assert [cell.id for cell in plan(read(write(tmp_path))).cells] == ["734684c44b84", "3c1787940e02"]
 
 
-GOLDEN = {  # ids of the trainings, without the fingerprint of the data: the text inside Python differs between versions
+GOLDEN = {  # ids of training runs, without the fingerprint of the data: the text inside Python differs by version
     "datasets": (
         "f904ff42d489 df2a7538e195 38c37703bcf1 8c5a38addbc5 3a2206e261e1 6e560d977633 ac5b394116dd ce87cda3e0ad "
         "46ec82a6b863 fea094c635b9 6635ed1b1ad7 57921b55b004 b2dfb6dbcd4d 19af9ac6ecb5 9fad8fb5b65d d3dd2c5ccc7a "
@@ -257,7 +257,7 @@ GOLDEN = {  # ids of the trainings, without the fingerprint of the data: the tex
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
-def test_trainings_of_suites_keep_their_ids(path):
+def test_training_runs_of_suites_keep_their_ids(path):
     """As above, for whatever users may have trained with the suites that ship."""
     bare = [replace(suite, facts=replace(suite.facts, fingerprint="")) for suite in read_all(path)]
     cells = [cell for suite in bare for cell in plan(suite).cells]

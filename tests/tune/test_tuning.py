@@ -68,7 +68,7 @@ def test_a_trial_is_a_cell_under_what_tuning_is_given(tmp_path):
     assert metric_of(suite) == "bits_per_char"
 
 
-def test_a_batch_whose_parts_are_dearer_is_a_failed_trial(tmp_path):
+def test_a_batch_whose_parts_make_steps_more_expensive_is_a_failed_trial(tmp_path):
     """Plaid trains an end in each part, so that two parts of 2 sequences take one more than 4 at once."""
     path = tmp_path / "plaid.yaml"
     arms = TINY[TINY.index("  - {label: AR") : TINY.index("seeds:")]
