@@ -6,13 +6,14 @@ are not independent documents, because neighbours are alike; their errors are cl
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
 ErrorSource = tuple[float, int]  # a standard error, and the number of independent values it was estimated from
 
@@ -90,7 +91,7 @@ def interval_p(mean: float, sources: Sequence[ErrorSource]) -> float:
     lowest = math.log(MIN_P)
     if mean == 0 or excess(lowest) <= 0:
         return float(mean == 0)
-    return math.exp(float(optimize.brentq(excess, lowest, 0.0)))
+    return math.exp(find_root(excess, lowest, 0.0))
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
@@ -179,9 +180,9 @@ def _noncentrality(n: int, level: float, power: float) -> float:
 
     def excess_power(mean: float) -> float:
         # the other tail adds less than a thousandth of the level
-        return float(stats.nct.sf(critical_value, n - 1, mean)) - power
+        return float(noncentral_t().sf(critical_value, n - 1, mean)) - power
 
-    return float(optimize.brentq(excess_power, 0.0, 2 * critical_value + 5))
+    return find_root(excess_power, 0.0, 2 * critical_value + 5)
 
 
 @cache
@@ -205,7 +206,7 @@ def _simulated_noncentrality(n: int, level: float, power: float) -> float:
         return float((excludes_zero & (p_values < level)).mean()) - power
 
     lower = _noncentrality(n, level, power)
-    return float(optimize.brentq(excess_power, 0.5 * lower, 4 * lower + 5, xtol=1e-3))
+    return find_root(excess_power, 0.5 * lower, 4 * lower + 5, xtol=1e-3)
 
 
 def _sign_choices(n: int) -> NDArray[np.float64]:
@@ -225,3 +226,17 @@ def rank_ranges(lows: Sequence[float], highs: Sequence[float]) -> list[tuple[int
     is_above = low[None, :] > high[:, None]
     best, worst = 1 + is_below.sum(1), len(low) - is_above.sum(1)
     return [(int(first), int(last)) for first, last in zip(best, worst, strict=True)]
+
+
+def find_root(function: Callable[[float], float], low: float, high: float, xtol: float = 2e-12) -> float:
+    """The root of a function that changes its sign between `low` and `high`."""
+    from scipy import optimize  # slow to import, and a plan without differences needs no root
+
+    return float(optimize.brentq(function, low, high, xtol=xtol))
+
+
+def noncentral_t() -> Any:
+    """The noncentral Student's t distribution of scipy."""
+    from scipy import stats  # slow to import, as above
+
+    return stats.nct
