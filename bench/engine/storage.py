@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
 def read_record(path: Path, kind: type[Kind]) -> Kind | None:
     """The record in a file, or None if there is no file. A file that has not changed is parsed once per process.
 
-    Raises BrokenRecord if the file is cut short or does not hold such a record.
+    Raises BrokenRecord if the file is cut short or holds another kind of record.
     """
     try:
         stamp = path.stat()

@@ -1,4 +1,4 @@
-"""`bench compare`: what is subtracted, what is not, and what a gate lets pass, on copies of a tiny run."""
+"""`bench compare`: what is subtracted, what is not, and what passes the gate, on copies of a tiny run."""
 
 import json
 import math
@@ -29,7 +29,7 @@ Names = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of two arms, whose one seed is copied into three that differ a little."""
+    """Results of two arms; a single seed is copied into three that differ a little."""
     folder = tmp_path_factory.mktemp("compare")
     (folder / "tiny.yaml").write_text(TINY.replace("{label: AR, method: ar}", "{label: MD4, method: md4}"))
     runs = folder / "runs"
@@ -47,7 +47,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def grow(cell: Path, share: float) -> None:
-    """Makes the bound of a cell larger by a share, a little more on some sequences than on others."""
+    """Increase the bound of a cell by a share, which varies a little between sequences."""
     (folder,) = cell.glob("bound-*")
     with np.load(folder / "sequences.npz") as parts:
         factors = 1 + share * np.linspace(0.8, 1.2, len(parts["integral"]))[:, None]
@@ -62,7 +62,7 @@ def scale(measures: Any, factor: float) -> None:
 
 
 def change(path: Path, how: Callable[[Any], Any]) -> None:
-    """Reads, changes and writes a JSON file."""
+    """Read, change and write a JSON file."""
     content = read_json(path)
     how(content)
     write_json(path, content)
@@ -70,9 +70,9 @@ def change(path: Path, how: Callable[[Any], Any]) -> None:
 
 @pytest.fixture
 def copied(ran: Path, tmp_path: Path) -> Names:
-    """Another folder of the same results, in which the bound of an arm is larger, in each seed by a little more."""
+    """A copy of the results in which the bound of one arm is larger, by a share that grows a little with the seed."""
 
-    def made(arm: str = "MDLM", share: float = 0.0) -> Path:
+    def copy(arm: str = "MDLM", share: float = 0.0) -> Path:
         runs = tmp_path / "new"
         shutil.copytree(ran, runs)
         for cell in read_json(runs / "suites" / "tiny.json")["cells"]:
@@ -80,24 +80,25 @@ def copied(ran: Path, tmp_path: Path) -> Names:
                 grow(runs / "cells" / cell["id"], share * (1 + 0.01 * cell["seed"]))
         return runs
 
-    return made
+    return copy
 
 
-def subtract(runs: Path, one: Any, other: Any) -> Any:
-    return compare(find_side(runs, str(one)), find_side(runs, str(other)))
+def subtract(runs: Path, baseline: Any, candidate: Any) -> Any:
+    """Compare two names."""
+    return compare(find_side(runs, str(baseline)), find_side(runs, str(candidate)))
 
 
 def test_a_planted_regression_is_caught(ran: Path, copied: Names, capsys: pytest.CaptureFixture[str]) -> None:
-    """2 % in each of three seeds, of one arm of two."""
-    asked = ["compare", str(ran), str(copied(share=0.02)), "--fail-on-regression"]
-    assert main([*asked, "0.5%"]) == FAILED
-    said = capsys.readouterr().out
-    assert "margin 0.5 % of A: held: MD4; regression: MDLM (exit code 3)" in " ".join(said.split())
-    assert main([*asked, "0.005"]) == FAILED
-    assert main([*asked, "4%"]) == DONE
+    """One arm of two is 2 % worse in each of its three seeds."""
+    arguments = ["compare", str(ran), str(copied(share=0.02)), "--fail-on-regression"]
+    assert main([*arguments, "0.5%"]) == FAILED
+    output = capsys.readouterr().out
+    assert "margin 0.5 % of A: held: MD4; regression: MDLM (exit code 3)" in " ".join(output.split())
+    assert main([*arguments, "0.005"]) == FAILED
+    assert main([*arguments, "4%"]) == DONE
     assert main(["compare", str(ran), str(ran.parent / "runs"), "--fail-on-regression", "0"]) == DONE
-    found = subtract(ran, ran, tmp := asked[2])
-    (md4, mdlm) = found.bounds
+    comparison = subtract(ran, ran, tmp := arguments[2])
+    (md4, mdlm) = comparison.bounds
     assert (md4.verdict, mdlm.verdict) == (TIED, WORSE)
     assert mdlm.value / mdlm.base == pytest.approx(0.0202, rel=0.02)
     assert subtract(ran, tmp, ran).bounds[1].verdict == BETTER
@@ -107,26 +108,29 @@ def test_a_planted_regression_is_caught(ran: Path, copied: Names, capsys: pytest
 def test_the_same_results_are_no_regression(ran: Path, copied: Names) -> None:
     """A/A: one record twice, and a copy of it elsewhere."""
     same, copy = subtract(ran, "tiny", "tiny"), subtract(ran, "tiny", copied())
-    assert {each.verdict for each in same.bounds} == {SAME}
-    assert {(each.verdict, each.value) for each in copy.bounds} == {(TIED, 0.0)}
-    for found in (same, copy):
-        assert exit_code(found, Margin(0.0, True)) == DONE
-        assert not any((*found.settings.values(), *found.surroundings.values(), *found.protocols.values()))
+    assert {difference.verdict for difference in same.bounds} == {SAME}
+    assert {(difference.verdict, difference.value) for difference in copy.bounds} == {(TIED, 0.0)}
+    for comparison in (same, copy):
+        assert exit_code(comparison, Margin(0.0, True)) == DONE
+        assert not any(
+            (*comparison.settings.values(), *comparison.surroundings.values(), *comparison.protocols.values())
+        )
     assert exit_code(subtract(ran, "tiny/MDLM/0", "tiny/MDLM/1"), Margin.parse("0.5%")) == DONE
 
 
 def test_a_difference_is_that_of_the_report(ran: Path) -> None:
     """Two arms of a suite, against the pairs that the suite itself would make of them."""
-    found = subtract(ran, "tiny/MD4", "tiny/MDLM")
-    (each,) = found.bounds
+    comparison = subtract(ran, "tiny/MD4", "tiny/MDLM")
+    (difference,) = comparison.bounds
     table = read(ran, "tiny").table
     scores = table[(table["stage"] == "bound") & (table["metric"] == "bits_per_char")].groupby("arm")["value"].mean()
-    assert each.value == pytest.approx(scores["MDLM"] - scores["MD4"], rel=1e-3)  # the copies are rounded
-    assert (each.base, each.seeds, each.n, each.is_paired) == (pytest.approx(scores["MD4"]), 3, 16, True)
-    assert each.low < each.value < each.high
-    assert each.reach.startswith("p < 0.05 is out of reach with 3 seeds")
-    assert found.settings["MDLM against MD4"] == {"method": ("md4", "mdlm")}
-    assert each.notes == BOUNDS
+    assert difference.value == pytest.approx(scores["MDLM"] - scores["MD4"], rel=1e-3)  # the copies are rounded
+    assert difference.base == pytest.approx(scores["MD4"])
+    assert (difference.seeds, difference.n, difference.is_paired) == (3, 16, True)
+    assert difference.low < difference.value < difference.high
+    assert difference.reach.startswith("p < 0.05 is out of reach with 3 seeds")
+    assert comparison.settings["MDLM against MD4"] == {"method": ("md4", "mdlm")}
+    assert difference.notes == BOUNDS
 
 
 def test_a_bound_against_a_likelihood_is_told(ran: Path) -> None:
@@ -165,7 +169,7 @@ def test_names_stand_for_arms_seeds_cells_suites_and_files(ran: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("tiny/MDLN", 'there is no cell "tiny/MDLN"'),
         ("{runs}/suites/tiny.json/SEDD", 'suite "tiny" has no arm "SEDD"; it has MD4, MDLM'),
@@ -173,11 +177,11 @@ def test_names_stand_for_arms_seeds_cells_suites_and_files(ran: Path) -> None:
         ("{runs}/../other.csv", "has no column seed, stage"),
     ],
 )
-def test_names_that_stand_for_nothing_say_what_there_is(name: str, said: str, ran: Path) -> None:
+def test_names_that_stand_for_nothing_say_what_there_is(name: str, message: str, ran: Path) -> None:
     (ran.parent / "other.csv").write_text("arm\nMD4\n")
     with pytest.raises((CompareError, NoRecord)) as raised:
         find_side(ran, name.format(runs=ran))
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_an_arm_of_two_suites_has_to_be_named_with_its_suite(copied: Names) -> None:
@@ -196,10 +200,10 @@ def test_other_protocols_are_not_subtracted(ran: Path, copied: Names, capsys: py
     runs = copied()
     for path in runs.glob("cells/*/bound-*/result.json"):
         change(path, lambda result: result["settings"].update(draws=4))
-    found = subtract(ran, "tiny", runs)
-    assert {each.seeds for each in found.bounds} == {0}
-    assert "draws 4, but 2 of base A: MD4" in found.bounds[0].reason
-    assert found.protocols["MD4"] == {"bound.draws": ("2", "4")}
+    comparison = subtract(ran, "tiny", runs)
+    assert {difference.seeds for difference in comparison.bounds} == {0}
+    assert "draws 4, but 2 of base A: MD4" in comparison.bounds[0].reason
+    assert comparison.protocols["MD4"] == {"bound.draws": ("2", "4")}
     assert main(["compare", "tiny", str(runs), "--runs", str(ran)]) == USAGE_ERROR
     assert "draws 4, but 2 of base A: MD4" in " ".join(capsys.readouterr().out.split())
     for path in runs.glob("cells/*/bound-*/result.json"):
@@ -207,10 +211,10 @@ def test_other_protocols_are_not_subtracted(ran: Path, copied: Names, capsys: py
     assert subtract(ran, "tiny", runs).protocols == {"MD4": {}, "MDLM": {}}  # whom a block is for changes no number
     file = subtract(ran, "tiny", f"{ran.parent}/tidy.csv")
     table = file_of(ran.parent / "tidy.csv", protocol="exactly k masked; another text")
-    other = compare(find_side(ran, "tiny"), table)
-    assert [each.seeds for each in file.bounds] == [3, 3]
-    assert [each.seeds for each in other.bounds] == [0, 0]
-    assert other.bounds[0].reason.startswith("protocol: exactly k masked; another text, but ")
+    refused = compare(find_side(ran, "tiny"), table)
+    assert [difference.seeds for difference in file.bounds] == [3, 3]
+    assert [difference.seeds for difference in refused.bounds] == [0, 0]
+    assert refused.bounds[0].reason.startswith("protocol: exactly k masked; another text, but ")
 
 
 def file_of(path: Path, **others: Any) -> Side:
@@ -223,10 +227,11 @@ def file_of(path: Path, **others: Any) -> Side:
 
 def test_a_results_file_is_compared_unpaired_and_says_so(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paired, unpaired = subtract(ran, "MD4", "MDLM"), subtract(ran, f"{ran.parent}/tidy.csv/MD4", "MDLM")
-    (one,), (other,) = paired.bounds, unpaired.bounds
-    assert other.value == pytest.approx(one.value, rel=1e-3)
-    assert not other.is_paired
-    assert other.high - other.low > 5 * (one.high - one.low)  # what the sequences have in common stays in it
+    (paired_bound,), (unpaired_bound,) = paired.bounds, unpaired.bounds
+    assert unpaired_bound.value == pytest.approx(paired_bound.value, rel=1e-3)
+    assert not unpaired_bound.is_paired
+    width = paired_bound.high - paired_bound.low
+    assert unpaired_bound.high - unpaired_bound.low > 5 * width  # shared variance of the sequences does not cancel
     assert unpaired.settings["MDLM against MD4"] == {"method": ("md4", "mdlm")}
     assert main(["compare", f"{ran.parent}/tidy.csv", "tiny", "--runs", str(ran)]) == DONE
     assert "unpaired: a results file has no values of single sequences" in " ".join(capsys.readouterr().out.split())
@@ -237,16 +242,16 @@ def test_settings_and_surroundings_that_differ_are_told(ran: Path, copied: Names
     for cell in (runs / "cells").iterdir():
         change(cell / "job.json", lambda job: job["training"].update(learning_rate=0.5))
         change(cell / "train" / "result.json", lambda result: result["environment"].update(torch="9.9"))
-    found = subtract(ran, "tiny", runs)
+    comparison = subtract(ran, "tiny", runs)
     before = read_json(next((ran / "cells").iterdir()) / "job.json")["training"]["learning_rate"]
-    assert set(found.settings) == {"MD4", "MDLM"}
-    assert found.settings["MD4"] == {"training.learning_rate": (str(before), "0.5")}
-    assert found.surroundings["MD4"]["train.torch"][1] == "9.9"
-    assert list(found.surroundings["MD4"]) == ["train.torch"]
+    assert set(comparison.settings) == {"MD4", "MDLM"}
+    assert comparison.settings["MD4"] == {"training.learning_rate": (str(before), "0.5")}
+    assert comparison.surroundings["MD4"]["train.torch"][1] == "9.9"
+    assert list(comparison.surroundings["MD4"]) == ["train.torch"]
 
 
 def test_what_was_not_measured_does_not_pass_a_gate(ran: Path, copied: Names) -> None:
-    """An arm that is gone, one without a result, and a seed that failed: nothing of A may be lost unseen."""
+    """A missing arm, an arm without a result and a failed seed: nothing of A may disappear silently."""
     runs = copied()
     margin = Margin.parse("0.5%")
     change(
@@ -277,24 +282,24 @@ def test_no_number_is_cut_off_on_a_narrow_terminal(
 def test_unpaired_intervals_of_a_running_text_are_of_as_many_runs_as_there_are(ran: Path) -> None:
     """120 sequences in 10 runs: Student's with 9 degrees of freedom, on either side."""
     file = file_of(ran.parent / "tidy.csv", clusters=10, n=120, standard_error=0.01)
-    one = replace(file, table=file.table[file.table["seed"] == 0])
-    (found, *_) = compare(one, one).bounds
-    assert (found.high - found.low) / 2 == pytest.approx(2.262 * 0.01 * math.sqrt(2), rel=1e-3)
-    assert found.n == 120
+    side = replace(file, table=file.table[file.table["seed"] == 0])
+    (difference, *_) = compare(side, side).bounds
+    assert (difference.high - difference.low) / 2 == pytest.approx(2.262 * 0.01 * math.sqrt(2), rel=1e-3)
+    assert difference.n == 120
 
 
 def test_an_arm_that_was_tuned_is_told_apart_from_one_that_was_not(ran: Path, copied: Names) -> None:
     runs = copied()
     change(runs / "suites" / "tiny.json", lambda plan: plan.update(tuning={"arms": {"MDLM": {"trials": 6}}}))
-    found = subtract(ran, "tiny", runs)
-    assert found.settings == {"MD4": {}, "MDLM": {"tuning": ("none", "best of 6 trials")}}
+    comparison = subtract(ran, "tiny", runs)
+    assert comparison.settings == {"MD4": {}, "MDLM": {"tuning": ("none", "best of 6 trials")}}
 
 
 def test_json_has_every_number_and_no_nan(ran: Path, copied: Names, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["compare", "MDLM", str(copied(share=0.02)), "--runs", str(ran), "--json", "--fail-on-regression", "1%"]
-    assert main(asked) == FAILED
-    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert (told["exit_code"], told["metric"], told["names"][0]) == (3, "bits_per_char", "MDLM")
-    (bound,) = told["bounds"]
+    arguments = ["compare", "MDLM", str(copied(share=0.02)), "--runs", str(ran), "--json", "--fail-on-regression", "1%"]
+    assert main(arguments) == FAILED
+    content = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (content["exit_code"], content["metric"], content["names"][0]) == (3, "bits_per_char", "MDLM")
+    (bound,) = content["bounds"]
     assert (bound["decision"], bound["verdict"], bound["seeds"]) == (REGRESSION, WORSE, 3)
     assert bound["p_sign_flip"] == 0.25

@@ -1,4 +1,4 @@
-"""What passes the gate of a comparison, and how texts are compared."""
+"""What passes the gate of a comparison, and how metrics of samples are compared."""
 
 import math
 from typing import Any
@@ -17,19 +17,19 @@ from bench.results.tidy_table import COLUMNS
 
 
 def test_a_gate_fails_only_where_the_whole_interval_lies_above_the_margin() -> None:
-    def found(low: float, high: float, verdict: str) -> Difference:
+    def difference(low: float, high: float, verdict: str) -> Difference:
         return Difference(
             "A", "bits_per_char", base=2.0, value=(low + high) / 2, low=low, high=high, seeds=3, verdict=verdict
         )
 
     margin = Margin.parse("0.5%")  # 0.01
-    assert decide(found(0.011, 0.03, WORSE), margin) == REGRESSION
-    assert decide(found(0.009, 0.03, WORSE), margin) == UNSURE
-    assert decide(found(0.011, 0.03, TIED), margin) == UNSURE  # of several arms: not sure enough
-    assert decide(found(-0.02, 0.03, TIED), margin) == UNSURE
-    assert decide(found(0.001, 0.009, WORSE), margin) == HELD
-    assert decide(found(-0.03, -0.02, BETTER), margin) == HELD
-    assert decide(found(math.nan, math.nan, TIED), margin) == UNSURE
+    assert decide(difference(0.011, 0.03, WORSE), margin) == REGRESSION
+    assert decide(difference(0.009, 0.03, WORSE), margin) == UNSURE
+    assert decide(difference(0.011, 0.03, TIED), margin) == UNSURE  # of several arms: not sure enough
+    assert decide(difference(-0.02, 0.03, TIED), margin) == UNSURE
+    assert decide(difference(0.001, 0.009, WORSE), margin) == HELD
+    assert decide(difference(-0.03, -0.02, BETTER), margin) == HELD
+    assert decide(difference(math.nan, math.nan, TIED), margin) == UNSURE
     assert decide(Difference("A", "bits_per_char"), margin) == UNKNOWN
 
 
@@ -55,12 +55,12 @@ def side_of(name: str, *rows: list[dict[str, Any]]) -> Side:
 
 
 def test_texts_are_compared_where_both_drew_in_the_same_way() -> None:
-    one = side_of("A", make_texts("x", "rep_4", 0.1), make_texts("x", "js_1", 0.1), make_texts("x", "mauve", 0.5))
+    baseline = side_of("A", make_texts("x", "rep_4", 0.1), make_texts("x", "js_1", 0.1), make_texts("x", "mauve", 0.5))
     new = make_texts("x", "rep_4", 0.2), make_texts("x", "js_1", 0.11), make_texts("x", "mauve", 0.9, way="euler")
-    other = side_of("B", *new, make_texts("x", "rep_4", 0.9, way="euler"))
-    found = {each.metric: each for each in compare(one, other).qualities}
-    assert {name: each.verdict for name, each in found.items()} == {"rep_4": "higher", "js_1": TIED}
-    half = (found["rep_4"].high - found["rep_4"].low) / 2
+    candidate = side_of("B", *new, make_texts("x", "rep_4", 0.9, way="euler"))
+    differences = {difference.metric: difference for difference in compare(baseline, candidate).qualities}
+    assert {name: difference.verdict for name, difference in differences.items()} == {"rep_4": "higher", "js_1": TIED}
+    half = (differences["rep_4"].high - differences["rep_4"].low) / 2
     assert half == pytest.approx(1.984 * 0.01 * math.sqrt(2), rel=1e-3)  # Student's of 100 texts, of either side
-    fewer = compare(one, side_of("B", make_texts("x", "rep_4", 0.2, texts="50 x 12"))).qualities[0]
+    fewer = compare(baseline, side_of("B", make_texts("x", "rep_4", 0.2, texts="50 x 12"))).qualities[0]
     assert (fewer.seeds, fewer.reason) == (0, "texts: 50 x 12, but 100 x 12 of A")

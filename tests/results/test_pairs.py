@@ -55,33 +55,33 @@ def pair_cells(runs: Path, *cells: StoredCell, level: str = "char") -> pd.DataFr
     return pair([RecordedCell(cell, cell_folder(runs, cell.id)) for cell in cells], level)
 
 
-def pairs_of(found: pd.DataFrame, metric: str = "nats_per_token") -> list[Any]:
-    return list(found[found["metric"] == metric].itertuples())
+def pairs_of(pairs: pd.DataFrame, metric: str = "nats_per_token") -> list[Any]:
+    return list(pairs[pairs["metric"] == metric].itertuples())
 
 
 @pytest.fixture
 def nats() -> Callable[..., Nats]:
-    """Documents that cost very different amounts, the same in each call, and noise of their own replicates."""
+    """Draw the nats of documents [documents, replicates]: very different documents, shared by all calls, and noise."""
     rng = np.random.default_rng(3)
     documents, noise = rng.normal(24, 8, (DOCUMENTS, 1)), rng.normal(0, 2, (DOCUMENTS, 2))
 
-    def made(shift: Any = 0.0, shared: float = 1.0) -> Nats:
+    def draw(shift: Any = 0.0, shared: float = 1.0) -> Nats:
         return documents + shared * noise + (1 - shared) * rng.normal(0, 2, (DOCUMENTS, 2)) + shift
 
-    return made
+    return draw
 
 
 def test_what_arm_and_base_have_in_common_drops_out(tmp_path: Path, nats: Callable[..., Nats]) -> None:
     shift = np.linspace(0.4, 1.2, DOCUMENTS)[:, None]
     write_bound(tmp_path, "A-0", nats())
     write_bound(tmp_path, "B-0", nats(shift))
-    found = pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A"))
-    (row,) = pairs_of(found)
+    pairs = pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A"))
+    (row,) = pairs_of(pairs)
     assert (row.arm, row.base, row.seed, row.n, row.reason, row.unlike) == ("B", "A", 0, DOCUMENTS, "", "")
     assert row.value == pytest.approx(shift.mean() / LENGTH)
     assert row.standard_error == pytest.approx(shift.std(ddof=1) / math.sqrt(DOCUMENTS) / LENGTH)
     assert row.monte_carlo_error == pytest.approx(0.0, abs=1e-12)
-    (bits,) = pairs_of(found, "bits_per_char")
+    (bits,) = pairs_of(pairs, "bits_per_char")
     assert bits.value == pytest.approx(row.value / math.log(2))
     assert bits.standard_error == pytest.approx(row.standard_error / math.log(2))
     assert pairs_of(pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A"), level="byte"), "bits_per_byte")
@@ -143,8 +143,8 @@ def test_what_is_not_there_is_a_row_with_its_reason(tmp_path: Path, nats: Callab
         make_cell("A", 1, "nobody"),
         make_cell("D", 1, base="B"),
     ]
-    found = pairs_of(pair_cells(tmp_path, make_cell("A"), *cells))
-    reasons = {row.arm: row.reason for row in found}
+    rows = pairs_of(pair_cells(tmp_path, make_cell("A"), *cells))
+    reasons = {row.arm: row.reason for row in rows}
     assert reasons["B"] == "not paired: train of B, seed 0 failed: loss is nan"
     assert reasons["C"] == "not paired: bound of C, seed 0 is missing"
     assert 'no arm is called "nobody"' in reasons["A"]
@@ -169,13 +169,13 @@ def test_seeds_are_paired_with_their_own_and_share_their_documents(tmp_path: Pat
         of_documents = np.where(np.arange(DOCUMENTS) % 2, 0.5, -0.5)[:, None]
         write_bound(tmp_path, f"B-{seed}", nats(10.0 * seed + shift + of_documents))
     cells = [cell for seed in shifts for cell in (make_cell("A", seed), make_cell("B", seed, "A"))]
-    found = pair_cells(tmp_path, *cells, make_cell("B", 3, "A"))
-    rows = pairs_of(found)
+    pairs = pair_cells(tmp_path, *cells, make_cell("B", 3, "A"))
+    rows = pairs_of(pairs)
     assert [row.value * LENGTH for row in rows[:3]] == pytest.approx(list(shifts.values()))
     error = 0.5 / math.sqrt(DOCUMENTS - 1) / LENGTH  # the same in every seed: it does not average out
     assert [row.clustered_error for row in rows[:3]] == pytest.approx([error] * 3)
     assert 'base "A" has no seed 3' in rows[3].reason
-    (delta,) = summarize(found, "nats_per_token").itertuples()
+    (delta,) = summarize(pairs, "nats_per_token").itertuples()
     seeds_error = 0.4 / math.sqrt(3) / LENGTH
     assert (delta.seeds, delta.planned, delta.documents) == (3, 4, DOCUMENTS)
     assert (delta.seeds_error, delta.documents_error) == (pytest.approx(seeds_error), pytest.approx(error))
@@ -206,9 +206,9 @@ def test_arms_that_do_not_differ_are_told_apart_once_in_twenty_tries() -> None:
     rng = np.random.default_rng(5)
     tries, count = 400, 0
     for _ in range(tries):
-        found = rng.normal(0, 0.1, 100) + rng.normal(0, 0.02, (8, 1)) + rng.normal(0, 0.05, (8, 100))
-        error = found.mean(0).std(ddof=1) / math.sqrt(100)
-        (delta,) = summarize(pd.DataFrame(make(found.mean(1), error=error)), "nats_per_token").itertuples()
+        differences = rng.normal(0, 0.1, 100) + rng.normal(0, 0.02, (8, 1)) + rng.normal(0, 0.05, (8, 100))
+        error = differences.mean(0).std(ddof=1) / math.sqrt(100)
+        (delta,) = summarize(pd.DataFrame(make(differences.mean(1), error=error)), "nats_per_token").itertuples()
         count += delta.verdict != TIED
     assert count / tries < LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / tries)
 
@@ -217,17 +217,17 @@ def test_bases_and_arms_keep_their_order_and_their_places() -> None:
     sure = {"x": [0.30, 0.301, 0.302], "y": [-0.1, -0.101, -0.102], "z": [0.3, 0.302, 0.301]}
     rows = [row for arm, values in sure.items() for row in make(np.array(values), arm)]
     rows += make(np.array([0.5]), "w", "other", error=0.01) + make(np.array([0.0, 0.001, -0.001]), "v")
-    found = summarize(pd.DataFrame(rows), "nats_per_token").set_index("arm")
-    assert list(found.index) == ["x", "y", "z", "v", "w"]
-    assert found["verdict"].to_dict() == {"x": WORSE, "y": BETTER, "z": WORSE, "v": TIED, "w": WORSE}
-    places = found[["rank_best", "rank_worst"]].apply(tuple, axis=1).to_dict()
+    deltas = summarize(pd.DataFrame(rows), "nats_per_token").set_index("arm")
+    assert list(deltas.index) == ["x", "y", "z", "v", "w"]
+    assert deltas["verdict"].to_dict() == {"x": WORSE, "y": BETTER, "z": WORSE, "v": TIED, "w": WORSE}
+    places = deltas[["rank_best", "rank_worst"]].apply(tuple, axis=1).to_dict()
     assert places == {"y": (1, 1), "v": (2, 3), "x": (4, 5), "z": (4, 5), "w": (2, 2)}  # of five, the base among them
-    assert found.loc["w", "p"] != found.loc["w", "p"]
+    assert deltas.loc["w", "p"] != deltas.loc["w", "p"]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of two arms of one seed, of which one has the other as its base."""
+    """Results of an arm and its base, with one seed."""
     folder = tmp_path_factory.mktemp("pairs")
     text = TINY.replace("{label: AR, method: ar}", "{label: MD4, method: md4, base: MDLM}")
     (folder / "tiny.yaml").write_text(text)

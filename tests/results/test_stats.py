@@ -1,4 +1,4 @@
-"""What intervals and tests promise, on experiments made up by the thousand."""
+"""Intervals and tests keep their error rates, in thousands of simulated experiments."""
 
 import math
 
@@ -26,7 +26,7 @@ NAN = math.nan
 
 
 def wins(share: float, tries: int = TRIES) -> float:
-    """Three standard errors of a share that is counted in so many tries."""
+    """Three standard errors of a share estimated from this many tries."""
     return 3 * math.sqrt(share * (1 - share) / tries)
 
 
@@ -37,8 +37,8 @@ def rng() -> np.random.Generator:
 
 @pytest.mark.parametrize("seeds", [2, 3, 6])
 def test_one_interval_in_twenty_misses_nothing(seeds: int, rng: np.random.Generator) -> None:
-    found = [student_interval(rng.normal(0, 0.02, seeds).tolist()).excludes_zero for _ in range(TRIES)]
-    assert np.mean(found) == pytest.approx(LEVEL, abs=wins(LEVEL))
+    hits = [student_interval(rng.normal(0, 0.02, seeds).tolist()).excludes_zero for _ in range(TRIES)]
+    assert np.mean(hits) == pytest.approx(LEVEL, abs=wins(LEVEL))
 
 
 @pytest.mark.parametrize("seeds", [3, 6])
@@ -46,14 +46,14 @@ def test_a_planted_effect_of_one_percent_is_found_at_the_stated_power(seeds: int
     """1 % of 3 bits, with the noise of a seed at which it is just detectable."""
     effect = 0.01 * 3.0
     deviation = effect / (detectable_effect(1.0, seeds) / math.sqrt(seeds))
-    found = [student_interval(rng.normal(effect, deviation, seeds).tolist()).excludes_zero for _ in range(TRIES)]
-    assert np.mean(found) == pytest.approx(POWER, abs=wins(POWER))
+    hits = [student_interval(rng.normal(effect, deviation, seeds).tolist()).excludes_zero for _ in range(TRIES)]
+    assert np.mean(hits) == pytest.approx(POWER, abs=wins(POWER))
 
 
 def test_student_is_scipys_interval() -> None:
     values = [0.1, 0.3, 0.2, 0.25]
-    found, known = student_interval(values), stats.ttest_1samp(values, 0).confidence_interval()
-    assert (found.low, found.high, found.n) == (pytest.approx(known.low), pytest.approx(known.high), 4)
+    interval, expected = student_interval(values), stats.ttest_1samp(values, 0).confidence_interval()
+    assert (interval.low, interval.high, interval.n) == (pytest.approx(expected.low), pytest.approx(expected.high), 4)
     assert math.isnan(student_interval([0.1]).low)
     assert not student_interval([0.1]).excludes_zero
     with pytest.raises(ValueError, match="at least one value"):
@@ -69,16 +69,18 @@ def test_three_sure_seeds_are_not_five_sure_documents() -> None:
 
 
 def test_intervals_over_seeds_and_documents_hold_for_new_ones_of_both(rng: np.random.Generator) -> None:
-    """Seeds share their documents: those alone would miss zero far too often, and the joined interval does not."""
-    seeds, documents, alone, joined = 3, 40, 0, 0
+    """Seeds share their documents: those alone would miss zero far too often, and the combined interval does not."""
+    seeds, documents, alone, combined = 3, 40, 0, 0
     for _ in range(TRIES):
-        found = rng.normal(0, 0.3, documents) + rng.normal(0, 0.02, (seeds, 1)) + rng.normal(0, 0.1, (seeds, documents))
-        each, of_documents = found.mean(1), found.mean(0)
-        half = [half_width(stats.sem(values), len(values)) for values in (each, of_documents)]
-        alone += abs(each.mean()) > half[0]
-        joined += abs(each.mean()) > combine(half)
+        values = (
+            rng.normal(0, 0.3, documents) + rng.normal(0, 0.02, (seeds, 1)) + rng.normal(0, 0.1, (seeds, documents))
+        )
+        seed_means, document_means = values.mean(1), values.mean(0)
+        half = [half_width(stats.sem(means), len(means)) for means in (seed_means, document_means)]
+        alone += abs(seed_means.mean()) > half[0]
+        combined += abs(seed_means.mean()) > combine(half)
     assert alone / TRIES > 2 * LEVEL
-    assert joined / TRIES < LEVEL + wins(LEVEL)
+    assert combined / TRIES < LEVEL + wins(LEVEL)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 11])
@@ -91,8 +93,8 @@ def test_the_sign_flip_test_counts_every_flip(n: int, rng: np.random.Generator) 
 
 def test_the_sign_flip_test_is_scipys(rng: np.random.Generator) -> None:
     numbers = rng.normal(0.5, 1, 9)
-    known = stats.permutation_test((numbers,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert sign_flip_p(numbers.tolist()) == pytest.approx(known.pvalue)
+    expected = stats.permutation_test((numbers,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(numbers.tolist()) == pytest.approx(expected.pvalue)
 
 
 def test_sums_that_are_equal_but_for_rounding_count_as_equal() -> None:
@@ -128,17 +130,17 @@ def test_more_arms_need_more_seeds() -> None:
 def test_holm_multiplies_by_what_is_left() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
-    found = holm([0.02, NAN, 0.01])
-    assert found[0] == found[2] == pytest.approx(0.02)
-    assert math.isnan(found[1])
+    corrected = holm([0.02, NAN, 0.01])
+    assert corrected[0] == corrected[2] == pytest.approx(0.02)
+    assert math.isnan(corrected[1])
     assert holm([]) == []
 
 
 def test_with_holm_no_arm_of_five_wins_falsely_more_than_one_table_in_twenty(rng: np.random.Generator) -> None:
     tables = rng.normal(0, 1, (600, 5, 10))
     ps = [[sign_flip_p(arm) for arm in table] for table in tables]
-    assert np.mean([min(each) < LEVEL for each in ps]) > 3 * LEVEL
-    assert np.mean([min(holm(each)) < LEVEL for each in ps]) < LEVEL + wins(LEVEL, 600)
+    assert np.mean([min(p_values) < LEVEL for p_values in ps]) > 3 * LEVEL
+    assert np.mean([min(holm(p_values)) < LEVEL for p_values in ps]) < LEVEL + wins(LEVEL, 600)
 
 
 def test_what_is_detectable_shrinks_with_seeds_and_grows_with_the_power() -> None:

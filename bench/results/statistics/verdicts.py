@@ -24,7 +24,7 @@ from bench.results.statistics.significance import (
 )
 
 NAN = math.nan
-WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same training"
+WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same run"
 
 Pair = dict[Any, Any]  # a row of `bench.results.statistics.paired.pair`
 
