@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 import bench
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
-from bench.results import mlflow_archive as mirror
+from bench.results import mlflow_archive as archive
 from bench.results import parquet as tidy
 from bench.results.suite_record import read
 from tests.conftest import TINY
@@ -22,7 +22,7 @@ def run(*words) -> int:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def ran(tmp_path_factory):
     """A suite whose MDLM fails, run whole: a record with numbers, control texts and a failure."""
     folder = tmp_path_factory.mktemp("mirror")
     arms = (
@@ -43,73 +43,73 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_report_from_the_store_has_the_bytes_of_one_from_the_folders(done, tmp_path):
-    assert run("report", "tiny", "--runs", done / "runs") == FAILED
-    assert run("report", "tiny", "--runs", tmp_path, "--from-mlflow", uri_of(done)) == FAILED
-    from_folders = files(done / "runs" / "reports" / "tiny")
+def test_a_report_from_the_store_has_the_bytes_of_one_from_the_folders(ran, tmp_path):
+    assert run("report", "tiny", "--runs", ran / "runs") == FAILED
+    assert run("report", "tiny", "--runs", tmp_path, "--from-mlflow", uri_of(ran)) == FAILED
+    from_folders = files(ran / "runs" / "reports" / "tiny")
     assert files(tmp_path / "reports" / "tiny") == from_folders
     assert {"tidy.parquet", "tidy.csv", "index.html", "table.tex"} <= set(from_folders)
     assert b"non-finite loss" in from_folders["index.html"]
 
 
-def test_control_texts_are_one_run_whose_metrics_name_their_kind(done):
-    client = MlflowClient(uri_of(done))
-    held = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
-    by_arm = {run.data.tags["bench.arm"]: run for run in held if "bench.arm" in run.data.tags}
-    assert len(held) - 1 == len(by_arm) == len({"AR", "MDLM", "controls"} & set(by_arm))
+def test_control_texts_are_one_run_whose_metrics_name_their_kind(ran):
+    client = MlflowClient(uri_of(ran))
+    tracked = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    by_arm = {run.data.tags["bench.arm"]: run for run in tracked if "bench.arm" in run.data.tags}
+    assert len(tracked) - 1 == len(by_arm) == len({"AR", "MDLM", "controls"} & set(by_arm))
     metrics = by_arm["controls"].data.metrics
     assert {"quality/data/unigram_entropy", "quality/shuffled text/unigram_entropy"} <= set(metrics)
 
 
-def test_what_changes_of_a_record_reaches_the_store(done):
-    record = done / "runs" / "suites" / "tiny.json"
+def test_what_changes_of_a_record_reaches_the_store(ran):
+    record = ran / "runs" / "suites" / "tiny.json"
     before = record.read_text()
     changed = json.loads(before) | {"question": "Does it still hold?"}
     try:
         record.write_text(json.dumps(changed))
-        assert mirror.read(uri_of(done), "tiny").question == "Does it hold?"
-        assert run("sync", "tiny", "--runs", done / "runs") == DONE
-        assert mirror.read(uri_of(done), "tiny").question == "Does it still hold?"
+        assert archive.read(uri_of(ran), "tiny").question == "Does it hold?"
+        assert run("sync", "tiny", "--runs", ran / "runs") == DONE
+        assert archive.read(uri_of(ran), "tiny").question == "Does it still hold?"
     finally:
         record.write_text(before)
-        run("sync", "tiny", "--runs", done / "runs")
+        run("sync", "tiny", "--runs", ran / "runs")
 
 
-def test_a_store_that_was_lost_is_written_again(done, monkeypatch, tmp_path):
+def test_a_store_that_was_lost_is_written_again(ran, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
     monkeypatch.chdir(tmp_path)
-    assert run("sync", "tiny", "--runs", done / "runs") == DONE
-    found, there = mirror.read(os.environ["MLFLOW_TRACKING_URI"], "tiny"), read(done / "runs", "tiny")
-    pd.testing.assert_frame_equal(found.table, there.table)
-    pd.testing.assert_frame_equal(found.pairs, there.pairs)
+    assert run("sync", "tiny", "--runs", ran / "runs") == DONE
+    archived, recorded = archive.read(os.environ["MLFLOW_TRACKING_URI"], "tiny"), read(ran / "runs", "tiny")
+    pd.testing.assert_frame_equal(archived.table, recorded.table)
+    pd.testing.assert_frame_equal(archived.pairs, recorded.pairs)
 
 
-def test_what_a_store_lacks_is_told_with_the_way_out(done, tmp_path, capsys):
-    assert run("report", "other", "--runs", tmp_path, "--from-mlflow", uri_of(done)) == USAGE_ERROR
+def test_what_a_store_lacks_is_told_with_the_way_out(ran, tmp_path, capsys):
+    assert run("report", "other", "--runs", tmp_path, "--from-mlflow", uri_of(ran)) == USAGE_ERROR
     assert 'holds no record of suite "other"; write it there with: bench sync' in capsys.readouterr().err
 
 
-def test_a_file_that_is_not_what_was_uploaded_is_not_read(done, tmp_path, capsys):
-    (artifact,) = (done / "runs" / "mlartifacts").rglob("train/result.json")
+def test_a_file_that_is_not_what_was_uploaded_is_not_read(ran, tmp_path, capsys):
+    (artifact,) = (ran / "runs" / "mlartifacts").rglob("train/result.json")
     before = artifact.read_bytes()
     try:
         artifact.write_bytes(before.replace(b"seconds", b"minutes"))
-        assert run("report", "tiny", "--runs", tmp_path, "--from-mlflow", uri_of(done)) == USAGE_ERROR
+        assert run("report", "tiny", "--runs", tmp_path, "--from-mlflow", uri_of(ran)) == USAGE_ERROR
         assert "train/result.json of MLflow run" in capsys.readouterr().err
     finally:
         artifact.write_bytes(before)
 
 
-def test_the_tidy_table_survives_its_file(done, tmp_path):
-    table = bench.load(done / "runs")
+def test_the_tidy_table_survives_its_file(ran, tmp_path):
+    table = bench.load(ran / "runs")
     tidy.write(table, tmp_path / "one.parquet")
     tidy.write(table, tmp_path / "other.parquet")
     pd.testing.assert_frame_equal(tidy.read(tmp_path / "one.parquet"), table)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "other.parquet").read_bytes()
 
 
-def test_a_table_of_another_schema_is_refused(done, tmp_path, monkeypatch):
-    table, path = bench.load(done / "runs"), tmp_path / "tidy.parquet"
+def test_a_table_of_another_schema_is_refused(ran, tmp_path, monkeypatch):
+    table, path = bench.load(ran / "runs"), tmp_path / "tidy.parquet"
     table.to_parquet(path)
     with pytest.raises(tidy.WrongSchema, match="is no tidy table"):
         tidy.read(path)

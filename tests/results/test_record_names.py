@@ -37,16 +37,16 @@ def record(runs: Path, file: Path, name: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_belongs_to_the_first_file_and_others_get_a_tag_behind_it(name, tmp_path):
-    runs, one, other, third = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "abc")
-    assert record(runs, one, name) == name
-    tagged = record(runs, other, name)
+    runs, first, second, third = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "abc")
+    assert record(runs, first, name) == name
+    tagged = record(runs, second, name)
     assert re.fullmatch(r"suite~[0-9a-f]{4}" + name.removeprefix("suite"), tagged)
     assert len({name, tagged, record(runs, third, name)}) == 3
-    assert (record_name(runs, one, name), record_name(runs, other, name)) == (name, tagged)
+    assert (record_name(runs, first, name), record_name(runs, second, name)) == (name, tagged)
     for again in NAMES:  # a file keeps its tag at every scale, on all data
         tag = re.findall("~....", tagged)[0]
-        assert record_name(runs, one, again) == again
-        assert record_name(runs, other, again) == f"suite{tag}{again.removeprefix('suite')}"
+        assert record_name(runs, first, again) == again
+        assert record_name(runs, second, again) == f"suite{tag}{again.removeprefix('suite')}"
 
 
 def test_symbolic_links_lead_to_one_record(tmp_path):
@@ -76,12 +76,12 @@ def test_of_several_files_that_are_gone_none_is_replaced(tmp_path):
 
 
 def test_a_record_without_a_path_belongs_to_the_first_file_that_runs(tmp_path):
-    runs, one, other = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "ab")
+    runs, first, second = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "ab")
     (runs / "suites").mkdir(parents=True)
     (runs / "suites" / "suite.json").write_text('{"suite": "suite", "cells": []}')
-    assert record_name(runs, other, "suite") == "suite"
-    assert record(runs, one, "suite") == "suite"
-    assert record_name(runs, other, "suite") != "suite"
+    assert record_name(runs, second, "suite") == "suite"
+    assert record(runs, first, "suite") == "suite"
+    assert record_name(runs, second, "suite") != "suite"
 
 
 def test_a_scale_and_a_file_of_that_name_are_told_apart(tmp_path):
@@ -93,11 +93,11 @@ def test_a_scale_and_a_file_of_that_name_are_told_apart(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bare_name_is_ambiguous_while_several_files_have_it(name, tmp_path):
-    runs, one, other = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "ab")
+    runs, first, second = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "ab")
     assert find_record(runs, name) == name  # nothing is there: so it is called in the error that follows
-    record(runs, one, name)
+    record(runs, first, name)
     assert find_record(runs, name) == name
-    tagged = record(runs, other, name)
+    tagged = record(runs, second, name)
     with pytest.raises(AmbiguousName) as error:
         find_record(runs, name)
     listed = re.findall(r"(\S+) \((\S+?)\)", str(error.value))
@@ -110,9 +110,9 @@ def test_a_bare_name_is_ambiguous_while_several_files_have_it(name, tmp_path):
 
 
 def test_commands_refuse_an_ambiguous_name_and_take_those_of_the_error(tmp_path, capsys):
-    runs, one, other = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "ab")
-    other.write_text(TINY.replace("seeds: [0]", "seeds: [5]"))
-    for file in (one, other):
+    runs, first, second = tmp_path / "runs", *(make_file(tmp_path / folder) for folder in "ab")
+    second.write_text(TINY.replace("seeds: [0]", "seeds: [5]"))
+    for file in (first, second):
         submit(runs, plan(read(file)))
     records = sorted(path.stem for path in (runs / "suites").glob("*.json"))
     assert len(records) == 2
@@ -124,7 +124,7 @@ def test_commands_refuse_an_ambiguous_name_and_take_those_of_the_error(tmp_path,
         assert main([*command, "--runs", str(runs)]) == USAGE_ERROR
         error = capsys.readouterr().err
         assert "ambiguous" in error
-        assert str(one) in error or "a/suite.yaml" in error
-    for file in (one, other):
+        assert str(first) in error or "a/suite.yaml" in error
+    for file in (first, second):
         assert main(["status", str(file), "--runs", str(runs)]) != USAGE_ERROR
-    assert main(["plan", str(one), "--runs", str(runs)]) == DONE
+    assert main(["plan", str(first), "--runs", str(runs)]) == DONE

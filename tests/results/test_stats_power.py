@@ -1,5 +1,7 @@
-"""Whether the verdicts of a table keep their promises: experiments made up by the thousand, of which nothing is known
-but the nats of each sequence, as a run leaves them."""
+"""Verdicts of tables keep their error rates and their power, in thousands of simulated experiments.
+
+Each experiment consists of the nats of single sequences, as a run records them.
+"""
 
 import math
 from collections.abc import Callable
@@ -27,7 +29,7 @@ Nats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def slack(share: float, tries: int = TRIES) -> float:
-    """Three standard errors of a share that is counted in so many tries."""
+    """Three standard errors of a share estimated from this many tries."""
     return 3 * math.sqrt(share * (1 - share) / tries)
 
 
@@ -41,16 +43,18 @@ def pairs_of(differences: Nats, is_running: bool = False) -> list[dict[str, Any]
     rows: list[dict[str, Any]] = []
     runs = find_runs(differences.shape[2]) if is_running else None
     for arm, of_arm in enumerate(differences):
-        found = average(torch.from_numpy(of_arm.mean(0))[:, None], 1, runs)
-        common = {"arm": f"{arm}", "base": "A", "metric": "nats_per_token", "n": found["n"], "clustered_noise": 0.0}
-        common |= {"clustered_error": found["standard_error"], "clusters": found["clusters"]}
+        mean = average(torch.from_numpy(of_arm.mean(0))[:, None], 1, runs)
+        common = {"arm": f"{arm}", "base": "A", "metric": "nats_per_token", "n": mean["n"], "clustered_noise": 0.0}
+        common |= {"clustered_error": mean["standard_error"], "clusters": mean["clusters"]}
         rows += [{**COLUMNS, **common, "seed": seed, "value": value} for seed, value in enumerate(of_arm.mean(1))]
     return rows
 
 
 def draw(rng: np.random.Generator, arms: int, seeds: int, of_seeds: float, shared: float = 0.0) -> Nats:
-    """Differences [arms, seeds, documents] of arms that do not differ: documents on which an arm is better by chance in
-    all its seeds, seeds that came out well, and what all arms share since they have one base."""
+    """Draw differences [arms, seeds, documents] of arms that do not differ.
+
+    They vary by document in all seeds of an arm, by seed, and by what all arms share because they have one base.
+    """
     of_documents = rng.normal(0, 1, (arms, 1, DOCUMENTS)) + rng.normal(0, 0.5, (arms, seeds, DOCUMENTS))
     common = shared * (rng.normal(0, 1, (1, 1, DOCUMENTS)) + of_seeds * rng.normal(0, 1, (1, seeds, 1)))
     return of_documents + of_seeds * rng.normal(0, 1, (arms, seeds, 1)) + common
@@ -66,7 +70,7 @@ def count_false(tables: Callable[[], Nats], tries: int = TRIES, is_running: bool
 
 
 def test_the_tables_of_this_file_are_those_of_a_run(rng: np.random.Generator, monkeypatch: Any) -> None:
-    """Pairs made by hand and pairs read from cells get the same verdicts, intervals and p."""
+    """Simulated pairs and pairs of recorded cells get the same verdicts, intervals and p-values."""
     nats = {("A", seed): rng.normal(20, 4, DOCUMENTS) for seed in range(6)}
     differences = draw(rng, 2, 6, 0.1)
     nats |= {(str(arm), seed): nats["A", seed] + differences[arm, seed] for arm in range(2) for seed in range(6)}
@@ -80,31 +84,31 @@ def test_the_tables_of_this_file_are_those_of_a_run(rng: np.random.Generator, mo
         StoredCell(id=f"{arm}-{seed}", arm=arm, seed=seed, stages=(), base=None if arm == "A" else "A")
         for arm, seed in nats
     ]
-    read = summarize(pair([RecordedCell(cell, Path()) for cell in cells], "char"), "nats_per_token")
-    made = summarize(pd.DataFrame(pairs_of(differences, is_running=True)), "nats_per_token")
-    assert set(made["clusters"]) == {6}
-    pd.testing.assert_frame_equal(read, made, check_exact=False, rtol=1e-6)
+    recorded = summarize(pair([RecordedCell(cell, Path()) for cell in cells], "char"), "nats_per_token")
+    simulated = summarize(pd.DataFrame(pairs_of(differences, is_running=True)), "nats_per_token")
+    assert set(simulated["clusters"]) == {6}
+    pd.testing.assert_frame_equal(recorded, simulated, check_exact=False, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 6, 8])
 @pytest.mark.parametrize("of_seeds", [0.0, 1.0])
 def test_an_arm_that_does_not_differ_is_told_apart_once_in_twenty_tries(seeds, of_seeds, rng) -> None:
-    """Whichever source of chance is the larger one. One seed cannot know what seeds do, and the table says so."""
-    found = count_false(lambda: draw(rng, 1, seeds, of_seeds * (seeds > 1)))
-    assert found < LEVEL + slack(LEVEL)
+    """Whichever source of error is larger. A single seed shows no variance over seeds, and the table says so."""
+    rate = count_false(lambda: draw(rng, 1, seeds, of_seeds * (seeds > 1)))
+    assert rate < LEVEL + slack(LEVEL)
     if not is_reachable(seeds) and (seeds == 1 or of_seeds):  # one source, one test: the level is met, not only kept
-        assert found > LEVEL - slack(LEVEL)
+        assert rate > LEVEL - slack(LEVEL)
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 8])
 def test_of_twenty_tables_of_arms_that_do_not_differ_one_has_a_verdict(seeds: int, rng: np.random.Generator) -> None:
-    """Four arms with one base, whose chance they share."""
-    found = count_false(lambda: draw(rng, 4, seeds, 0.5 * (seeds > 1), shared=0.7), tries=300)
-    assert found < LEVEL + slack(LEVEL, 300)
+    """Four arms with one base, whose errors they share."""
+    rate = count_false(lambda: draw(rng, 4, seeds, 0.5 * (seeds > 1), shared=0.7), tries=300)
+    assert rate < LEVEL + slack(LEVEL, 300)
 
 
 def test_without_correction_there_would_be_too_many(rng: np.random.Generator) -> None:
-    """What the last test would see if each interval stood by itself."""
+    """The rate of false positives without Holm's correction."""
     tables = [assess(pairs_of(draw(rng, 4, 3, 0.5))) for _ in range(200)]
     alone = np.mean([any(row.low > 0 or row.high < 0 for row in rows) for rows in tables])
     assert alone > LEVEL + slack(LEVEL, 200)
@@ -131,24 +135,24 @@ def draw_text(rng: np.random.Generator, count: int = 400, length: int = 8) -> Na
 
 def test_sequences_of_one_document_are_not_independent(rng: np.random.Generator) -> None:
     """Clustered in runs of neighbours they keep the level; taken for independent, a third of all tables would lie."""
-    found = count_false(lambda: draw_text(rng), is_running=True)
-    assert found < 0.065 + slack(0.065)  # the ends of the runs cut documents in two, which costs a little
+    rate = count_false(lambda: draw_text(rng), is_running=True)
+    assert rate < 0.065 + slack(0.065)  # the ends of the runs cut documents in two, which costs a little
     assert count_false(lambda: draw_text(rng), 200) > 0.2
 
 
 def test_the_error_of_clusters_is_that_of_their_means(rng: np.random.Generator) -> None:
-    values, each = rng.normal(0, 1, 60), torch.arange(60)
+    values, singletons = rng.normal(0, 1, 60), torch.arange(60)
 
-    def found(clusters: torch.Tensor | None) -> tuple[float, int]:
+    def error(clusters: torch.Tensor | None) -> tuple[float, int]:
         number = ratio_estimate(torch.from_numpy(values)[:, None], torch.ones(60), clusters)
         return number.standard_error, number.clusters
 
     alone = values.std(ddof=1) / math.sqrt(60)
-    assert found(None) == (pytest.approx(alone), 0)
-    assert found(each) == (pytest.approx(alone), 60)
+    assert error(None) == (pytest.approx(alone), 0)
+    assert error(singletons) == (pytest.approx(alone), 60)
     means = values.reshape(10, 6).mean(1)
-    assert found(each // 6) == (pytest.approx(means.std(ddof=1) / math.sqrt(10)), 10)
-    assert math.isnan(found(0 * each)[0])
+    assert error(singletons // 6) == (pytest.approx(means.std(ddof=1) / math.sqrt(10)), 10)
+    assert math.isnan(error(0 * singletons)[0])
     assert [len(set(find_runs(n).tolist())) for n in (1, 2, 4, 16, 120, 5000)] == [1, 2, 2, 4, 10, 30]
     assert (find_runs(1001).diff() >= 0).all()
     assert clusters_of("markov", 100) is None
@@ -173,21 +177,21 @@ def test_a_planted_effect_of_one_percent_is_found_at_the_stated_power(seeds, arm
         noise = rng.normal(0, deviation, (arms, seeds, 1 if seeds > 1 else DOCUMENTS))
         return planted + noise + np.zeros((1, 1, DOCUMENTS))
 
-    found = [find(table()) for _ in range(tries)]
-    assert found.count(WORSE) / tries == pytest.approx(POWER, abs=slack(POWER, tries))
-    assert BETTER not in found
+    outcomes = [find(table()) for _ in range(tries)]
+    assert outcomes.count(WORSE) / tries == pytest.approx(POWER, abs=slack(POWER, tries))
+    assert BETTER not in outcomes
 
 
 @pytest.mark.parametrize("seeds", [3, 6])
 def test_what_the_table_calls_detectable_is_found_where_seeds_and_documents_err(seeds, rng) -> None:
-    """The median of what tables without a difference print, planted: never found less often than they say."""
+    """A planted difference of the median printed size is found at least as often as stated."""
     printed = [assess(pairs_of(draw(rng, 1, seeds, 0.3)))[0].detectable for _ in range(200)]
-    found = [find(draw(rng, 1, seeds, 0.3) - np.median(printed)) for _ in range(200)]
-    assert found.count(BETTER) / 200 > POWER - slack(POWER, 200)
+    outcomes = [find(draw(rng, 1, seeds, 0.3) - np.median(printed)) for _ in range(200)]
+    assert outcomes.count(BETTER) / 200 > POWER - slack(POWER, 200)
 
 
 def test_places_that_arms_do_not_have_are_claimed_in_one_table_of_twenty(rng: np.random.Generator) -> None:
-    """Five arms and their base, all alike: each has every place."""
+    """Five arms equal to their base: each can have every rank."""
     tables = [assess(pairs_of(draw(rng, 5, 3, 0.5, shared=0.7))) for _ in range(200)]
     wrong = [any((row.rank_best, row.rank_worst) != (1, 6) for row in rows) for rows in tables]
     assert np.mean(wrong) < LEVEL + slack(LEVEL, 200)
