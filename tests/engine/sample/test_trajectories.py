@@ -189,8 +189,7 @@ def test_the_player_steps_through_the_calls_in_a_browser(tmp_path: Path) -> None
     rows = [[4, 4, 4], [4, 1, 4], [0, 1, 4], [0, 3, 2]]  # the mask is 4
     one = make_trajectory([torch.tensor([row, row[::-1]]) for row in rows], way="one")
     two = make_trajectory([torch.tensor([[4, 4]]), torch.tensor([[0, 1]])], way="two")
-    for trajectory in (one, two):
-        trajectory = replace(trajectory, symbols=["a", "</script>", "c", "d"])
+    one, two = (replace(trajectory, symbols=["a", "</script>", "c", "d"]) for trajectory in (one, two))
     start, first, second, back, last, beyond, inside, before, slid, other, way, played = run_page(
         write_page(make_watched(one, two), tmp_path), PROBE, tmp_path
     )
