@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.certify.checks import Case, certify
-from bench.certify.kraft import VOCAB_SIZE, random_network
+from bench.certify.kraft_sum import VOCAB_SIZE, random_network
 from bench.engine.likelihood.bound import bound
 
 __all__ = ["assert_passes_checks", "assert_same_bound", "untrained_bound"]

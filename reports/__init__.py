@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from bench.results import parquet as tidy
+from bench.results import tidy_parquet as tidy
 from bench.results.dataset_records import Records
 from bench.results.suite_record import SuiteRecord
 from reports.figures.bound_density import plot_bound_density
@@ -23,10 +23,10 @@ from reports.formats.latex import format_latex
 from reports.formats.markdown import escape_markdown, format_markdown
 from reports.formats.text import print_table, tabulate
 from reports.page.dataset_comparison import build_across, write_across
-from reports.page.page import render
-from reports.tables.deltas import list_deltas
+from reports.page.html_page import render
+from reports.tables.differences import list_deltas
 from reports.tables.report_tables import Tables, build_tables
-from reports.tables.table import Table
+from reports.tables.table_model import Table
 from reports.tables.tuning import list_trials
 
 PLOTS = (

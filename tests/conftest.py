@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.results import tracking
+from bench.results import mlflow_tracking as tracking
 from reports.figures.style import FORMATS as ALL_FORMATS
 from tests.support.workers import Subprocess
 
@@ -84,7 +84,7 @@ def _shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         track(runs, suite, table)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.results.tracking.track", track_in_copy)
+        patch.setattr("bench.results.mlflow_tracking.track", track_in_copy)
         patch.setattr("bench.launch.driver.subprocess", Subprocess)
         patch.setattr("reports.figures.style.FORMATS", {"svg": ALL_FORMATS["svg"]})
         yield

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from bench.certify import kraft, leaks, rare_draws, sampler
-from bench.certify.identities import compare_bounds
+from bench.certify import kraft_sum as kraft
+from bench.certify import leaks, rare_draws
+from bench.certify import sampler_checks as sampler
+from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov

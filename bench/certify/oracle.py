@@ -15,7 +15,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from bench.engine.data.sources.chain import Chain
+from bench.engine.data.markov_chain import Chain
 from bench.engine.model.model import Model
 from methods.method import Latent, LogProbs, Method, Nats, Tokens
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.certify.certificate_files import Subject, subject, write_certificate
+from bench.certify.certificate_tables import refresh_readme
 from bench.certify.checks import Case, Check, certify
-from bench.certify.readme import refresh_readme
 from bench.cli.views.methods import console
 from bench.engine.model.model import Precision
 

@@ -9,7 +9,7 @@ from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 
 def perf(args: argparse.Namespace) -> int:
     """`bench perf loss`"""
-    from bench.perf.loss import Sizes, loss
+    from bench.perf.measure_loss import Sizes, loss
     from methods import METHODS, check_name
 
     names = [check_name(name, METHODS, "method") for name in args.methods] or list(METHODS)
@@ -20,7 +20,7 @@ def perf(args: argparse.Namespace) -> int:
 def perf_sample(args: argparse.Namespace) -> int:
     """`bench perf sample`"""
     from bench.engine.environment import Execution, resolve_device
-    from bench.perf.sample import FULL, QUICK, speed
+    from bench.perf.measure_sampling import FULL, QUICK, speed
 
     try:
         resolve_device(Execution(device=args.device))
@@ -36,7 +36,7 @@ def perf_sample(args: argparse.Namespace) -> int:
 def perf_plan(args: argparse.Namespace) -> int:
     """`bench perf plan`"""
     from bench.cli.views.plans import show_plan
-    from bench.perf.plan import speed
+    from bench.perf.measure_planning import speed
 
     speed(args.arms, show_plan)
     return DONE
@@ -44,7 +44,7 @@ def perf_plan(args: argparse.Namespace) -> int:
 
 def perf_report(args: argparse.Namespace) -> int:
     """`bench perf report SUITE`"""
-    from bench.perf.report import speed
+    from bench.perf.measure_reports import speed
 
     speed(args.runs, record_names(args))
     return DONE

@@ -17,7 +17,7 @@ def sample(args: argparse.Namespace) -> int:
     """`bench sample RUN`"""
     from bench.cli.sample import draw, parse_settings
     from bench.cli.views.samples import show
-    from bench.results.find import find
+    from bench.results.find_cell import find
 
     fields = ("count", "calls", "length", "stride", "temperature", "top_k", "top_p", "greedy_last")
     spec = parse_settings(args.policy, args.option, **{name: getattr(args, name) for name in fields})
@@ -82,7 +82,7 @@ def report(args: argparse.Namespace) -> int:
 def sync(args: argparse.Namespace) -> int:
     """`bench sync SUITE`"""
     from bench.results.dataset_records import read_all
-    from bench.results.tracking import track, tracking_uri
+    from bench.results.mlflow_tracking import track, tracking_uri
 
     records = read_all(args.runs, record_names(args))
     for record in records.values():
@@ -96,7 +96,7 @@ def sync(args: argparse.Namespace) -> int:
 
 def ui(args: argparse.Namespace) -> int:
     """`bench ui`"""
-    from bench.results.tracking import open_ui
+    from bench.results.mlflow_tracking import open_ui
 
     return open_ui(args.runs, args.port)
 
@@ -116,7 +116,7 @@ def record_names(args: argparse.Namespace) -> dict[str, str]:
 def write_reports(records: "Records", args: argparse.Namespace) -> None:
     """Pass the records to every installed reporter, which are entry points: nothing of the reports is imported."""
     from bench.results.record_names import record_name
-    from bench.suite.document import suite_name
+    from bench.suite.yaml_document import suite_name
 
     reporters = entry_points(group="bench.reporters")
     if not reporters:
@@ -152,7 +152,7 @@ def _publish(name: str, runs: Path) -> int:
 
 def _warn_of_changes(records: "Records", suite: Path) -> None:
     """Warn if the file, or one that it extends, has changed since the suite was run."""
-    from bench.suite.document import load
+    from bench.suite.yaml_document import load
 
     sources = {record.source for record in records.values() if not isinstance(record, str)}
     if suite.is_file() and sources - {load(suite).source}:

@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from bench.launch.driver import run as run_plan
     from bench.plan.plan import plan as plan_suite
     from bench.results.dataset_records import read_all as read_records
+    from bench.results.mlflow_tracking import tracking_uri
     from bench.results.record_names import record_name
-    from bench.results.tracking import tracking_uri
     from bench.suite.suite import with_all_data
     from bench.tune.tuned_suite import read_tuned
 
@@ -140,7 +140,8 @@ class Tracker:
 
 def track(runs: Path, record: str, cell: str) -> str:
     """Track one cell of a record; returns an error message, or "". Results are safe in their folders either way."""
-    from bench.results import suite_record, tracking
+    from bench.results import mlflow_tracking as tracking
+    from bench.results import suite_record
 
     try:
         tracking.track(runs, record, suite_record.read(runs, record, only=cell).table)

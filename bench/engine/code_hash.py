@@ -17,8 +17,8 @@ from typing import Any
 from uuid import uuid4
 
 import methods
+from bench.engine.code_units.definitions import digest, hashes, references
 from bench.engine.code_units.modules import Project
-from bench.engine.code_units.units import digest, hashes, references
 from methods import METHODS, PLUGINS
 
 ROOT = Path(methods.__file__).resolve().parent.parent
@@ -42,10 +42,10 @@ OPAQUE = {  # not followed: the code hash itself, and registries, whose chosen e
     "bench.engine.code_hash:method_roots": "code hash",
     "bench.engine.code_hash:ROOT": "code hash",
     "methods:METHODS": "methods",
-    "bench.engine.data.settings:DataSpec": "settings of sources",
-    "bench.engine.data.settings:SOURCES": "sources",
-    "bench.engine.data.settings:LABELLED": "labelled sources",
-    "bench.engine.data.settings:LabelledSpec": "settings of labelled sources",
+    "bench.engine.data.source_registry:DataSpec": "settings of sources",
+    "bench.engine.data.source_registry:SOURCES": "sources",
+    "bench.engine.data.source_registry:LABELLED": "labelled sources",
+    "bench.engine.data.source_registry:LabelledSpec": "settings of labelled sources",
 }
 
 

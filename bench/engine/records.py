@@ -78,7 +78,7 @@ class Job(Record):
 
 
 class DataFacts(Record):
-    """Sizes and identity of the data of a suite; see `bench.engine.data.summary`."""
+    """Sizes and identity of the data of a suite; see `bench.engine.data.source_summary`."""
 
     source: str = ""
     length: int = 0  # tokens of a sequence

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.engine import storage
 from bench.launch.exit_codes import BUSY, INTERRUPTED
-from bench.launch.job import submit
+from bench.launch.write_jobs import submit
 from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.plan.forecast import add_speeds, restore_speeds
 

@@ -4,8 +4,8 @@ from bench.engine.model.method_instances import method_instance
 from bench.engine.records import Stage
 from bench.engine.settings import Settings
 from bench.engine.storage import digest
+from bench.plan.cell_ids import stage_after, training_identity
 from bench.plan.cells import Cell, Plan
-from bench.plan.identity import stage_after, training_identity
 from bench.plan.quality_cells import QualityIdentity, check_scorer, plan_quality_cells, quality_identity
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite

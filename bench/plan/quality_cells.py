@@ -8,8 +8,8 @@ from bench.engine.records import Stage
 from bench.engine.storage import digest
 from bench.engine.train.settings import Budget
 from bench.plan.budget import Amount, training_amount
+from bench.plan.cell_ids import data_identity, stage_after, training_identity
 from bench.plan.cells import Cell
-from bench.plan.identity import data_identity, stage_after, training_identity
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite, SuiteError
 

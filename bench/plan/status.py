@@ -13,9 +13,9 @@ from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.plan.cost import stage_work
 from bench.plan.fairness import Match, match_arms
 from bench.plan.forecast import Forecast, network_key, read_speeds
-from bench.plan.power import Power, plan_power
+from bench.plan.statistical_power import Power, plan_power
 from bench.results.staleness import code_origin, is_stale
-from bench.suite.variations import RefusedArm
+from bench.suite.ablation_block import RefusedArm
 
 FINISHED = ("cached", "stale")  # states of stages that a run leaves as they are
 

@@ -26,8 +26,8 @@ from bench.engine.records import (
 )
 from bench.results.certification import Certification, certifications
 from bench.results.recorded_cell import RecordedCell, recorded_cells
-from bench.results.statistics.paired import COLUMNS as PAIRED
-from bench.results.statistics.paired import pair
+from bench.results.statistics.paired_differences import COLUMNS as PAIRED
+from bench.results.statistics.paired_differences import pair
 from bench.results.tidy_table import COLUMNS, make_rows
 
 LEARNED = ("arm", "method", "seed", "metric", "token", "value")  # columns of parameters learned per token
@@ -75,13 +75,9 @@ class SuiteRecord:
     state: str  # "complete" or "incomplete"
     trajectories: list[RecordedTrajectories] = field(default_factory=list)  # of each arm and way of sampling
     learned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEARNED))  # parameters learned per token
-    pairs: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=list(PAIRED))
-    )  # arms minus their bases
+    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIRED)))  # arms minus their bases
     certificates: list[Certification] = field(default_factory=list)  # of the arms' bounds
-    options: dict[str, dict[str, Any]] = field(
-        default_factory=dict
-    )  # of methods, by arm
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # of methods, by arm
     asked: str = ""  # the words that name the suite on the command line
     tuning: dict[str, Any] = field(default_factory=dict)  # see bench.suite.tuning.lock_file; empty without tuning
     profiles: pd.DataFrame = field(

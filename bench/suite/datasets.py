@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from bench.engine.data.settings import LABEL
-from bench.suite.document import (
+from bench.engine.data.source_registry import LABEL
+from bench.suite.yaml_document import (
     Document,
     Fault,
     Location,

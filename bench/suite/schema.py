@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from bench.engine.data.settings import LabelledSpec
+from bench.engine.data.source_registry import LabelledSpec
 from bench.engine.sample.policies import POLICIES
-from bench.suite.equivalence import OVERRIDES
+from bench.suite.arm_equivalence import OVERRIDES
 from bench.suite.suite_file import SuiteFile
 from methods import METHODS
 

@@ -9,19 +9,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.engine.data import DataError, DataSpec, DataSummary, preview
 from bench.engine.data import summarize as describe_data
-from bench.engine.data.settings import LABEL
-from bench.suite.ablate import expand
-from bench.suite.checks import check_arms, check_evaluation
+from bench.engine.data.source_registry import LABEL
+from bench.suite.ablation_block import RefusedArm
+from bench.suite.ablations import expand
+from bench.suite.arm_checks import check_arms, check_evaluation
+from bench.suite.arm_equivalence import with_inherited
 from bench.suite.datasets import locate_all, name_clashes, select, split
-from bench.suite.document import Document, Fault, KeyPath, Location, Map, Seq, SuiteError, load, plain
-from bench.suite.equivalence import with_inherited
+from bench.suite.field_errors import unknown_keys, validate
 from bench.suite.settings import SuiteSpec
 from bench.suite.suite_file import SuiteFile
-from bench.suite.tuning.check import check as check_tuning
 from bench.suite.tuning.lock_file import Lock
 from bench.suite.tuning.settings import Tune
-from bench.suite.validation import unknown_keys, validate
-from bench.suite.variations import RefusedArm
+from bench.suite.tuning.tuning_checks import check as check_tuning
+from bench.suite.yaml_document import Document, Fault, KeyPath, Location, Map, Seq, SuiteError, load, plain
 
 __all__ = ["Suite", "SuiteError", "read", "read_all", "with_all_data", "with_data"]
 
@@ -32,7 +32,7 @@ NAME_RULE = "it names records: letters and digits, and after the first one also 
 class Suite:
     """A suite that was checked against the registry and its data."""
 
-    name: str  # NAME, NAME-SCALE, ...: see bench.suite.document.suite_name
+    name: str  # NAME, NAME-SCALE, ...: see bench.suite.yaml_document.suite_name
     spec: SuiteSpec
     facts: DataSummary  # partly unknown until the data are fetched; no id depends on what is unknown
     file: Path  # absolute; a symbolic link is not followed

@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bench.engine.storage import BrokenRecord
 from bench.suite.tuning.lock_file import TrialResult
+from bench.suite.tuning.search_space import derive_seed, encode_values, initial_points, scrambling_key
 from bench.suite.tuning.settings import Range, Tune
-from bench.suite.tuning.space import derive_seed, encode_values, initial_points, scrambling_key
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -16,10 +16,10 @@ from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.suite.settings import ArmSpec, Evaluation, SuiteSpec
 from bench.suite.suite import Suite, SuiteError
-from bench.suite.tuning.apply import apply_values
+from bench.suite.tuning.apply_values import apply_values
 from bench.suite.tuning.lock_file import TrialResult
+from bench.suite.tuning.search_space import initial_points, probe_values
 from bench.suite.tuning.settings import Tune
-from bench.suite.tuning.space import initial_points, probe_values
 from methods import OptionError
 
 DIGITS = 6  # decimals of a score

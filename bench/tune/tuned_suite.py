@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bench.suite.settings import ArmSpec
 from bench.suite.suite import Suite, SuiteError, read_all
-from bench.suite.tuning.apply import apply_values
+from bench.suite.tuning.apply_values import apply_values
 from bench.suite.tuning.lock_file import Lock, TunedArm, format_values, read
-from bench.suite.tuning.space import contains
+from bench.suite.tuning.search_space import contains
 from bench.tune.trials import tuned_arms, tuning_digest
 
 

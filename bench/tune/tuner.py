@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.engine import storage
 from bench.launch.driver import run
-from bench.launch.job import submit
+from bench.launch.write_jobs import submit
 from bench.plan.cells import Cell
 from bench.results.record_names import record_name
 from bench.suite.settings import ArmSpec

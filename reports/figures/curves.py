@@ -16,7 +16,7 @@ from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, NAME_WIDTH, LineEnd, draw_labels, draw_lines, save
 from reports.tables.arms import choose_score, describe_missing, join_names, split_arms
-from reports.tables.main import find_references
+from reports.tables.main_table import find_references
 
 COLUMNS = ["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds", "flops", "seconds"]
 X_LABELS = {"tokens": "training tokens", "flops": "training FLOPs", "seconds": "training seconds"}

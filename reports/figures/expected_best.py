@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.engine.metric import METRICS
+from bench.engine.metric_definitions import METRICS
 from bench.results.statistics.expected_best import expected_best, expected_best_deviation
 from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels

@@ -13,7 +13,7 @@ from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, INK, find_style, save
 from reports.tables.arms import choose_score
-from reports.tables.deltas import compute_deltas, format_delta
+from reports.tables.differences import compute_deltas, format_delta
 
 ARM, LINE, FRAME = 0.36, 0.15, 0.95  # inches for an arm, each further line of its name, and a panel's title and axis
 NAME_WIDTH = 28  # characters in a line of a name

@@ -7,7 +7,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from reports.figures.style import INK, find_style
-from reports.tables.table import LETTERS, Entry, Row, Table
+from reports.tables.table_model import LETTERS, Entry, Row, Table
 
 LONG_LABEL = 60  # characters; longer labels are wrapped, so that they hide no number
 FIGURE_SPACE = "\u2007"  # as wide as a digit

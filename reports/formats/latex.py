@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from reports.formats.text import wrap_headers
-from reports.tables.table import Entry, Row, Table
+from reports.tables.table_model import Entry, Row, Table
 
 MATH = {
     "†": r"\dagger",

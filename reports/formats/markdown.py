@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from reports.formats.text import SUPERSCRIPT, TEXT_COLUMNS, align_rows, list_headers
-from reports.tables.table import Table
+from reports.tables.table_model import Table
 
 
 def escape_markdown(text: str) -> str:

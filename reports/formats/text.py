@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from bench.results.statistics.pooled import PooledEstimate
-from reports.tables.table import LETTERS, Entry, Row, Table
+from reports.tables.table_model import LETTERS, Entry, Row, Table
 
 TEXT_COLUMNS = ("Method", "Status")
 STATUS_WIDTH = 48  # characters; longer reasons are wrapped in the terminal

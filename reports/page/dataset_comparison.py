@@ -17,11 +17,11 @@ from reports.formats.html import format_html
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
 from reports.formats.text import tabulate
-from reports.page.page import find_template
+from reports.page.html_page import find_template
 from reports.tables.arms import choose_score, split_arms, warn_incomplete
-from reports.tables.main import describe_noise, find_references, list_estimates, make_reference
-from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import (
+from reports.tables.format_numbers import format_sample_size, format_with_error
+from reports.tables.main_table import describe_noise, find_references, list_estimates, make_reference
+from reports.tables.table_model import (
     SIGN_NOTES,
     Column,
     Entry,

@@ -10,7 +10,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bench.engine.settings import Settings
-from bench.suite.document import Document, Location, Map, Seq, SuiteError, plain
+from bench.suite.yaml_document import Document, Location, Map, Seq, SuiteError, plain
 
 Kind = TypeVar("Kind", bound=Settings)
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from bench.results.statistics.pooled import PooledEstimate
-from reports.published.claims import Claim, Place, Published, overlay
 from reports.published.match import NO_COUNTERPART, NOT_RUN, REPRODUCED, Match, explain_mismatch
-from reports.published.settings import Counterpart, Paper, Protocol
-from reports.tables.numbers import format_compact
-from reports.tables.table import SIGN_NOTES as MEASURED_MEANINGS
-from reports.tables.table import Row
+from reports.published.published_numbers import Claim, Place, Published, overlay
+from reports.published.sheet_schema import Counterpart, Paper, Protocol
+from reports.tables.format_numbers import format_compact
+from reports.tables.table_model import SIGN_NOTES as MEASURED_MEANINGS
+from reports.tables.table_model import Row
 
 HERE = "Measured here"
 DISPUTED = "‡"

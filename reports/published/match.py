@@ -18,11 +18,11 @@ from bench.engine.records import DataFacts, StoredSuite
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.statistics.reproduction import last_digit, reproduction_half_width
 from bench.results.suite_record import read
-from reports.published.claims import Claim
-from reports.published.settings import Counterpart
+from reports.published.published_numbers import Claim
+from reports.published.sheet_schema import Counterpart
 from reports.tables.arms import split_arms
-from reports.tables.numbers import format_compact, format_with_error
-from reports.tables.table import Column, pool_arm
+from reports.tables.format_numbers import format_compact, format_with_error
+from reports.tables.table_model import Column, pool_arm
 
 SIZES = ("layers", "width", "heads")
 REPRODUCED, DIFFERS, NOT_RUN, NO_COUNTERPART = "reproduced within error", "differs by", "not run", "—"

@@ -14,8 +14,8 @@ from reports.formats.html import format_html
 from reports.formats.latex import escape_latex, format_latex
 from reports.formats.markdown import escape_markdown, format_markdown
 from reports.formats.text import print_table
-from reports.published.claims import list_names, read
 from reports.published.match import list_arms
+from reports.published.published_numbers import list_names, read
 from reports.published.table import View, build_view
 
 ALL = "all"

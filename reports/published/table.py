@@ -9,7 +9,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.results.statistics.pooled import SIGNS, PooledEstimate
-from reports.published.claims import Claim, Place, Published
 from reports.published.footnotes import (
     DISPUTED,
     HERE,
@@ -20,9 +19,10 @@ from reports.published.footnotes import (
     list_sources,
 )
 from reports.published.match import NO_COUNTERPART, Arm, Match, find_match
-from reports.published.settings import Protocol
-from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import MISSING, Column, Entry, Footnotes, Row, Table
+from reports.published.published_numbers import Claim, Place, Published
+from reports.published.sheet_schema import Protocol
+from reports.tables.format_numbers import format_sample_size, format_with_error
+from reports.tables.table_model import MISSING, Column, Entry, Footnotes, Row, Table
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "neither": ""}
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from bench.engine.metric import METRICS
+from bench.engine.metric_definitions import METRICS
 from bench.engine.model.method_instances import method_instance
 from bench.results.suite_record import SuiteRecord
 from methods import METHODS

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import choose_score, split_arms
-from reports.tables.numbers import format_with_error
-from reports.tables.table import Column, Note, Table, build_table, metric_column, pool_arm
+from reports.tables.format_numbers import format_with_error
+from reports.tables.table_model import Column, Note, Table, build_table, metric_column, pool_arm
 
 LN2 = math.log(2)
 TERM = re.compile(r"integral\[(.+)\]")

@@ -12,8 +12,8 @@ import pandas as pd
 from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import differ_in_schedule, select_arms
-from reports.tables.numbers import format_sample_size, format_with_error
-from reports.tables.table import SIGN_NOTES, Column, Row, Table, build_table, metric_column
+from reports.tables.format_numbers import format_sample_size, format_with_error
+from reports.tables.table_model import SIGN_NOTES, Column, Row, Table, build_table, metric_column
 
 STAGES = ("bound", "estimate")
 FROM_DRAWS = ("estimator_sd", "variance_ratio")  # seeds share their documents and draws, so these do not average out

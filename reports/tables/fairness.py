@@ -6,12 +6,8 @@ import pandas as pd
 
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import split_arms
-from reports.tables.numbers import (
-    format_count,
-    format_plain,
-    format_seeds,
-)
-from reports.tables.table import TRAINING_TOKENS, Column, Entry, Table, build_table, metric_column, number_entry
+from reports.tables.format_numbers import format_count, format_plain, format_seeds
+from reports.tables.table_model import TRAINING_TOKENS, Column, Entry, Table, build_table, metric_column, number_entry
 
 MEMORY = metric_column("train", "peak_memory_bytes")
 FAIRNESS = (

@@ -10,11 +10,11 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from bench.engine.quality.controls import DATA
-from bench.engine.quality.metrics import JUDGED
+from bench.engine.quality.metric_directions import JUDGED
 from bench.results.statistics.pooled import PooledEstimate, combined_error, is_tied
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import join_names, warn_incomplete
-from reports.tables.numbers import format_count
+from reports.tables.format_numbers import format_count
 from reports.tables.quality_results import (
     COLUMNS,
     QualityResults,
@@ -23,7 +23,7 @@ from reports.tables.quality_results import (
     list_losses,
     split_shapes,
 )
-from reports.tables.table import (
+from reports.tables.table_model import (
     ARROWS,
     MISSING,
     SIGN_NOTES,

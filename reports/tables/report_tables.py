@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from bench.results.suite_record import SuiteRecord
 from reports.tables.breakdown import build_breakdown
-from reports.tables.deltas import build_deltas
+from reports.tables.differences import build_deltas
 from reports.tables.estimators import build_estimators
 from reports.tables.fairness import build_fairness
-from reports.tables.main import build_main
+from reports.tables.main_table import build_main
 from reports.tables.quality import build_qualities
 from reports.tables.samplers import build_samplers
-from reports.tables.table import Table
+from reports.tables.table_model import Table
 from reports.tables.tuning import build_tuning
 
 

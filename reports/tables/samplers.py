@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import select_arms
-from reports.tables.numbers import format_seeds
-from reports.tables.table import Column, Table, build_table, metric_column
+from reports.tables.format_numbers import format_seeds
+from reports.tables.table_model import Column, Table, build_table, metric_column
 
 COLUMNS = (
     metric_column("samples", "network_calls", is_marked=False),

@@ -6,13 +6,23 @@ from typing import Any
 
 import pandas as pd
 
-from bench.engine.metric import METRICS
+from bench.engine.metric_definitions import METRICS
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import SuiteRecord
 from bench.suite.tuning.lock_file import format_values
 from reports.tables.arms import split_arms, warn_incomplete
-from reports.tables.numbers import format_compact, format_count, format_flops, format_plain, format_with_error
-from reports.tables.table import MISSING, Column, Entry, Note, Table, make_row, metric_column, number_entry, pool_arm
+from reports.tables.format_numbers import format_compact, format_count, format_flops, format_plain, format_with_error
+from reports.tables.table_model import (
+    MISSING,
+    Column,
+    Entry,
+    Note,
+    Table,
+    make_row,
+    metric_column,
+    number_entry,
+    pool_arm,
+)
 
 TRAINING = metric_column("train", "seconds")
 NOTES = {

@@ -19,7 +19,7 @@ from bench.engine.likelihood.standard_error import find_runs
 from bench.engine.records import Stage
 from bench.launch.exit_codes import DONE
 from bench.results.recorded_cell import RecordedCell, recorded_cells
-from bench.results.statistics.paired import minus_headline
+from bench.results.statistics.paired_differences import minus_headline
 from bench.results.suite_record import read
 from reports.tables.estimators import build_estimators
 from tests.engine.likelihood.test_estimators import SUITE
@@ -70,7 +70,7 @@ def test_a_difference_from_the_headline_is_paired_by_documents_and_by_replicates
     one, other, third = (read_nats(cell, stage) for stage in (headline, alike, more))
     assert minus_headline(cell, alike) == mean_nats({"": other - one}, 12)
     with monkeypatch.context() as running:  # as if its sequences were cut from a text
-        running.setattr("bench.results.statistics.paired.clusters_of", lambda source, n: find_runs(n))
+        running.setattr("bench.results.statistics.paired_differences.clusters_of", lambda source, n: find_runs(n))
         for stage, nats in ((alike, other), (more, third.mean(1)[:, None])):
             difference = minus_headline(cell, stage)
             assert difference is not None

@@ -212,7 +212,7 @@ FAULTS = [  # file, what stands there, what is planted in its place
     ("bench/engine/data/dataset.py", '"reserve" if name == "train" else name', "name"),
     ("bench/engine/quality/generative_perplexity.py", "math.exp(mean.value)", "mean.value"),
     ("bench/engine/quality/text_statistics.py", "both = (p + q) / 2", "both = (p + 3 * q) / 4"),
-    ("bench/engine/quality/standard_errors.py", "(n - size) / size", "size / (n - size)"),
+    ("bench/engine/quality/errors_over_texts.py", "(n - size) / size", "size / (n - size)"),
     ("bench/engine/quality/controls.py", 'split = "test" if spec', 'split = "valid" if spec'),
     ("bench/engine/quality/controls.py", "permuted(real.numpy(), axis=1)", "permuted(real.numpy(), axis=0)"),
     (
@@ -222,7 +222,7 @@ FAULTS = [  # file, what stands there, what is planted in its place
     ),
     ("bench/engine/quality/scorers/scorer.py", "yield start, end, new", "yield start, end, start"),
     ("bench/engine/quality/scorers/trained_cell.py", "[:, new - start :]", "[:, :]"),
-    ("bench/results/statistics/significance.py", "(len(order) - step) * p_values[index]", "p_values[index]"),
+    ("bench/results/statistics/significance_tests.py", "(len(order) - step) * p_values[index]", "p_values[index]"),
     ("bench/engine/flops.py", "(3 + guess_share) * self.sequence()", "(2 + guess_share) * self.sequence()"),
     ("bench/suite/tuning/lock_file.py", "best = min(scored", "best = max(scored"),
     ("bench/engine/model/network.py", "cosine[first:length]", "cosine[0 : length - first]"),

@@ -19,7 +19,7 @@ from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Interrupted, Trainer
 from methods import METHODS, build
 from tests.engine.model.test_network import random_model
-from tests.engine.train.test_train import trainer, value, weights
+from tests.engine.train.test_trainer import trainer, value, weights
 
 SHAPE = Shape(layers=2, width=32, heads=2, condition=16, gates="open")
 

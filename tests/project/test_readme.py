@@ -56,9 +56,7 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     out = capsys.readouterr().out
     assert "<= " in out
     assert "= " in out
-    monkeypatch.setattr(
-        "bench.tune.tuner.run", Fake()
-    )  # takes minutes; one that is run: tests/reports/test_tuning_reports.py
+    monkeypatch.setattr("bench.tune.tuner.run", Fake())  # takes minutes; one that is run: tests/reports/test_tuning.py
     assert main(shlex.split(shown[-2])[1:]) == DONE
     assert "winners: suites/tuning-quick.lock" in capsys.readouterr().out
 

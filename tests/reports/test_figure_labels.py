@@ -13,10 +13,10 @@ from bench.results.suite_record import PROFILE, RecordedTrajectories, SuiteRecor
 from reports.figures.frontiers import draw_frontier, tabulate_frontiers
 from reports.figures.labels import NUMBERED, number_labels, spell
 from reports.figures.schedules import plot_schedules
-from tests.reports.test_deltas import make_pairs
+from tests.reports.test_differences import make_pairs
+from tests.reports.test_figures import cost_rows
 from tests.reports.test_frontiers import make_costs
 from tests.reports.test_quality_table import GOOD, make_controls, make_way
-from tests.reports.test_report_plots import cost_rows
 from tests.reports.test_reports import make_arm, make_record
 
 HIDDEN, EMOJI = "模型甲", "🙂 steps"

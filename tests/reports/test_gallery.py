@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from reports.gallery import BLOCK, PICTURE, refresh
-from reports.page.page import FIGURES
+from reports.page.html_page import FIGURES
 from tests.conftest import ROOT
 from tests.reports.test_latex import KINDS
 

@@ -11,10 +11,10 @@ from bench.results.tidy_table import COLUMNS
 from reports.formats.latex import begin_row, escape_latex, format_number
 from reports.page.dataset_comparison import write_across
 from reports.tables.report_tables import build_tables
-from tests.reports.test_deltas import make_pairs, make_seeds, with_pairs
+from tests.reports.test_differences import make_pairs, make_seeds, with_pairs
 from tests.reports.test_quality_table import FLAT, GOOD, make_controls, make_way
 from tests.reports.test_reports import Rows, make_arm, make_record
-from tests.reports.test_tuning_reports import make_tuned, make_tuning
+from tests.reports.test_tuning import make_tuned, make_tuning
 from tests.support.latex import compile_latex
 
 BASE, OTHER = "A_1 & 50 % {of} it", "worse #1 ~ $x^2$"

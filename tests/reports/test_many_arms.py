@@ -10,10 +10,10 @@ from matplotlib.text import Text
 from reports.figures.curves import MOST_LABELS, draw_curves, tabulate_curves
 from reports.figures.style import freeze_layout
 from reports.formats.html import format_html
-from reports.page.page import answer, render
+from reports.page.html_page import answer, render
 from reports.tables.arms import join_names
 from reports.tables.fairness import build_fairness
-from reports.tables.main import build_main
+from reports.tables.main_table import build_main
 from reports.tables.report_tables import build_tables
 from tests.reports.test_reports import make_arm, make_record
 from tests.support.browser import run_page

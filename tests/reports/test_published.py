@@ -18,16 +18,16 @@ import pytest
 from bench.cli import main as cli
 from bench.cli import result_commands as commands
 from bench.engine import storage as record
-from bench.launch.job import submit
+from bench.launch.write_jobs import submit
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.results.staleness import code_origin
 from bench.results.suite_record import NoRecord
-from bench.suite.document import SuiteError
 from bench.suite.suite import read as read_suite
+from bench.suite.yaml_document import SuiteError
 from reports.published import publish as publishing
-from reports.published.claims import FOLDER, Claim, list_names, read
 from reports.published.match import list_arms
+from reports.published.published_numbers import FOLDER, Claim, list_names, read
 from reports.published.table import View, build_view
 from tests.conftest import ROOT
 from tests.support.latex import compile_latex

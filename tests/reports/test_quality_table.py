@@ -25,14 +25,14 @@ from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
-from reports.page.page import answer
+from reports.page.html_page import answer
 from reports.tables.arms import split_arms, warn_incomplete
 from reports.tables.breakdown import BREAKDOWN
 from reports.tables.fairness import FAIRNESS
-from reports.tables.main import build_main
+from reports.tables.main_table import build_main
 from reports.tables.quality import build_quality
 from reports.tables.samplers import build_samplers
-from reports.tables.table import Entry, Table, build_table
+from reports.tables.table_model import Entry, Table, build_table
 from tests.reports.test_reports import Rows, make_arm, make_record
 
 PROTOCOL = (

@@ -23,10 +23,10 @@ from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
-from reports.page.page import answer
-from reports.tables.main import build_main
-from reports.tables.numbers import format_with_error
-from reports.tables.table import Entry, Footnotes, Table
+from reports.page.html_page import answer
+from reports.tables.format_numbers import format_with_error
+from reports.tables.main_table import build_main
+from reports.tables.table_model import Entry, Footnotes, Table
 
 LN2 = math.log(2)
 EXACT, SAMPLED = "exact likelihood; float32", "exactly k masked, 16 draws; float32"

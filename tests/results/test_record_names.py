@@ -9,10 +9,10 @@ import pytest
 
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, USAGE_ERROR
-from bench.launch.job import submit
+from bench.launch.write_jobs import submit
 from bench.plan.plan import plan
 from bench.results.compare.operands import find_side
-from bench.results.find import find
+from bench.results.find_cell import find
 from bench.results.record_names import AmbiguousName, find_record, record_name, stored_path
 from bench.suite.suite import read
 from tests.conftest import TINY

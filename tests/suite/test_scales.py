@@ -8,7 +8,7 @@ import pytest
 from bench.cli.main import main
 from bench.engine import storage as record
 from bench.launch.exit_codes import DONE, INCOMPLETE, USAGE_ERROR
-from bench.launch.job import submit
+from bench.launch.write_jobs import submit
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
 from tests.conftest import TINY

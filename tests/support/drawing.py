@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.certify.oracle import Table
-from bench.certify.sampler import text_indices, z_score
+from bench.certify.sampler_checks import text_indices, z_score
 from bench.engine.model.model import Model
 from bench.engine.sample.policies import Policy
 from bench.engine.sample.sampler import sample

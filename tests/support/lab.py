@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from bench.engine.code_hash import modules_below
+from bench.engine.code_units.definitions import hashes
 from bench.engine.code_units.modules import Project
-from bench.engine.code_units.units import hashes
 
 ROOT = "lab.core:root"
 CORE = """\

@@ -10,12 +10,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bench.engine.metric import METRICS
+from bench.engine.metric_definitions import METRICS
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.results.compare.compare import Comparison
-from bench.results.compare.difference import Difference
 from bench.results.compare.gate import REGRESSION, Margin, decide
-from bench.results.compare.settings import Changes
+from bench.results.compare.setting_differences import Changes
+from bench.results.compare.unpaired_difference import Difference
 from bench.results.statistics.verdicts import SAME, TIED
 
 PAIRED = "paired: the same sequences, seed by seed, and the same noise unless noted otherwise"

@@ -14,7 +14,7 @@ from rich.text import Text
 from bench.plan.cells import Plan
 from bench.plan.fairness import describe_match
 from bench.plan.forecast import Forecast
-from bench.plan.power import describe_power
+from bench.plan.statistical_power import describe_power
 from bench.plan.status import CellStatus, PlanStatus, join_statuses
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.suite.labels import format_value
+from bench.suite.arm_labels import format_value
 from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm, format_values
 
 NOISE = "the best of several noisy scores is optimistic: it selects the winner and is not reported"

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.engine.data.markov_chain import Chain
 from bench.engine.data.source import Source
-from bench.engine.data.sources.chain import Chain
-from bench.engine.data.summary import DataSummary, summarize_corpus, unigram_nats
+from bench.engine.data.source_summary import DataSummary, summarize_corpus, unigram_nats
 from bench.engine.data.tokenizers.tokenizer import Ids, Tokenizer
 from bench.engine.errors import DataError
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.engine.data.sources.chain import Chain
+from bench.engine.data.markov_chain import Chain
 from bench.engine.data.tokenizers.tokenizer import Ids, Tokenizer
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from bench.engine.data.settings import SOURCES
+from bench.engine.data.source_registry import SOURCES
 
 MOST_RUNS = 30  # of neighbouring sequences; more of them hardly make an interval narrower
 

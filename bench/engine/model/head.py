@@ -1,4 +1,4 @@
-"""The output head and the loss, computed chunk by chunk, so that scores [B, L, V] never exist in memory at once.
+"""The output head and the loss, at the scored (masked) positions only and chunk by chunk: scores [B, L, V] never exist.
 
 The forward pass saves only per-chunk costs; the backward pass recomputes each chunk. Gradients of the head's weights
 are accumulated in place: with a large vocabulary, one copy of them is larger than a chunk.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.engine.likelihood.metrics import LARGEST
 from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
-from bench.engine.quality.standard_errors import mean_estimate
+from bench.engine.quality.errors_over_texts import mean_estimate
 
 
 def gen_ppl(nats: Tensor, tokens: Tensor) -> Estimate:

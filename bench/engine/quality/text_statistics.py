@@ -14,9 +14,9 @@ from torch import Tensor
 from bench.engine.data.tokenizers.tokenizer import Ids
 from bench.engine.likelihood.standard_error import Estimate
 from bench.engine.quality.copies import find_copies
+from bench.engine.quality.errors_over_texts import Rows, mean_estimate, pooled_estimate
 from bench.engine.quality.ngrams import Ngrams, number_ngrams
 from bench.engine.quality.settings import ORDERS, QualitySpec
-from bench.engine.quality.standard_errors import Rows, mean_estimate, pooled_estimate
 
 
 def text_metrics(texts: Tensor, held_out: Tensor, train: Ids, spec: QualitySpec, stride: int) -> dict[str, Estimate]:

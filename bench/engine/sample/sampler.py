@@ -12,7 +12,7 @@ from bench.engine.model.method_instances import CACHE_SIZE
 from bench.engine.model.model import Model
 from bench.engine.rng import Stream, seed_for
 from bench.engine.sample.autoregressive import Truncation, kv_cache_refusal, left_to_right
-from bench.engine.sample.capabilities import is_masked
+from bench.engine.sample.method_capabilities import is_masked
 from bench.engine.sample.policies import Policy, named
 from bench.engine.sample.state import NO_TRUNCATION, Prompt, SamplerState, Watch
 from methods.method import Method, Tokens

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.engine.model.model import Model, Rows
 from bench.engine.rng import Stream
 from bench.engine.sample.autoregressive import Truncation
-from bench.engine.sample.capabilities import is_masked
+from bench.engine.sample.method_capabilities import is_masked
 from methods.method import Latent, LogProbs, Tokens, draw
 
 NO_TRUNCATION = Truncation()  # draws from the model's own distribution

@@ -18,7 +18,7 @@ from bench.engine.model import checkpoint
 from bench.engine.model.model import Model
 from bench.engine.model.network import Shape
 from bench.engine.quality.evaluator import QualityEvaluator
-from bench.engine.quality.scorers.load import open_scorer
+from bench.engine.quality.scorers.open_scorer import open_scorer
 from bench.engine.quality.settings import QualityStage
 from bench.engine.records import Job
 from bench.engine.rng import seed_for

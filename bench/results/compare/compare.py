@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.results.compare.difference import Difference, correct, subtract
 from bench.results.compare.operands import ComparedCell, CompareError, Side
-from bench.results.compare.settings import (
+from bench.results.compare.setting_differences import (
     Changes,
     Values,
     find_changes,
@@ -24,7 +23,8 @@ from bench.results.compare.settings import (
     read_settings,
     read_table_settings,
 )
-from bench.results.statistics.paired import pair
+from bench.results.compare.unpaired_difference import Difference, correct, subtract
+from bench.results.statistics.paired_differences import pair
 from bench.results.statistics.verdicts import BETTER, WORSE, summarize
 
 HIGHER, LOWER = "higher", "lower"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from bench.results.compare.difference import Difference
+from bench.results.compare.unpaired_difference import Difference
 from bench.results.statistics.verdicts import SAME, WORSE
 
 REGRESSION, HELD, UNSURE, UNKNOWN = "regression", "held", "cannot tell", "not compared"

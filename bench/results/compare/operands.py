@@ -10,8 +10,8 @@ import pandas as pd
 from bench.engine import storage
 from bench.engine.records import DataFacts, StoredCell, StoredSuite
 from bench.results import suite_record as results
-from bench.results.find import find as find_cell
-from bench.results.find import read_suites
+from bench.results.find_cell import find as find_cell
+from bench.results.find_cell import read_suites
 from bench.results.record_names import resolve
 from bench.results.recorded_cell import RecordedCell
 

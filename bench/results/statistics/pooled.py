@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.results.statistics.significance import LEVEL, combine, half_width
+from bench.results.statistics.significance_tests import LEVEL, combine, half_width
 
 NUMBERS = ("value", "standard_error", "monte_carlo_error", "n", "clusters", "tokens")
 WORDS = ("kind", "protocol", "status", "seed")

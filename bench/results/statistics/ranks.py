@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.results.statistics.pooled import PooledEstimate, half_interval
-from bench.results.statistics.significance import LEVEL, combine, half_width, rank_ranges
+from bench.results.statistics.significance_tests import LEVEL, combine, half_width, rank_ranges
 
 Scores = Mapping[str, PooledEstimate]  # by arm
 Intervals = dict[str, tuple[float, float]]  # by arm, the ends

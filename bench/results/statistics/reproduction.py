@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from bench.results.statistics.pooled import PooledEstimate
-from bench.results.statistics.significance import LEVEL, combine, half_width
+from bench.results.statistics.significance_tests import LEVEL, combine, half_width
 
 NORMAL_QUANTILE = 1.96  # two-sided 95 %, for a published spread over an unknown number of values
 

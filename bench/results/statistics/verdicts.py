@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.results.statistics.significance import (
+from bench.results.statistics.significance_tests import (
     LEVEL,
     ErrorSource,
     combine,
@@ -26,7 +26,7 @@ from bench.results.statistics.significance import (
 NAN = math.nan
 WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same run"
 
-Pair = dict[Any, Any]  # a row of `bench.results.statistics.paired.pair`
+Pair = dict[Any, Any]  # a row of `bench.results.statistics.paired_differences.pair`
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap
 
 from bench.engine.settings import Settings
-from bench.suite.document import SuiteError
-from bench.suite.labels import format_setting
+from bench.suite.arm_labels import format_setting
 from bench.suite.settings import ArmSpec
+from bench.suite.yaml_document import SuiteError
 
 HEAD = "# Results of bench tune for suite {suite}; bench run takes the winners from here. Do not edit by hand.\n"
 REWRITE = "write it again with: bench tune"

@@ -5,9 +5,9 @@ import itertools
 
 import pytest
 
-from bench.engine.code_units.circles import circles
+from bench.engine.code_units.cycles import circles
+from bench.engine.code_units.definitions import hashes, reached
 from bench.engine.code_units.modules import Project, Unit
-from bench.engine.code_units.units import hashes, reached
 from tests.support.lab import FILES, ROOT, edited, hash_all, parsed, renamed
 
 

@@ -18,8 +18,8 @@ from bench.engine.code_hash import (
     modules_below,
     place,
 )
+from bench.engine.code_units.definitions import digest, hashes
 from bench.engine.code_units.modules import Project
-from bench.engine.code_units.units import digest, hashes
 from bench.engine.data import SOURCES
 from methods import METHODS
 
@@ -100,7 +100,7 @@ def test_a_new_method_changes_the_code_of_no_other(copy):
 
 
 def test_a_new_source_of_data_changes_no_other_code(copy):
-    path = "bench/engine/data/settings.py"
+    path = "bench/engine/data/source_registry.py"
     plant(copy, path, "\nDataSpec = ", '\n\nclass Novel(Markov):\n    source: str = "novel"\n\n\nDataSpec = ')
     plant(copy, path, "Text8Part | Markov,", "Text8Part | Markov | Novel,")
     assert changed(copy) == set()

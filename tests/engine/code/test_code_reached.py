@@ -21,12 +21,12 @@ from bench.engine.code_hash import (
     project,
 )
 from bench.engine.code_hash import ROOT as HOME
+from bench.engine.code_units.definitions import digest, reached, unit_hashes
 from bench.engine.code_units.modules import Unit
-from bench.engine.code_units.units import digest, reached, unit_hashes
 from bench.engine.data import SOURCES
 from bench.engine.stages import STAGES as RUN
 from bench.engine.stages.context import CellContext, StageContext
-from bench.launch.job import submit
+from bench.launch.write_jobs import submit
 from bench.plan.cells import folder_of, merge_stages
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from bench.engine.code_hash import CERTIFICATE, STAGES, certificate_roots, place, project
+from bench.engine.code_units.definitions import reached
 from bench.engine.code_units.modules import Unit
-from bench.engine.code_units.units import reached
-from bench.engine.code_units.words import words
+from bench.engine.code_units.normalized_syntax import words
 from bench.engine.data import SOURCES
 from methods import METHODS
 

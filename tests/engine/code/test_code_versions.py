@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.engine import code_hash
-from bench.engine.code_units.units import digest
+from bench.engine.code_units.definitions import digest
 from tests.conftest import ROOT
 
 SCRIPT = """

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.cli.main import main
 from bench.engine.data import DataError, Dataset, DataSpec, load, preview, summarize
+from bench.engine.data.source_summary import unigram_nats
 from bench.engine.data.sources import text as text_module
-from bench.engine.data.summary import unigram_nats
 from bench.launch.exit_codes import DONE
 from bench.plan.plan import plan
 from bench.suite.suite import SuiteError, read

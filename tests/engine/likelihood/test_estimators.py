@@ -18,7 +18,7 @@ from bench.engine.records import Stage
 from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.results.recorded_cell import RecordedCell
-from bench.results.statistics.paired import describe_difference
+from bench.results.statistics.paired_differences import describe_difference
 from bench.suite.suite import SuiteError
 from bench.suite.suite import read as read_suite
 from methods.discrete.d3pm import D3pmAbsorb

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.engine.quality.scorers import SCORERS, AnyScorer, HuggingFace, ScorerError, Trained, TrainedCell
 from bench.engine.quality.scorers.huggingface import HuggingFaceScorer
-from bench.engine.quality.scorers.load import open_scorer
+from bench.engine.quality.scorers.open_scorer import open_scorer
 from bench.engine.quality.scorers.scorer import windows
 from tests.support.scoring import cell_of, copied, source, train_cells
 from tests.support.stories import SHARED as STORIES

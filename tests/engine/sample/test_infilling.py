@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.certify.oracle import Oracle, Table
-from bench.certify.sampler import text_indices, z_score
+from bench.certify.sampler_checks import text_indices, z_score
 from bench.engine.model.model import Model
 from bench.engine.sample.policies import Euler, Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral

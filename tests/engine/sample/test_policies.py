@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from bench.certify.oracle import Oracle
-from bench.certify.sampler import propagate
+from bench.certify.sampler_checks import propagate
 from bench.engine.model.model import Model
-from bench.engine.sample.capabilities import trial
+from bench.engine.sample.method_capabilities import trial
 from bench.engine.sample.policies import POLICIES, named, times
 from bench.engine.sample.policies.ancestral import Ancestral, Ddim, Euler
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.certify import policy_laws
-from bench.certify.sampler import propagate, z_score
+from bench.certify.sampler_checks import propagate, z_score
 from bench.engine.rng import Stream
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.certify.sampler import text_indices, z_score
+from bench.certify.sampler_checks import text_indices, z_score
 from bench.engine.rng import Stream
 from bench.engine.sample.policies.remasking import SelfCorrect
 from bench.engine.sample.sampler import SamplerSettings, Truncation, refusal, sample

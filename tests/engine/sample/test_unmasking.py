@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.certify import policy_laws
 from bench.certify.oracle import Oracle
-from bench.certify.sampler import propagate, z_score
+from bench.certify.sampler_checks import propagate, z_score
 from bench.engine.model.model import Model
 from bench.engine.sample.policies import named, times
 from bench.engine.sample.policies.ancestral import Ancestral

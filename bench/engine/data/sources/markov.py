@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from bench.engine.data.markov_chain import Chain, find_stationary
 from bench.engine.data.source import Corpus, Source
-from bench.engine.data.sources.chain import Chain, find_stationary
 from bench.engine.data.tokenizers.tokenizer import CharacterTokenizer, smallest_dtype
 from bench.engine.errors import DataError
 

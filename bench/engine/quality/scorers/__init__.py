@@ -1,6 +1,6 @@
 """Scorers: language models that are no arms and assign likelihoods to the samples of the arms.
 
-`AnyScorer` is what a suite may name; `bench.engine.quality.scorers.load.open_scorer` loads it.
+`AnyScorer` is what a suite may name; `bench.engine.quality.scorers.open_scorer.open_scorer` loads it.
 """
 
 from bench.engine.errors import ScorerError

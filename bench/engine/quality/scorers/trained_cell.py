@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.engine import storage
 from bench.engine.data import Dataset, DataSpec
-from bench.engine.data.summary import summarize_corpus
+from bench.engine.data.source_summary import summarize_corpus
 from bench.engine.data.tokenizers.tokenizer import CharacterTokenizer, Tokenizer
 from bench.engine.errors import ScorerError
 from bench.engine.model import checkpoint

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bench.engine.sample.capabilities import is_masked
+from bench.engine.sample.method_capabilities import is_masked
 from bench.engine.sample.policies.ancestral import Ancestral, Ddim, Euler
 from bench.engine.sample.policies.policy import Policy, times
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.engine.sample.capabilities import trial
+from bench.engine.sample.method_capabilities import trial
 from bench.engine.sample.policies.policy import Stepping
 from bench.engine.sample.state import SamplerState
 from methods.method import Latent, LogProbs, Method, Times

@@ -9,7 +9,7 @@ import torch
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
-from bench.engine.sample.capabilities import guesses_as_it_steps, is_masked
+from bench.engine.sample.method_capabilities import guesses_as_it_steps, is_masked
 from bench.engine.sample.state import SamplerState
 from bench.engine.settings import Settings
 from methods.method import Latent, LogProbs, Method, Times

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.engine.sample.capabilities import trial
+from bench.engine.sample.method_capabilities import trial
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.policy import Policy, Stepping, times
 from bench.engine.sample.policies.unmasking import mask_refusal

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.engine.sample.capabilities import is_masked, trial
+from bench.engine.sample.method_capabilities import is_masked, trial
 from bench.engine.sample.policies.policy import Policy, Stepping
 from bench.engine.sample.state import SamplerState
 from methods.method import LogProbs, Method, pick

@@ -1,0 +1,148 @@
+"""Checks of arms and evaluations against the registry of methods and the data."""
+
+from pathlib import Path
+
+from bench.engine.data import DataSummary
+from bench.engine.likelihood.estimators import refusal
+from bench.engine.model.method_instances import method_instance, option_departures
+from bench.engine.quality.scorers import ScorerError, Trained
+from bench.engine.sample.sampler import cached_refusal
+from bench.engine.sample.settings import SamplesSpec
+from bench.suite.settings import ArmSpec, SuiteSpec
+from bench.suite.yaml_document import Document, Fault, KeyPath, Map, Seq, plain, with_suggestion
+from methods import OptionError
+from methods.suggestions import suggest
+
+
+def check_arms(document: Document, vocab_size: int, faults: list[Fault]) -> None:
+    """Unknown methods and options, duplicate labels, and bases that are not arms."""
+    blocks = document.content.get("arms")
+    items = enumerate(blocks if isinstance(blocks, Seq) else [])
+    arms = [(("arms", index), arm) for index, arm in items if isinstance(arm, Map)]
+
+    first: dict[str, KeyPath] = {}
+    for place, arm in arms:
+        label = arm.get("label")
+        if isinstance(label, str) and first.setdefault(label, place) != place:
+            line = document.location((*first[label], "label")).line
+            faults.append(((*place, "label"), f'label "{label}" occurs twice; the first is in line {line}'))
+        faults += [((*place, *path), message) for path, message in _option_faults(arm, vocab_size)]
+
+    for place, arm in arms:
+        base = arm.get("base")
+        if isinstance(base, str) and first.get(base, place) == place:
+            others = [label for label in first if label != arm.get("label")]
+            faults.append(((*place, "base"), with_suggestion(f'there is no other arm "{base}"', base, others)))
+
+
+def _option_faults(arm: Map, vocab_size: int) -> list[Fault]:
+    name, options = arm.get("method"), arm.get("options", Map())
+    if not isinstance(name, str) or not isinstance(options, Map):
+        return []  # reported by the validation of the suite
+    try:
+        option_departures(name, plain(options))
+        method_instance(name, vocab_size, plain(options))
+    except OptionError as error:
+        return [(("options", *error.path) if error.path else ("method",), str(error))]
+    return []
+
+
+def check_evaluation(spec: SuiteSpec, facts: DataSummary, base: Path, faults: list[Fault]) -> None:
+    """Check estimators, samples, trajectories and quality against the arms; `base` is the suite's folder."""
+    _check_bounds(spec, facts.vocab_size, faults)
+    for field in ("samples", "trajectories"):
+        _check_samples(spec, field, facts.vocab_size, faults)
+    _check_quality(spec, facts, base, faults)
+
+
+def _check_bounds(spec: SuiteSpec, vocab_size: int, faults: list[Fault]) -> None:
+    """Estimators that a method does not support, unknown arms, and arms without an estimator."""
+    for number, bound in enumerate(spec.evaluation.bound):
+        place: KeyPath = ("evaluation", "bound", number)
+        faults += _unknown_arms(spec, bound.arms, place)
+        for arm in [arm for arm in spec.arms if bound.is_for(arm.label)]:
+            reason = refusal(method_instance(arm.method, vocab_size, arm.options), bound.estimator)
+            if reason is not None:
+                message = f'arm {arm.label}: estimator "{bound.estimator}": method "{arm.method}" {reason}'
+                faults.append(((*place, "estimator"), f"{message}; list the arms that it suits in `arms: [...]`"))
+
+    for arm in spec.arms:
+        if not any(bound.is_for(arm.label) for bound in spec.evaluation.bound):
+            message = f"no block lists arm {arm.label} in its `arms`, so nothing is measured on it"
+            faults.append((("evaluation", "bound"), f"{message}; add one, or remove `arms` from the first"))
+
+
+def _unknown_arms(spec: SuiteSpec, labels: list[str] | None, place: KeyPath) -> list[Fault]:
+    """Labels in the `arms` of a block that no arm has."""
+    known_labels, faults = [arm.label for arm in spec.arms], list[Fault]()
+    for label in sorted(set(labels or ()) - set(known_labels)):
+        suggestion = suggest(label, known_labels)
+        hint = f"{suggestion} " if suggestion else ""
+        faults.append(((*place, "arms"), f'there is no arm "{label}"; {hint}the arms are {", ".join(known_labels)}'))
+    return faults
+
+
+def _check_samples(spec: SuiteSpec, field: str, vocab_size: int, faults: list[Fault]) -> None:
+    """Sampler settings that a method does not support or an arm has twice, invalid lengths, and unknown arms."""
+    settings_of_arms: dict[tuple[str, str], SamplesSpec] = {}
+    for number, samples in enumerate(getattr(spec.evaluation, field)):
+        place: KeyPath = ("evaluation", field, number)
+        faults += _unknown_arms(spec, samples.arms, place)
+        faults += _length_faults(samples, place, spec.data.length, field)
+        for arm in [arm for arm in spec.arms if samples.is_for(arm.label)]:
+            reason = _sampler_refusal(samples, arm, vocab_size, spec.data.length)
+            if reason is not None:
+                advice = "list the arms that it suits in `arms: [...]`"
+                faults.append(((*place, "policy"), f"arm {arm.label}: {samples.label()}: {reason}; {advice}"))
+
+            is_causal = method_instance(arm.method, vocab_size, arm.options).needs.causal
+            settings = samples.for_causal() if is_causal else samples
+            name = settings.label(is_causal)
+            if settings_of_arms.setdefault((arm.label, name), settings).science() != settings.science():
+                message = f"arm {arm.label} is sampled twice by {name}, once for {settings.count} texts"
+                faults.append(((*place, "count"), f"{message}; the settings must differ in more than the count"))
+
+
+def _length_faults(samples: SamplesSpec, place: KeyPath, window: int, field: str) -> list[Fault]:
+    """A stride without longer texts than those of training, and trajectories of longer texts."""
+    faults: list[Fault] = []
+    length = samples.length or window
+    texts = f"texts of {length} tokens, where training has {window}"
+    if samples.stride and (length <= window or samples.stride >= window):
+        message = f"stride {samples.stride} does not fit {texts}; it is for longer texts, and below {window}"
+        faults.append(((*place, "stride"), message))
+    if field == "trajectories" and length > window:
+        message = f"{texts}, have no trajectories: they are drawn window by window"
+        faults.append(((*place, "length"), message))
+    return faults
+
+
+def _sampler_refusal(samples: SamplesSpec, arm: ArmSpec, vocab_size: int, window: int) -> str | None:
+    """The reason why an arm's method cannot be sampled with these settings, or None."""
+    method = method_instance(arm.method, vocab_size, arm.options)
+    reason = cached_refusal(method, samples.sampler_settings(), min(samples.length or window, window))
+    return None if reason is None else f'method "{arm.method}" {reason}'
+
+
+def _check_quality(spec: SuiteSpec, facts: DataSummary, base: Path, faults: list[Fault]) -> None:
+    """Texts that are unfit for a metric, and a scorer that is not available or is an arm."""
+    quality = spec.evaluation.quality
+    if quality is None:
+        return
+    place: KeyPath = ("evaluation", "quality")
+    shapes = [(samples.count, samples.length or facts.length) for samples in spec.evaluation.samples]
+    reasons = (quality.refusal(*shape, facts.vocab_size, facts.tokens) for shape in shapes)
+    faults += [(place, reason) for reason in dict.fromkeys(reasons) if reason is not None]
+
+    scorer = quality.scorer
+    if isinstance(scorer, Trained) and not spec.data.reserve:
+        message = "a scorer that the suite trains needs data that no arm sees; give data.reserve, such as 0.2"
+        faults.append(((*place, "scorer", "kind"), message))
+    if isinstance(scorer, Trained) and scorer.seed in spec.seeds:
+        message = f"the scorer's seed {scorer.seed} is also a seed of the arms; give the scorer another one"
+        faults.append(((*place, "scorer", "seed"), message))
+    try:
+        if scorer is not None:
+            scorer.identity(base)
+    except ScorerError as error:
+        faults.append(((*place, "scorer", error.field), str(error)))

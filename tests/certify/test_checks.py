@@ -1,0 +1,217 @@
+"""The certificate: right methods pass, wrong ones are rejected, and for the right reason."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from bench.certify import checks, leaks, rare_draws
+from bench.certify import sampler_checks as sampler
+from bench.certify.checks import (
+    PAIRS,
+    Case,
+    Check,
+    _check_law,
+    _check_rare_draws,
+    _check_samples,
+    _check_widening,
+    certify,
+)
+from bench.cli.main import main
+from bench.engine.sample.policies import POLICIES
+from bench.engine.sample.policies.ancestral import Ancestral
+from bench.engine.sample.policies.remasking import SelfCorrect
+from bench.engine.sample.policies.unmasking import Confidence, Margin
+from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
+from methods import METHODS
+from methods.method import draw
+from tests.support import museum
+
+pytestmark = pytest.mark.long
+
+FEW_CALLS = sampler.CALLS[:2]  # enough to reject samples; their exact law is computed for all numbers of calls
+
+
+def failed(name: str, *questions: str) -> list[Check]:
+    return [each for each in certify(Case(name, {}), questions) if not each.passed]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_bound_of_every_registered_method_is_certified(name):
+    assert failed(name, "identities", "probes", "oracle") == []
+
+
+def test_a_wrong_weight_breaks_the_identity_with_a_neighbour(monkeypatch):
+    assert [each.passed for each in certify(Case("gidd", {}), ("identities",))] == [True]
+    monkeypatch.setitem(METHODS, "wrong", museum.WrongWeight)
+    assert [each.name for each in failed("wrong", "identities")] == ["identity with md4"]
+
+
+LEAKS = {
+    museum.Peeking: "the future",
+    museum.Dated: "the time",
+    museum.ClaimsToKnow: "known targets",
+    museum.LeavesMasks: "ids of samples",
+}
+
+
+@pytest.mark.parametrize(("exhibit", "leak"), LEAKS.items(), ids=lambda value: getattr(value, "__name__", value))
+def test_leaks_are_found(exhibit, leak, monkeypatch):
+    monkeypatch.setitem(METHODS, "wrong", exhibit)
+    assert [each.name for each in failed("wrong", "probes")] == [f"probe: {leak}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_registered_method_passes_all_that_is_asked(name, precision):
+    assert [each for each in certify(Case(name, {}, precision)) if not each.passed] == []
+
+
+def test_the_samples_of_an_oracle_are_certified():
+    method = METHODS["mdlm"]
+    drawn = sampler.sample_table(method(3), Ancestral(), PAIRS, sampler.CALLS)
+    assert drawn.distance[4] == pytest.approx(floor(4), abs=1e-9)
+    assert drawn.distance[256] == pytest.approx(floor(256), abs=1e-9)
+    assert max(map(abs, drawn.z_scores.values())) < 4
+    assert abs(sampler.sample_chain(method(4), Ancestral(), sampler.CHAIN_CALLS).z_score) < 4
+
+
+def floor(calls: int) -> float:
+    """What parallel unmasking pays for two tokens: they are written in the same step with the sum of its squares, and
+    are then independent, each by its own marginal law."""
+    ends = torch.linspace(1, 0, calls + 1, dtype=torch.float64).tolist()
+    together = sum((t - s) ** 2 for t, s in pairwise(ends))
+    joint = PAIRS.law.view(3, 3)
+    product = joint.sum(1)[:, None] * joint.sum(0)
+    return together * float((joint - product).abs().sum() / 2)
+
+
+def test_samples_at_a_temperature_five_percent_too_low_are_rejected(monkeypatch):
+    monkeypatch.setitem(METHODS, "wrong", museum.Sharpened)
+    drawn = sampler.sample_table(museum.Sharpened(3), Ancestral(), PAIRS, FEW_CALLS)
+    assert not _check_law(drawn).passed
+    assert _check_samples(drawn).passed  # they are what its own law says
+    assert failed("wrong", "oracle") == []
+
+
+def test_draws_that_are_not_those_of_the_law_are_rejected(monkeypatch):
+    def sharpened(log_p, rng):
+        return draw(1.05 * log_p, rng)
+
+    monkeypatch.setattr("bench.engine.sample.state.draw", sharpened)
+    drawn = sampler.sample_table(METHODS["mdlm"](3), Ancestral(), PAIRS, FEW_CALLS)
+    assert _check_law(drawn).passed
+    assert not _check_samples(drawn).passed
+
+
+def test_every_policy_is_checked_with_some_method():
+    checked = {type(policy) for policy in (*sampler.COMMON_POLICIES, *sampler.OTHER_POLICIES)}
+    assert checked == set(POLICIES.values())
+    methods = [METHODS[name](3) for name in ("mdlm", "gidd", "plaid")]
+    for policy in sampler.OTHER_POLICIES:
+        assert any(sampler.choose_calls(method, policy, PAIRS.length) for method in methods), policy.label()
+
+
+def test_a_policy_that_chooses_by_another_rule_than_its_own_is_rejected(monkeypatch):
+    right = {policy: _check_policy("mdlm", policy) for policy in (Confidence(), Margin())}
+    assert all(each.passed for each in right.values())
+    assert "changes the law on purpose, by 0.2466 in 6 calls" in right[Confidence()].meaning
+    assert "changes the law on purpose, by 0.0000 in 6 calls" in right[Margin()].meaning
+    monkeypatch.setattr(Confidence, "rank", Margin.rank)
+    assert not _check_policy("mdlm", Confidence()).passed
+
+
+def test_a_correction_at_another_temperature_than_told_is_rejected(monkeypatch):
+    policy = SelfCorrect(corrections=2, temperature=0.5)
+    assert _check_policy("gidd", policy).passed
+    correct = SelfCorrect._correct
+    warmer = SelfCorrect(corrections=2, temperature=1.0)
+    monkeypatch.setattr(SelfCorrect, "_correct", lambda self, walk, t: correct(warmer, walk, t))
+    assert not _check_policy("gidd", policy).passed
+
+
+def _check_policy(name, policy):
+    method = METHODS[name](3)
+    calls = sampler.choose_calls(method, policy, PAIRS.length)
+    return _check_samples(sampler.sample_table(method, policy, PAIRS, [calls]))
+
+
+def test_draws_in_single_precision_are_rejected_by_rare_tokens(monkeypatch):
+    rare_draws.count_harness_draws.cache_clear()
+    monkeypatch.setattr("bench.engine.sample.state.draw", gumbel_of_maximum)
+    assert not _check_rare_draws(METHODS["mdlm"](3)).passed
+    rare_draws.count_harness_draws.cache_clear()
+
+
+def gumbel_of_maximum(log_p, rng):
+    """Draw as `museum.gumbel` does, a thousand times faster, if all tokens but the first are equally likely.
+
+    Only the largest of their uniform numbers matters, and the maximum of n of them is distributed as u^(1/n).
+    """
+
+    class MaximumStream:
+        def uniform(self, shape):
+            return rng.uniform(shape) ** torch.tensor([1, 1 / rare_draws.RARE_TOKENS], dtype=torch.float64)
+
+    return museum.gumbel(log_p[:, :2], MaximumStream())
+
+
+@pytest.mark.slow
+def test_a_method_that_draws_in_single_precision_is_rejected_by_rare_tokens(monkeypatch):
+    monkeypatch.setitem(METHODS, "wrong", museum.SinglePrecision)
+    assert [each.name for each in failed("wrong", "samples")] == ["draws of rare tokens"]
+
+
+def test_an_endpoint_cost_that_does_not_vanish_is_rejected(monkeypatch):
+    """The endpoint cost of Plaid itself vanishes: the certificates of all methods above include this check."""
+    narrow = ({"gamma_start": -1.0, "gamma_end": 2.0}, {"gamma_start": -1.0, "gamma_end": 2.1})
+    monkeypatch.setattr(METHODS["plaid"], "widening", narrow)
+    assert not _check_widening(Case("plaid", {})).passed
+
+
+EXHIBITS = {  # the class, and what the certificate has to say of it: too low or too high
+    museum.WithoutEnds: "-",
+    museum.Halved: "-",
+    museum.WrongMeaning: "+",
+    museum.TrainingLoss: "-",
+    museum.WrongWeight: "+",
+    museum.ShiftedGrid: "-",
+    museum.WithoutPriorGap: "-",
+}
+
+
+@pytest.mark.parametrize(("exhibit", "sign"), EXHIBITS.items(), ids=lambda value: getattr(value, "__name__", value))
+def test_what_is_wrong_is_rejected_because_its_bound_is_not_the_likelihood(exhibit, sign, monkeypatch):
+    monkeypatch.setitem(METHODS, "wrong", exhibit)
+    rejected = failed("wrong", "oracle")
+    against = [each for each in rejected if each.name.startswith("bound of an oracle")]
+    assert against
+    assert all(each.figure.startswith(sign) for each in against)
+
+
+def test_a_bound_that_claims_too_much_shows_without_any_oracle(monkeypatch):
+    monkeypatch.setitem(METHODS, "wrong", museum.Halved)
+    kraft = failed("wrong", "kraft")
+    assert len(kraft) == 3
+    assert float(kraft[0].figure.split()[0]) > 4  # 27 texts at the root of 1/27 each: 5.2
+
+
+def test_the_command_says_what_it_found(capsys, monkeypatch):
+    monkeypatch.setattr(checks, "CHECK_GROUPS", ("kraft",))
+    assert main(["certify", "ar"]) == DONE
+    assert "passed" in capsys.readouterr().out
+    monkeypatch.setitem(METHODS, "wrong", museum.Halved)
+    assert main(["certify", "wrong"]) == FAILED
+    assert "FAILED" in capsys.readouterr().out
+    assert main(["certify", "mdln"]) == USAGE_ERROR
+    assert 'did you mean "mdlm"' in capsys.readouterr().err
+
+
+def test_wrong_units_are_found(monkeypatch):
+    leaks.unit_error.cache_clear()
+    monkeypatch.setattr(
+        "bench.engine.data.tokenizers.tokenizer.CharacterTokenizer.count_bytes", lambda self, ids: ids.size
+    )
+    assert leaks.unit_error() > 0.1
+    leaks.unit_error.cache_clear()
