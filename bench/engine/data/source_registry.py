@@ -1,4 +1,4 @@
-"""The registry of data sources: a new source (such as Parquet from the Hub) is a class in sources/ and its name here."""
+"""The registry of data sources: a new one, such as Parquet from the Hub, is a class in sources/ and its name here."""
 
 from typing import Annotated, Any, Union, get_args
 
