@@ -32,8 +32,8 @@ class Subject:
     def path(self, runs: Path) -> Path:
         """The path of the certificate; `runs` is the folder of results."""
         canonical = json.dumps([self.options, self.plugin], sort_keys=True).encode()
-        own = f"-{hashlib.sha256(canonical).hexdigest()[:8]}" if self.options or self.plugin else ""
-        return (runs / "certificates" if own else FOLDER) / f"{self.method}{own}-{self.precision}.json"
+        suffix = f"-{hashlib.sha256(canonical).hexdigest()[:8]}" if self.options or self.plugin else ""
+        return (runs / "certificates" if suffix else FOLDER) / f"{self.method}{suffix}-{self.precision}.json"
 
     def code(self) -> str:
         """The code that the outcome of its checks depends on."""

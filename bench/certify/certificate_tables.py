@@ -31,12 +31,12 @@ SAMPLES = {
 
 def format_tables() -> str:
     """Markdown: what is known of every registered method's bound and of its samples in float32; then all verdicts."""
-    own = [name for name in METHODS if name not in PLUGINS]
-    kept = {name: {precision: _read(name, precision) for precision in PRECISIONS} for name in own}
+    names = [name for name in METHODS if name not in PLUGINS]
+    certificates = {name: {precision: _read(name, precision) for precision in PRECISIONS} for name in names}
     lines = ["The bound of an oracle minus -log p(x) in nats per text, and the Kraft sums of random networks:", ""]
-    lines += _table(kept, BOUND)
+    lines += _table(certificates, BOUND)
     lines += ["", "The samples of an oracle, and all verdicts:", ""]
-    return "\n".join([*lines, *_table(kept, SAMPLES, PRECISIONS)])
+    return "\n".join([*lines, *_table(certificates, SAMPLES, PRECISIONS)])
 
 
 def refresh_readme() -> None:
@@ -53,21 +53,21 @@ def _read(name: str, precision: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"checks": []}
 
 
-def _table(kept: dict[str, Any], columns: dict[str, str], verdicts: tuple[str, ...] = ()) -> Iterator[str]:
+def _table(certificates: dict[str, Any], columns: dict[str, str], verdicts: tuple[str, ...] = ()) -> Iterator[str]:
     yield f"| method | {' | '.join([*columns, *verdicts])} |"
     yield f"|---|{'---|' * (len(columns) + len(verdicts))}"
-    for name, found in kept.items():
-        cells = [_cell(found["float32"]["checks"], pattern) for pattern in columns.values()]
-        cells += [_verdict(found[precision]["checks"]) for precision in verdicts]
+    for name, certificate in certificates.items():
+        cells = [_cell(certificate["float32"]["checks"], pattern) for pattern in columns.values()]
+        cells += [_verdict(certificate[precision]["checks"]) for precision in verdicts]
         yield f"| `{name}` | {' | '.join(cells)} |"
 
 
 def _cell(checks: list[Any], pattern: str) -> str:
     """The figures of the checks whose name matches; of many only how many passed."""
-    matching = [each for each in checks if re.fullmatch(pattern, each["name"])]
+    matching = [check for check in checks if re.fullmatch(pattern, check["name"])]
     if pattern.startswith(("probe", "(?!")):
         return _verdict(matching)
-    return "<br>".join(_figure(each) for each in matching)
+    return "<br>".join(_figure(check) for check in matching)
 
 
 def _figure(check: Any) -> str:
@@ -77,4 +77,4 @@ def _figure(check: Any) -> str:
 
 
 def _verdict(checks: list[Any]) -> str:
-    return f"{sum(each['passed'] for each in checks)} of {len(checks)} passed" if checks else "none"
+    return f"{sum(check['passed'] for check in checks)} of {len(checks)} passed" if checks else "none"

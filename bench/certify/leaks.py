@@ -58,9 +58,9 @@ def _future_leak(model: Model, x: Tokens, t: Tensor) -> float:
     """How much the scores of a position change with its own and all later tokens."""
     before, moved = model.network.head(model.hidden(x, t)), 0.0
     for i in range(LENGTH):
-        other = x.clone()
-        other[:, i:] = (other[:, i:] + 1) % VOCAB_SIZE
-        moved = max(moved, float((model.network.head(model.hidden(other, t)) - before)[:, : i + 1].abs().max()))
+        changed = x.clone()
+        changed[:, i:] = (changed[:, i:] + 1) % VOCAB_SIZE
+        moved = max(moved, float((model.network.head(model.hidden(changed, t)) - before)[:, : i + 1].abs().max()))
     return moved
 
 
@@ -76,10 +76,10 @@ def _known_target_leak(model: Model, x: Tokens, z: Latent, t: Tensor) -> float:
     sequences, positions = (~scored).nonzero(as_tuple=True)
     rows = (sequences, positions)
     prediction = model.predict(model.hidden(z, t), z, t, rows)
-    other, change = torch.where(scored, x, (x + 1) % VOCAB_SIZE), 0.0
+    changed, change = torch.where(scored, x, (x + 1) % VOCAB_SIZE), 0.0
     for cost in (method.bound, method.objective):
         unpaid = cost(x[rows], z[rows], t[rows[0]], prediction)
-        moved = model.costs(cost, other, z, t) - model.costs(cost, x, z, t)
+        moved = model.costs(cost, changed, z, t) - model.costs(cost, x, z, t)
         change = max(change, float(unpaid.abs().max()), float(moved.abs().max()))
     return change
 

@@ -14,14 +14,14 @@ VOCAB_SIZE, POSITIONS = 5, 4000
 def compare_bounds(name: str, neighbour: Neighbour) -> float:
     """The mean difference between two bounds relative to their mean, over random texts, times and predictions."""
     method = build(name, VOCAB_SIZE, **neighbour.own)
-    other = build(neighbour.name, VOCAB_SIZE, **neighbour.theirs)
+    relative = build(neighbour.name, VOCAB_SIZE, **neighbour.theirs)
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(VOCAB_SIZE, (POSITIONS, 1), generator=generator)
     guess = torch.randn(POSITIONS, VOCAB_SIZE, generator=generator, dtype=torch.float64).log_softmax(-1)
     t = torch.randint(2, 1000, (POSITIONS,), generator=generator).double() / 1000  # on the grid of discrete time, too
     z = method.corrupt(x, t, Stream(0))[:, 0]
-    own, theirs = (_bound(candidate, x[:, 0], z, t, guess) for candidate in (method, other))
-    return float((own - theirs).abs().mean() / theirs.abs().mean())
+    bound, theirs = (_bound(candidate, x[:, 0], z, t, guess) for candidate in (method, relative))
+    return float((bound - theirs).abs().mean() / theirs.abs().mean())
 
 
 def _bound(method: Method, x: Tokens, z: Tensor, t: Tensor, guess: Tensor) -> Nats:

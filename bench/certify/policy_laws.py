@@ -90,8 +90,8 @@ def unmasking_law(model: Model, length: int, calls: int, choose: Choice, clock: 
             for tokens in product(range(size), repeat=len(masked)):
                 draws = dict(zip(masked, tokens, strict=True))
                 weight = math.exp(sum(float(guess[i, v]) for i, v in draws.items()))
-                kept = set(masked if call == calls - 1 else choose(call, masked, guess, draws) if masked else [])
-                add_probability(after, tuple(draws[i] if i in kept else z[i] for i in range(length)), chance * weight)
+                chosen = set(masked if call == calls - 1 else choose(call, masked, guess, draws) if masked else [])
+                add_probability(after, tuple(draws[i] if i in chosen else z[i] for i in range(length)), chance * weight)
         law = after
     return to_tensor(law, size, length)
 
@@ -160,27 +160,27 @@ def _corrections(scores: Tensor, z: Text) -> Law:
 
 def masked_log_p(model: Model, z: Text, t: float) -> Tensor:
     """log p of tokens at the masked positions of z [L, V]; 0 elsewhere."""
-    found = torch.zeros(len(z), model.vocab_size, dtype=torch.float64)
-    for rows, ids, each, prediction in _evaluate(model, z, t):
-        found[rows] = model.method.last_guess(ids, each, prediction).double().log_softmax(-1)
-    return found
+    log_p = torch.zeros(len(z), model.vocab_size, dtype=torch.float64)
+    for rows, ids, t_rows, prediction in _evaluate(model, z, t):
+        log_p[rows] = model.method.last_guess(ids, t_rows, prediction).double().log_softmax(-1)
+    return log_p
 
 
 def predicted_log_p(model: Model, z: Text, t: float) -> Tensor:
     """The network's predictions at every position of z [L, V]."""
-    found = torch.zeros(len(z), model.vocab_size, dtype=torch.float64)
+    log_p = torch.zeros(len(z), model.vocab_size, dtype=torch.float64)
     for rows, _, _, prediction in _evaluate(model, z, t):
-        found[rows] = prediction[..., : model.vocab_size].double()
-    return found
+        log_p[rows] = prediction[..., : model.vocab_size].double()
+    return log_p
 
 
 @torch.no_grad()
 def _evaluate(model: Model, z: Text, t: float) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Yield scored positions with z, t and the prediction there."""
-    ids, each = torch.tensor([z]), torch.full((1,), t, dtype=torch.float64)
-    hidden = model.hidden(ids, each)
+    ids, t_texts = torch.tensor([z]), torch.full((1,), t, dtype=torch.float64)
+    hidden = model.hidden(ids, t_texts)
     for rows in model.chunks(ids):
-        yield rows[1], ids[rows], each[rows[0]], model.predict(hidden, ids, each, rows)
+        yield rows[1], ids[rows], t_texts[rows[0]], model.predict(hidden, ids, t_texts, rows)
 
 
 def find_schedule(model: Model) -> Schedule:

@@ -51,5 +51,5 @@ def _check_characters(data: Dataset, text: str) -> None:
     unknown = sorted(set(text) - set(vocabulary.symbols))
     if unknown:
         characters = ", ".join(repr(character) for character in unknown)
-        known = f"; it has {make_visible(vocabulary.symbols)}" if vocabulary.size <= LISTED else ""
-        raise PromptError(f"the vocabulary of source {data.summary.source} has no {characters}{known}")
+        alphabet = f"; it has {make_visible(vocabulary.symbols)}" if vocabulary.size <= LISTED else ""
+        raise PromptError(f"the vocabulary of source {data.summary.source} has no {characters}{alphabet}")

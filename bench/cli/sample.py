@@ -102,13 +102,13 @@ def parse_settings(policy: str, options: Sequence[str], **others: Any) -> Sample
     Raises OptionError for unknown names, PromptError for invalid values.
     """
     fields = POLICIES[check_name(policy, POLICIES, "policy")].model_fields
-    known = [name for name in fields if name != "name"]
+    field_names = [name for name in fields if name != "name"]
     values = {}
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise PromptError(f"option {option}: write it as KEY=VALUE, such as grid=cosine")
-        check_name(key, known, "option", f'policy "{policy}"')
+        check_name(key, field_names, "option", f'policy "{policy}"')
         values[key] = _parse_value(value)
     try:
         return SamplesSpec.model_validate({**others, "policy": {"name": policy, **values}})

@@ -47,10 +47,10 @@ class Sizes:
 class FixedHidden(Model):
     """A model with fixed hidden states, which computes only the head and the method's loss."""
 
-    given: Tensor
+    hidden_states: Tensor
 
     def hidden(self, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
-        return self.given
+        return self.hidden_states
 
 
 def measure(name: str, sizes: Sizes) -> dict[str, float]:
@@ -67,7 +67,7 @@ def measure(name: str, sizes: Sizes) -> dict[str, float]:
         packing.SCORES_AT_ONCE = usual
         weight = model.network.output.weight.grad
         assert weight is not None
-        gradients.append((model.given.grad, weight.clone()))
+        gradients.append((model.hidden_states.grad, weight.clone()))
     before, start = _memory(sizes.device, reset=True), time.monotonic()
     scored = _loss(model, sizes.batch, sizes.length)
     peak, seconds = _memory(sizes.device, reset=False) - before, time.monotonic() - start
@@ -81,7 +81,7 @@ def _loss(model: FixedHidden, batch: int, length: int) -> int:
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(model.vocab_size, (batch, length), generator=generator).to(device)
     shape = (batch, length, model.network.shape.width)
-    model.given = torch.randn(shape, generator=generator).to(device).requires_grad_()
+    model.hidden_states = torch.randn(shape, generator=generator).to(device).requires_grad_()
     t = times(method, (torch.arange(batch, dtype=torch.float64, device=device) + 0.5) / batch)
     z = method.corrupt(x, t, Stream(0, device))
     guess = model.guess(z, t, t > 0) if method.needs.self_condition else None

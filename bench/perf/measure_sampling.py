@@ -89,11 +89,11 @@ def _keys_and_values(presets: Sequence[str], sizes: Sizes, device: str) -> bool:
 
 
 def _writing(model: Model, sizes: Sizes, cache: bool) -> Way:
-    given = Prompt.empty(1, sizes.length)
+    prompt = Prompt.empty(1, sizes.length)
 
     def way() -> int:
         rng = Stream(0, next(model.parameters()).device)
-        return left_to_right(model, given.ids.to(rng.device), given.fixed.to(rng.device), rng, cache=cache)[1]
+        return left_to_right(model, prompt.ids.to(rng.device), prompt.fixed.to(rng.device), rng, cache=cache)[1]
 
     return way
 

@@ -234,10 +234,10 @@ def as_json(status: PlanStatus) -> dict[str, Any]:
 def _time_as_json(status: PlanStatus) -> dict[str, Any]:
     """Seconds, and those of the fastest and the slowest speed measured; null if they are unknown."""
     time, forecast = status.time, status.time.forecast
-    known = forecast if time.is_known else None
+    complete = forecast if time.is_known else None
     return {
-        "seconds_left": math.ceil(known.seconds) if known else None,
-        "seconds_left_range": [math.ceil(known.least), math.ceil(known.most)] if known else None,
+        "seconds_left": math.ceil(complete.seconds) if complete else None,
+        "seconds_left_range": [math.ceil(complete.least), math.ceil(complete.most)] if complete else None,
         "device": time.device or None,
         "speeds": [asdict(speed) for speed in forecast.speeds] if forecast else [],
         "unknown": list(forecast.unknown) if forecast else [time.reason],

@@ -127,9 +127,9 @@ class Variations:
 
         faults: list[Fault] = []
         for (key, method), choice in options.items():
-            known, option = parameters(METHODS[method]), choice.path[1]
-            if option not in known:
-                message = with_suggestion(f'unknown option "{option}" for method "{method}"', option, known)
+            method_options, option = parameters(METHODS[method]), choice.path[1]
+            if option not in method_options:
+                message = with_suggestion(f'unknown option "{option}" for method "{method}"', option, method_options)
                 faults.append(((*self.place, self.spec.form, key), message))
         return faults
 
@@ -150,8 +150,8 @@ class Variations:
         """Template fields that stand for nothing; with one_at_a_time, only {base} is known in every arm."""
         labels = self.spec.labels
         templates = labels if isinstance(labels, list) else [labels or ""]
-        known = [set(template_values(self.spec.base, combination)) for combination in self.combinations]
-        shared = set.intersection(*known) if known else set()
+        fields = [set(template_values(self.spec.base, combination)) for combination in self.combinations]
+        shared = set.intersection(*fields) if fields else set()
         unknown = [name for template in templates for name in template_fields(template) if name not in shared]
         place = (*self.place, "labels")
         return [(place, with_suggestion(f'"{{{name}}}" is not a field', name, sorted(shared))) for name in unknown]

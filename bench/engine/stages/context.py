@@ -33,12 +33,12 @@ ModelKind = TypeVar("ModelKind", bound=Model)
 class Progress(Protocol):
     """Shows how far a stage is."""
 
-    def reach(self, done: int, extra: str = "") -> None:
-        """Show that `done` items are finished, and a note such as the loss."""
+    def reach(self, finished: int, extra: str = "") -> None:
+        """Show that `finished` items are done, and a note such as the loss."""
 
 
 class _Silent:
-    def reach(self, done: int, extra: str = "") -> None:
+    def reach(self, finished: int, extra: str = "") -> None:
         pass
 
 
@@ -111,9 +111,9 @@ class CellContext:
 
     def quality_evaluator(self, settings: QualityStage, check: Callable[[], None]) -> QualityEvaluator:
         """The evaluator with this scorer and these settings, shared by all ways of sampling. Raises ScorerError."""
-        wanted = (settings.quality, settings.scorer, settings.steps)
-        for known, evaluator in self._evaluators:
-            if known == wanted:
+        identity = (settings.quality, settings.scorer, settings.steps)
+        for cached_identity, evaluator in self._evaluators:
+            if cached_identity == identity:
                 return evaluator
 
         scorer = None
@@ -122,7 +122,7 @@ class CellContext:
             base = Path(self.job.base)
             scorer = open_scorer(settings.quality.scorer, base, self.data, self.device, settings.steps, trained)
         evaluator = QualityEvaluator(settings.quality, self.data, scorer, check)
-        self._evaluators.append((wanted, evaluator))
+        self._evaluators.append((identity, evaluator))
         return evaluator
 
     def environment(self, stage: str) -> dict[str, str]:

@@ -24,8 +24,8 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
 
     with context.progress(f"{context.job.title}: bound", len(x), x.shape[1]) as bar:
 
-        def reach(done: int) -> None:
-            bar.reach(done)
+        def reach(finished: int) -> None:
+            bar.reach(finished)
             context.check()
 
         parts = bound(
