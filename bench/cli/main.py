@@ -33,7 +33,7 @@ def _exit_code(error: Exception) -> int | None:
     from bench.cli.prompt import PromptError
     from bench.engine.data import DataError
     from bench.engine.storage import BrokenRecord, Busy
-    from bench.results.compare.operands import CompareError
+    from bench.results.compare.compared_results import CompareError
     from bench.results.mlflow_archive import IncompleteArchive
     from bench.results.record_names import AmbiguousName
     from bench.results.suite_record import NoRecord

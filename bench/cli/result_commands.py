@@ -30,7 +30,7 @@ def compare(args: argparse.Namespace) -> int:
     """`bench compare A B`"""
     from bench.cli.views.comparison import as_json, exit_code, show
     from bench.results.compare.compare import compare as compare_sides
-    from bench.results.compare.operands import find_side
+    from bench.results.compare.compared_results import find_side
 
     comparison = compare_sides(find_side(args.runs, args.old), find_side(args.runs, args.new))
     if args.json:

@@ -88,6 +88,7 @@ QUALITY = (
 SAMPLING = (Metric("cut_off_share", title="Clamped draws", subtitle="share", stages=("samples",)),)
 
 METRICS = {metric.name: metric for metric in (*COSTS, *LIKELIHOOD, *QUALITY, *SAMPLING)}
+JUDGED: dict[str, Better] = {metric.name: metric.better for metric in QUALITY if metric.better}  # of samples
 
 
 def unit_of(name: str) -> str:

@@ -24,10 +24,10 @@ from bench.engine.records import (
     TrajectoriesResult,
     Trajectory,
 )
-from bench.results.certification import Certification, certifications
 from bench.results.recorded_cell import RecordedCell, recorded_cells
 from bench.results.statistics.paired_differences import COLUMNS as PAIRED
 from bench.results.statistics.paired_differences import pair
+from bench.results.suite_certificates import Certification, certifications
 from bench.results.tidy_table import COLUMNS, make_rows
 
 LEARNED = ("arm", "method", "seed", "metric", "token", "value")  # columns of parameters learned per token

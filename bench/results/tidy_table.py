@@ -18,10 +18,10 @@ from bench.engine.metric_definitions import scalars_of, unit_of
 from bench.engine.model.method_instances import method_instance
 from bench.engine.records import ControlsResult, DataFacts, Measurement, Stage, StageResult, StoredSuite, TrainResult
 from bench.engine.sample.settings import SamplesSpec
-from bench.results.certification import subject_of
 from bench.results.recorded_cell import RecordedCell
 from bench.results.staleness import is_stale, recorded_origin
 from bench.results.statistics.paired_differences import describe_difference, minus_headline
+from bench.results.suite_certificates import subject_of
 from methods import METHODS
 
 COLUMNS = {  # of the tidy table, with default values

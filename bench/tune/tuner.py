@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.engine import storage
-from bench.launch.driver import run
+from bench.launch.local_driver import run
 from bench.launch.write_jobs import submit
 from bench.plan.cells import Cell
 from bench.results.record_names import record_name

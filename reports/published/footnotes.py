@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from bench.results.statistics.pooled import PooledEstimate
 from reports.published.match import NO_COUNTERPART, NOT_RUN, REPRODUCED, Match, explain_mismatch
+from reports.published.published_file import Counterpart, Paper, Protocol
 from reports.published.published_numbers import Claim, Place, Published, overlay
-from reports.published.sheet_schema import Counterpart, Paper, Protocol
 from reports.tables.format_numbers import format_compact
 from reports.tables.table_model import SIGN_NOTES as MEASURED_MEANINGS
 from reports.tables.table_model import Row

@@ -18,8 +18,8 @@ from bench.engine.records import DataFacts, StoredSuite
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.statistics.reproduction import last_digit, reproduction_half_width
 from bench.results.suite_record import read
+from reports.published.published_file import Counterpart
 from reports.published.published_numbers import Claim
-from reports.published.sheet_schema import Counterpart
 from reports.tables.arms import split_arms
 from reports.tables.format_numbers import format_compact, format_with_error
 from reports.tables.table_model import Column, pool_arm

@@ -11,7 +11,7 @@ from bench.engine.settings import Settings
 from bench.results.suite_record import NoRecord
 from bench.suite.yaml_document import with_suggestion
 from reports.published.exact_yaml import Kind, compose, validate
-from reports.published.sheet_schema import Attributes, Counterpart, Heading, Number, Paper, Papers, Protocol, Sheet
+from reports.published.published_file import Attributes, Counterpart, Heading, Number, Paper, Papers, Protocol, Sheet
 
 FOLDER = Path(__file__).parent
 PAPERS = "papers"  # the only file that is not a table

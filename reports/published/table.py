@@ -19,8 +19,8 @@ from reports.published.footnotes import (
     list_sources,
 )
 from reports.published.match import NO_COUNTERPART, Arm, Match, find_match
+from reports.published.published_file import Protocol
 from reports.published.published_numbers import Claim, Place, Published
-from reports.published.sheet_schema import Protocol
 from reports.tables.format_numbers import format_sample_size, format_with_error
 from reports.tables.table_model import MISSING, Column, Entry, Footnotes, Row, Table
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist
 
+from bench.engine.metric_definitions import JUDGED
 from bench.engine.quality.controls import DATA
-from bench.engine.quality.metric_directions import JUDGED
 from bench.results.statistics.pooled import PooledEstimate, combined_error, is_tied
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import join_names, warn_incomplete

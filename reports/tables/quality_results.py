@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from bench.engine.metric_definitions import QUALITY
+from bench.engine.metric_definitions import JUDGED, QUALITY
 from bench.engine.quality.controls import DATA
-from bench.engine.quality.metric_directions import JUDGED
 from bench.results.statistics.pooled import ArmResults, PooledEstimate
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import select_arms

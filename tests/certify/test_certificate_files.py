@@ -108,7 +108,7 @@ def test_a_record_tells_the_state_of_the_certificates_of_its_bounds(folder, tmp_
 
     def state() -> list[tuple[str, str, list[str]]]:
         found = read(tmp_path / "runs", "tiny").certificates
-        return [(each["method"], each["state"], each["arms"]) for each in found]
+        return [(certification.method, certification.state, certification.arms) for certification in found]
 
     assert state() == [("mdlm", "none", ["MDLM"])]
     certificates.write_certificate(subject("mdlm", {}, "float32"), [BAD], tmp_path / "runs")

@@ -18,8 +18,8 @@ from bench.cli.views.comparison import exit_code
 from bench.engine.storage import read_json, write_json
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.results.compare.compare import BOUNDS, MIXED, compare, match
+from bench.results.compare.compared_results import CompareError, Side, find_side
 from bench.results.compare.gate import REGRESSION, Margin
-from bench.results.compare.operands import CompareError, Side, find_side
 from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE
 from bench.results.suite_record import NoRecord, load, read
 from tests.conftest import TINY

@@ -9,8 +9,8 @@ import pytest
 from bench.cli.main import main
 from bench.launch.exit_codes import USAGE_ERROR
 from bench.results.compare.compare import compare
+from bench.results.compare.compared_results import Side
 from bench.results.compare.gate import HELD, REGRESSION, UNKNOWN, UNSURE, Margin, decide
-from bench.results.compare.operands import Side
 from bench.results.compare.unpaired_difference import Difference
 from bench.results.statistics.verdicts import BETTER, TIED, WORSE
 from bench.results.tidy_table import COLUMNS

@@ -11,7 +11,7 @@ from bench.cli.main import main
 from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.write_jobs import submit
 from bench.plan.plan import plan
-from bench.results.compare.operands import find_side
+from bench.results.compare.compared_results import find_side
 from bench.results.find_cell import find
 from bench.results.record_names import AmbiguousName, find_record, record_name, stored_path
 from bench.suite.suite import read

@@ -195,7 +195,7 @@ def unrun(monkeypatch, tmp_path):
     """Nothing is trained or fetched, what is asked for is written down; in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr("bench.launch.driver.run", lambda runs, plan, retry, finished: submit(runs, plan))
+    monkeypatch.setattr("bench.launch.local_driver.run", lambda runs, plan, retry, finished: submit(runs, plan))
 
     def refuse(*_args, **_others):
         raise OSError("no network here")

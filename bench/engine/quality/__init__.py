@@ -4,9 +4,9 @@
 `controls` makes the control texts; `JUDGED` says which direction of a metric is better.
 """
 
+from bench.engine.metric_definitions import JUDGED, Better
 from bench.engine.quality.controls import CONTROLS, controls
 from bench.engine.quality.generative_perplexity import gen_ppl, gen_ppl_mean
-from bench.engine.quality.metric_directions import JUDGED, Better
 from bench.engine.quality.settings import QualitySpec
 from bench.engine.quality.text_statistics import text_metrics
 

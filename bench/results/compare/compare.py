@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.results.compare.operands import ComparedCell, CompareError, Side
+from bench.results.compare.compared_results import ComparedCell, CompareError, Side
 from bench.results.compare.setting_differences import (
     Changes,
     Values,

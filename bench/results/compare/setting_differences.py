@@ -9,7 +9,7 @@ import pandas as pd
 from bench.engine import storage
 from bench.engine.environment import merge_environments
 from bench.engine.model.network import Shape
-from bench.results.compare.operands import ComparedCell
+from bench.results.compare.compared_results import ComparedCell
 
 Values = dict[str, Any]
 Changes = dict[str, tuple[str, str]]  # values of A and of B, by name

@@ -60,15 +60,15 @@ AROUND = (  # storage, progress and the hash itself, which change no number
     "bench.engine.stages.context",
 )
 SMALL = {
-    "sampler.SAMPLES": 64,
-    "sampler.CHAIN_SAMPLES": 8,
-    "sampler.CALLS": (4, 16),
-    "sampler.CHAIN_CALLS": 16,
+    "sampler_checks.SAMPLES": 64,
+    "sampler_checks.CHAIN_SAMPLES": 8,
+    "sampler_checks.CALLS": (4, 16),
+    "sampler_checks.CHAIN_CALLS": 16,
     "rare_draws.ROWS": 2**13,
     "checks.DOCUMENTS": 4,
     "tightness.DRAWS": 2,
-    "kraft.DRAWS": 2,
-    "kraft.REPLICATES": 2,
+    "kraft_sum.DRAWS": 2,
+    "kraft_sum.REPLICATES": 2,
 }
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 

@@ -19,7 +19,7 @@ for name in ("bench", "bench.engine"):  # without what their own files import
     sys.modules[name] = package = types.ModuleType(name)
     package.__path__ = [name.replace(".", "/")]
 from bench.engine.code_units.modules import Project
-from bench.engine.code_units.units import digest, hashes
+from bench.engine.code_units.definitions import digest, hashes
 
 root = Path(".")
 paths = [path for package in {packages} for path in sorted((root / package).rglob("*.py"))]

@@ -249,7 +249,7 @@ def test_a_plan_fetches_nothing_and_has_the_ids_of_the_run(suite, there, capsys,
 
 
 def test_a_run_fetches_the_text_and_records_what_could_not_be_known_before(suite, there, worker, monkeypatch):
-    monkeypatch.setattr("bench.launch.driver.sys.executable", str(worker))
+    monkeypatch.setattr("bench.launch.local_driver.sys.executable", str(worker))
     runs, known = there.with_name("runs"), plan(read(suite))
     assert main(["run", str(suite), "--runs", str(runs)]) == DONE
     assert kept(there) == ["text8"]
