@@ -85,7 +85,7 @@ def _shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.results.mlflow_tracking.track", track_in_copy)
-        patch.setattr("bench.launch.local_driver.subprocess", Subprocess)
+        patch.setattr("bench.launch.local_launcher.subprocess", Subprocess)
         patch.setattr("reports.figures.style.FORMATS", {"svg": ALL_FORMATS["svg"]})
         yield
 

@@ -17,7 +17,7 @@ from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov
-from bench.engine.model.model import Precision
+from bench.engine.model.method_with_network import Precision
 from methods import METHODS, OptionError, build, parameters
 from methods.method import Method
 

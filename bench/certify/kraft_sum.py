@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.certify.tightness import MeanEstimate
 from bench.engine.likelihood.bound import bound
-from bench.engine.model.model import Model, Precision
+from bench.engine.model.method_with_network import Model, Precision
 from bench.engine.model.network import Shape
 from methods.method import Method
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.certify.kraft_sum import random_network
 from bench.engine.data.tokenizers.tokenizer import ByteTokenizer, Tokenizer, find_characters
 from bench.engine.likelihood.metrics import bound_metrics
-from bench.engine.model.model import Model, times
+from bench.engine.model.method_with_network import Model, times
 from bench.engine.rng import Stream
 from bench.engine.sample.sampler import sample
 from methods.method import Latent, Method, Tokens

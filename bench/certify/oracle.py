@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.engine.data.markov_chain import Chain
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from methods.method import Latent, LogProbs, Method, Nats, Tokens
 
 LOWEST = -300.0  # the logarithm of nothing: what cannot be leaves no nan behind

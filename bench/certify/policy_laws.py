@@ -11,7 +11,7 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor
 
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.remasking import CLEAN, Remask, SelfCorrect
 from bench.engine.sample.policies.unmasking import Confidence, EntropyBounded, Margin

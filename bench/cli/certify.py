@@ -11,7 +11,7 @@ from bench.certify.certificate_files import Subject, subject, write_certificate
 from bench.certify.certificate_tables import refresh_readme
 from bench.certify.checks import Case, Check, certify
 from bench.cli.views.methods import console
-from bench.engine.model.model import Precision
+from bench.engine.model.method_with_network import Precision
 
 
 def show(arms: Sequence[tuple[str, dict[str, Any]]], precision: Precision, runs: Path | None) -> bool:

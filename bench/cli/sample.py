@@ -20,7 +20,7 @@ from bench.engine import storage
 from bench.engine.data import Dataset
 from bench.engine.environment import Execution
 from bench.engine.model import checkpoint
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.rng import seed_for
 from bench.engine.sample.policies import POLICIES, is_masked
 from bench.engine.sample.sampler import Samples, refusal, sample

@@ -49,7 +49,7 @@ def schema(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """`bench run SUITE`"""
-    from bench.launch.local_driver import run as run_plan
+    from bench.launch.local_launcher import run as run_plan
     from bench.plan.plan import plan as plan_suite
     from bench.results.dataset_records import read_all as read_records
     from bench.results.mlflow_tracking import tracking_uri

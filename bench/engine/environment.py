@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bench.engine.code_hash import ROOT
 from bench.engine.model.attention import attention
-from bench.engine.model.model import Precision
+from bench.engine.model.method_with_network import Precision
 from bench.engine.settings import Settings
 
 

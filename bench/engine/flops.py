@@ -28,7 +28,7 @@ import torch
 
 from bench.engine.likelihood.estimators import EstimatorName, estimator_for
 from bench.engine.model.method_instances import CACHE_SIZE
-from bench.engine.model.model import END_DRAWS
+from bench.engine.model.method_with_network import END_DRAWS
 from bench.engine.model.network import Shape, TimeEmbedding
 from bench.engine.rng import Stream
 from bench.engine.train.trainer import SELF_CONDITIONED

@@ -1,1 +1,1 @@
-"""How a plan is carried out: the driver and its worker processes."""
+"""How a plan is carried out: job files, workers, and launchers, one file each (a cluster's stands beside the local)."""

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bench.engine.model import model as packing
-from bench.engine.model.model import Model, times
+from bench.engine.model import method_with_network as packing
+from bench.engine.model.method_with_network import Model, times
 from bench.engine.model.network import Shape
 from bench.engine.rng import Stream
 from methods import PLUGINS, build, plug

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 
 from bench.engine.environment import Execution, resolve_device
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import PRESETS
 from bench.engine.rng import Stream
 from bench.engine.sample.autoregressive import left_to_right

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.engine import storage
-from bench.launch.local_driver import run
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
+from bench.launch.local_launcher import run
 from bench.plan.cells import Cell
 from bench.results.record_names import record_name
 from bench.suite.settings import ArmSpec

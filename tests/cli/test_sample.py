@@ -12,14 +12,14 @@ from bench.cli.main import main
 from bench.cli.parser import POLICIES as LISTED
 from bench.cli.prompt import PromptError, parse_template
 from bench.cli.sample import describe_conditioning, draw, draw_prompted, parse_settings
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.sample.policies import POLICIES
 from bench.engine.sample.sampler import sample_long
 from bench.engine.sample.settings import SamplesSpec
 from bench.engine.sample.state import Prompt
 from bench.launch.exit_codes import DONE, USAGE_ERROR
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.plan import plan
 from bench.results.find_cell import find
 from bench.results.suite_record import NoRecord

@@ -15,7 +15,7 @@ from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.records import TrainResult
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
-from bench.launch.local_driver import is_due
+from bench.launch.local_launcher import is_due
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.results.suite_record import NoRecord, read
@@ -145,7 +145,7 @@ def test_a_failed_cell_is_a_row_with_its_reason_and_the_others_go_on(tmp_path, c
 def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     suite = tmp_path / "tiny.yaml"
     suite.write_text(TINY)
-    monkeypatch.setattr("bench.launch.local_driver.sys.executable", "/bin/false")
+    monkeypatch.setattr("bench.launch.local_launcher.sys.executable", "/bin/false")
     assert run("run", suite, "--runs", tmp_path / "runs") == FAILED
     reasons = set(read(tmp_path / "runs", "tiny").table["reason"])
     assert any("the worker ended with exit code 1 without a result" in reason for reason in reasons)

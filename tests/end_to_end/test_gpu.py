@@ -12,7 +12,7 @@ from bench.engine.data import Dataset, DataSpec, load
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.model import checkpoint
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Keyed
 from bench.engine.sample.sampler import sample

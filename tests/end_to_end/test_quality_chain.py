@@ -16,7 +16,7 @@ from bench.engine.quality.controls import CONTROLS
 from bench.engine.sample.trajectory import decode
 from bench.engine.train.trainer import Interrupted
 from bench.launch.exit_codes import DONE, USAGE_ERROR
-from bench.launch.local_driver import run
+from bench.launch.local_launcher import run
 from bench.launch.worker import FAILED as WORKER_FAILED
 from bench.launch.worker import INTERRUPTED as WORKER_INTERRUPTED
 from bench.launch.worker import Worker

@@ -169,9 +169,9 @@ FAULTS = [  # file, what stands there, what is planted in its place
         '"prior_gap": model.method.prior_gap(x).sum(-1)',
         '"prior_gap": 0 * model.method.prior_gap(x).sum(-1)',
     ),
-    ("bench/engine/model/model.py", "return (first + 1 + (u", "return (first + (u"),
+    ("bench/engine/model/method_with_network.py", "return (first + 1 + (u", "return (first + (u"),
     (
-        "bench/engine/model/model.py",
+        "bench/engine/model/method_with_network.py",
         "self.method.feedback(prediction).to(first_guess)",
         "0 * self.method.feedback(prediction).to(first_guess)",
     ),

@@ -13,7 +13,7 @@ import torch
 
 from bench.engine import storage as record
 from bench.launch.exit_codes import DONE, INCOMPLETE
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.suite.suite import read as read_suite

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from methods.masked.absorbing import Md4, Mdlm
 from methods.schedules import SCHEDULES, Cosine, Geometric, Linear, LinearSigma, MdlmCosine, Polynomial
 from tests.support.toys import (

@@ -6,10 +6,10 @@ Tolerances are four standard errors of the mean over documents, where nothing el
 import pytest
 import torch
 
-import bench.engine.model.model
+import bench.engine.model.method_with_network
 from bench.engine.likelihood.bound import Parts, bound
 from bench.engine.likelihood.standard_error import ratio_estimate
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.rng import Keyed
 from methods.masked.absorbing import Md4, Mdlm
 from methods.method import Method, pick
@@ -158,7 +158,7 @@ def test_exact_counting_gives_every_schedule_the_same_value_draw_by_draw():
 def test_the_memory_allowed_changes_no_value(monkeypatch):
     made = model(Mdlm(V, carry_over=False))
     whole = total(bound(made, TEXTS, 4, 2, 0, 9))
-    monkeypatch.setattr(bench.engine.model.model, "SCORES_AT_ONCE", 4 * V)
+    monkeypatch.setattr(bench.engine.model.method_with_network, "SCORES_AT_ONCE", 4 * V)
     torch.testing.assert_close(total(bound(made, TEXTS, 4, 2, 0, 9)), whole, rtol=1e-12, atol=0)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.engine.model.model import Model, last_guess_costs
+from bench.engine.model.method_with_network import Model, last_guess_costs
 from bench.engine.rng import Stream
 from bench.engine.train.trainer import Progress, Trainer
 from methods.masked.absorbing import Md4

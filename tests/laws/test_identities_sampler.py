@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import bench.engine.model.model
+import bench.engine.model.method_with_network
 from bench.engine.likelihood.bound import bound
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.rng import Stream
 from bench.engine.sample.policies import times
 from bench.engine.sample.sampler import sample
@@ -178,7 +178,7 @@ def test_samples_depend_on_the_seed_and_not_on_the_memory_allowed(monkeypatch):
     first = sample(made, 50, L, 5, seed=0).ids
     assert torch.equal(first, sample(made, 50, L, 5, seed=0).ids)
     assert not torch.equal(first, sample(made, 50, L, 5, seed=1).ids)
-    monkeypatch.setattr(bench.engine.model.model, "SCORES_AT_ONCE", 7 * (V + 1))
+    monkeypatch.setattr(bench.engine.model.method_with_network, "SCORES_AT_ONCE", 7 * (V + 1))
     assert torch.equal(first, sample(made, 50, L, 5, seed=0).ids)
 
 

@@ -11,8 +11,8 @@ from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import antithetic_uniforms
 from bench.engine.model import checkpoint
 from bench.engine.model import head as pieces
-from bench.engine.model import model as packing
-from bench.engine.model.model import Model, times
+from bench.engine.model import method_with_network as packing
+from bench.engine.model.method_with_network import Model, times
 from bench.engine.model.network import Shape
 from bench.engine.rng import Keyed, Stream
 from bench.engine.train.settings import Budget, Training

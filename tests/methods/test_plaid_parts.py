@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bench.certify.oracle import Oracle, Table
 from bench.engine.likelihood.bound import bound
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Stream
 from bench.engine.sample.sampler import sample

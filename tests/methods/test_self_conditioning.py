@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import bench.engine.model.model
-from bench.engine.model.model import Model
+import bench.engine.model.method_with_network
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Stream
 from bench.engine.train.trainer import SELF_CONDITIONED, Progress, Trainer
@@ -85,7 +85,7 @@ def test_evaluation_always_makes_the_guess_in_a_first_pass_on_the_same_z_at_the_
 def test_the_guess_does_not_depend_on_how_much_memory_is_allowed(made, monkeypatch):
     z = noised(made)
     whole = made.guess(z, T, everyone())
-    monkeypatch.setattr(bench.engine.model.model, "SCORES_AT_ONCE", 2 * V)
+    monkeypatch.setattr(bench.engine.model.method_with_network, "SCORES_AT_ONCE", 2 * V)
     torch.testing.assert_close(made.guess(z, T, everyone()), whole, rtol=1e-12, atol=1e-14)
 
 
@@ -100,7 +100,7 @@ def gradients(model: Model) -> list[Tensor]:
 def test_the_gradients_do_not_depend_on_how_much_memory_is_allowed(made, monkeypatch):
     """The curve's, for which the costs are differentiated twice, among them."""
     whole = gradients(made)
-    monkeypatch.setattr(bench.engine.model.model, "SCORES_AT_ONCE", 5 * V)
+    monkeypatch.setattr(bench.engine.model.method_with_network, "SCORES_AT_ONCE", 5 * V)
     for expected, found in zip(whole, gradients(made), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 

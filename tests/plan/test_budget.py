@@ -10,13 +10,13 @@ from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.data import DataSpec, load
 from bench.engine.flops import FlopCounter
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Progress, Trainer
 from bench.launch.exit_codes import DONE
+from bench.launch.job_files import submit
 from bench.launch.worker import Worker
-from bench.launch.write_jobs import submit
 from bench.plan.cells import Plan, folder_of
 from bench.plan.fairness import match_arms
 from bench.plan.plan import plan

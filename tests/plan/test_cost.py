@@ -14,7 +14,7 @@ from bench.engine.data import load
 from bench.engine.data.sources.markov import Markov
 from bench.engine.flops import FlopCounter
 from bench.engine.likelihood.bound import bound
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Network, Shape
 from bench.engine.sample.sampler import sample
 from bench.engine.train.settings import Budget, Training

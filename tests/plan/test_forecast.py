@@ -9,7 +9,7 @@ from bench.engine import storage as record
 from bench.engine.environment import Execution, describe_hardware, resolve_device
 from bench.engine.records import RESULTS, Work
 from bench.launch.exit_codes import DONE
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.cells import folder_of
 from bench.plan.cost import stage_work
 from bench.plan.forecast import (

@@ -18,7 +18,7 @@ import pytest
 from bench.cli import main as cli
 from bench.cli import result_commands as commands
 from bench.engine import storage as record
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.results.staleness import code_origin

@@ -170,7 +170,7 @@ def at_hand(monkeypatch):
     def start(folder, cell):
         worker.Worker(folder).run()
 
-    monkeypatch.setattr("bench.launch.local_driver.start", start)
+    monkeypatch.setattr("bench.launch.local_launcher.start", start)
     monkeypatch.setattr(worker, "stop_with_parent", lambda: None)
     monkeypatch.setattr(worker.signal, "signal", lambda *arguments: None)
     monkeypatch.setattr("bench.cli.suite_commands.track", lambda *arguments: "")

@@ -9,7 +9,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, USAGE_ERROR
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.plan import plan
 from bench.results.compare.compared_results import find_side
 from bench.results.find_cell import find

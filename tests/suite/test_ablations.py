@@ -6,7 +6,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE
-from bench.launch.write_jobs import make_job
+from bench.launch.job_files import make_job
 from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data

@@ -11,7 +11,7 @@ from bench.cli.result_commands import records_exit_code
 from bench.engine import storage as record
 from bench.engine.data import download as fetch
 from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, USAGE_ERROR
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.plan import plan
 from bench.results.find_cell import find
 from bench.results.suite_record import NoRecord, SuiteRecord
@@ -195,7 +195,7 @@ def unrun(monkeypatch, tmp_path):
     """Nothing is trained or fetched, what is asked for is written down; in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIFFUSION_BENCH_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr("bench.launch.local_driver.run", lambda runs, plan, retry, finished: submit(runs, plan))
+    monkeypatch.setattr("bench.launch.local_launcher.run", lambda runs, plan, retry, finished: submit(runs, plan))
 
     def refuse(*_args, **_others):
         raise OSError("no network here")

@@ -8,7 +8,7 @@ import pytest
 from bench.cli.main import main
 from bench.engine import storage as record
 from bench.launch.exit_codes import DONE, INCOMPLETE, USAGE_ERROR
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
 from tests.conftest import TINY
@@ -140,7 +140,7 @@ def test_faults_of_a_scale_are_told_even_where_it_is_not_asked_for(block, messag
 
 def test_a_scale_goes_from_plan_to_report_under_its_own_name(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.launch.local_driver.run", lambda runs, plan, retry, finished: submit(runs, plan))
+    monkeypatch.setattr("bench.launch.local_launcher.run", lambda runs, plan, retry, finished: submit(runs, plan))
     path = write(
         tmp_path, SCALES.replace("arms: [{label: MD4, method: md4}], ", "") + ablate("  grid: {method: [md4]}")
     )

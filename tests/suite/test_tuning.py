@@ -9,7 +9,7 @@ import pytest
 from bench.cli.main import main
 from bench.engine.data import DataError
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.plan import plan
 from bench.suite.schema import schema
 from bench.suite.suite import SuiteError, read, with_data

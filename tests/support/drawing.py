@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from bench.certify.oracle import Table
 from bench.certify.sampler_checks import text_indices, z_score
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.sample.policies import Policy
 from bench.engine.sample.sampler import sample
 from methods.method import Method

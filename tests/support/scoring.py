@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from bench.engine.data import Dataset, DataSpec, load
+from bench.launch.job_files import submit
 from bench.launch.worker import Worker
-from bench.launch.write_jobs import submit
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.suite.suite import read

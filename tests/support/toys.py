@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from methods.method import Method, pick
 
 V, L = 3, 2

@@ -48,7 +48,7 @@ def write(path: Path, content: Any) -> None:
 
 
 class Fake:
-    """Stands for `bench.launch.local_driver.run`: every cell is done at once, with what `bits` says of it.
+    """Stands for `bench.launch.local_launcher.run`: every cell is done at once, with what `bits` says of it.
 
     A cell for which it says words has failed, and where it raises the driver stops in the middle of a trial.
     """

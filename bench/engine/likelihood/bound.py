@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.likelihood.estimators import Estimator, EstimatorName, Terms, estimator_for
-from bench.engine.model.model import Model, last_guess_costs
+from bench.engine.model.method_with_network import Model, last_guess_costs
 from bench.engine.rng import Keyed
 from methods.method import Latent, LogProbs, Method, Nats, Times, Tokens
 

@@ -1,4 +1,4 @@
-"""Estimators of the diffusion loss: which noise draws it is estimated from, and how each draw is weighted.
+"""Estimators of the diffusion loss, a class each: which noise draws it is estimated from, and how each is weighted.
 
     Exact        one evaluation without noise, for methods whose likelihood is exact
     Counted      exactly k masked positions, for methods that mask all positions by one schedule from 1 to 0
@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from bench.engine.model.model import END_DRAWS, times
+from bench.engine.model.method_with_network import END_DRAWS, times
 from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Tokens
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.engine.likelihood.estimators import Counted, Estimator, EstimatorName, Timed, estimator_for
 from bench.engine.likelihood.standard_error import ratio_estimate
-from bench.engine.model.model import Cost, Model
+from bench.engine.model.method_with_network import Cost, Model
 from methods.method import Latent, Method, Nats
 
 BINS = 16  # at most

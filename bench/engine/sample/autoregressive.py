@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Cache, Network
 from methods.method import LogProbs, Noise, Tokens, draw
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 
 from bench.engine.model.method_instances import CACHE_SIZE
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.rng import Stream, seed_for
 from bench.engine.sample.autoregressive import Truncation, kv_cache_refusal, left_to_right
 from bench.engine.sample.method_capabilities import is_masked

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from bench.engine.model.model import Model, Rows
+from bench.engine.model.method_with_network import Model, Rows
 from bench.engine.rng import Stream
 from bench.engine.sample.autoregressive import Truncation
 from bench.engine.sample.method_capabilities import is_masked

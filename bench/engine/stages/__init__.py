@@ -1,4 +1,4 @@
-"""What is done to a cell, a file for each stage; each file only orchestrates the libraries beside it."""
+"""The registry of stages, what is done to a cell: each file here only orchestrates the libraries beside it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

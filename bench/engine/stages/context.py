@@ -15,7 +15,7 @@ from bench.engine.data import SOURCES, Dataset, DataSpec, load
 from bench.engine.environment import Execution, describe_environment, resolve_device
 from bench.engine.flops import FlopCounter
 from bench.engine.model import checkpoint
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.quality.evaluator import QualityEvaluator
 from bench.engine.quality.scorers.open_scorer import open_scorer

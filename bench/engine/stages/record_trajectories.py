@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.records import TrajectoriesResult
 from bench.engine.rng import seed_for
 from bench.engine.sample.sampler import sample

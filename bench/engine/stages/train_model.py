@@ -8,7 +8,7 @@ from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.standard_error import clusters_of
 from bench.engine.model import checkpoint
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.records import Measurement, TrainResult
 from bench.engine.settings import Settings
 from bench.engine.stages.context import StageContext

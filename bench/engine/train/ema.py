@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 
 
 class EMA:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.engine.data import Dataset
 from bench.engine.model import checkpoint
-from bench.engine.model.model import END_DRAWS, Model, last_guess_costs, times
+from bench.engine.model.method_with_network import END_DRAWS, Model, last_guess_costs, times
 from bench.engine.rng import Stream, seed_for
 from bench.engine.train.ema import EMA
 from bench.engine.train.settings import Budget, Training

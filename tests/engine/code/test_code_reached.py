@@ -26,7 +26,7 @@ from bench.engine.code_units.modules import Unit
 from bench.engine.data import SOURCES
 from bench.engine.stages import STAGES as RUN
 from bench.engine.stages.context import CellContext, StageContext
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.cells import folder_of, merge_stages
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data

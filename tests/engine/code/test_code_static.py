@@ -16,7 +16,9 @@ ALLOWED = {  # by the place of a definition: what static analysis cannot follow,
     "bench.certify.checks:Case": {"name getattr": "a type of torch"},
     "bench.engine.data.sources.markov:Markov": {"name getattr": "numbers of tokens, which are fields"},
     "bench.engine.data.sources.text:read_topics": {"foreign importlib.import_module": "a text that comes with Python"},
-    "bench.engine.model.model:Model": {"sets functorch.donated_buffer": "a setting of torch, before it compiles"},
+    "bench.engine.model.method_with_network:Model": {
+        "sets functorch.donated_buffer": "a setting of torch, before it compiles"
+    },
     "bench.engine.quality.mauve:_library": {"foreign importlib.import_module": "a package from outside"},
     "bench.engine.quality.scorers.huggingface:HuggingFaceScorer": {"name getattr": "a text of a package from outside"},
     "bench.engine.quality.scorers.huggingface:_context": {"name getattr": "a number of a package from outside"},

@@ -21,7 +21,7 @@ from bench.engine.data import DataError, DataSpec, load, preview, summarize
 from bench.engine.data import download as fetch_module
 from bench.engine.data.sources import text as text_module
 from bench.launch.exit_codes import DONE, USAGE_ERROR
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data
 from tests.conftest import TINY
@@ -249,7 +249,7 @@ def test_a_plan_fetches_nothing_and_has_the_ids_of_the_run(suite, there, capsys,
 
 
 def test_a_run_fetches_the_text_and_records_what_could_not_be_known_before(suite, there, worker, monkeypatch):
-    monkeypatch.setattr("bench.launch.local_driver.sys.executable", str(worker))
+    monkeypatch.setattr("bench.launch.local_launcher.sys.executable", str(worker))
     runs, known = there.with_name("runs"), plan(read(suite))
     assert main(["run", str(suite), "--runs", str(runs)]) == DONE
     assert kept(there) == ["text8"]

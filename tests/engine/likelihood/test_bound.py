@@ -9,7 +9,7 @@ from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import antithetic_uniforms
 from bench.engine.likelihood.metrics import bound_metrics
 from bench.engine.likelihood.standard_error import ratio_estimate
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Keyed
 from methods import build

@@ -12,7 +12,7 @@ import torch
 from bench.engine.likelihood.bound import PARTS, Keyed, bound
 from bench.engine.likelihood.estimators import estimator_for, independent_uniforms
 from bench.engine.likelihood.metrics import estimator_sd
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.records import Stage
 from bench.plan.cost import stage_flops

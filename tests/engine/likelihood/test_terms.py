@@ -24,7 +24,7 @@ class Mean(Md4):
 @pytest.mark.parametrize("estimator", ["auto", "independent"])
 def test_i2_the_bound_of_sedd_without_its_addend_is_that_of_the_normalised_mean(schedule, estimator, monkeypatch):
     """To the last digits and sequence by sequence, through the harness, in pieces of a few positions."""
-    monkeypatch.setattr("bench.engine.model.model.SCORES_AT_ONCE", 35)
+    monkeypatch.setattr("bench.engine.model.method_with_network.SCORES_AT_ONCE", 35)
     x = torch.randint(5, (6, 8), generator=torch.Generator().manual_seed(0))
     sedd, mean = (
         bound(trained(method), x, 4, 2, 0, 4, estimator=estimator, addends=True)

@@ -5,9 +5,9 @@ import importlib.util
 import pytest
 import torch
 
-from bench.engine.model import model as model_module
+from bench.engine.model import method_with_network as model_module
 from bench.engine.model.attention import attention
-from bench.engine.model.model import Model, times
+from bench.engine.model.method_with_network import Model, times
 from bench.engine.model.network import PRESETS, Network, Shape, rotary_angles, rotate
 from bench.engine.rng import Keyed, Stream, seed_for
 from methods import build

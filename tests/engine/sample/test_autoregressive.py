@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Cache, Shape
 from bench.engine.rng import Stream
 from bench.engine.sample import autoregressive as causal

@@ -7,7 +7,7 @@ import torch
 
 from bench.certify.oracle import Oracle, Table
 from bench.certify.sampler_checks import text_indices, z_score
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.sample.policies import Euler, Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.remasking import Remask, SelfCorrect

@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.certify.oracle import Oracle
 from bench.certify.sampler_checks import propagate
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.sample.method_capabilities import trial
 from bench.engine.sample.policies import POLICIES, named, times
 from bench.engine.sample.policies.ancestral import Ancestral, Ddim, Euler

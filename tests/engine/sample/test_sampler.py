@@ -8,7 +8,7 @@ import torch
 from bench.certify.oracle import Oracle, Table
 from bench.certify.sampler_checks import text_indices, z_score
 from bench.cli.main import main
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.rng import Stream
 from bench.engine.sample.policies import Euler, times

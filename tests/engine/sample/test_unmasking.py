@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.certify import policy_laws
 from bench.certify.oracle import Oracle
 from bench.certify.sampler_checks import propagate, z_score
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.sample.policies import named, times
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.unmasking import Confidence, EntropyBounded, FirstHitting, Margin

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from bench.engine.data import Dataset, DataSpec, load
 from bench.engine.model import checkpoint
-from bench.engine.model.model import Model
+from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.train.settings import Budget, Training
 from bench.engine.train.trainer import Interrupted, Trainer, TrainingFailed, due

@@ -1,4 +1,4 @@
-"""Writes a plan to disk: a job for each worker, and the record of the suite."""
+"""Job files: a plan on disk, as a job.json for each worker and the record of the suite."""
 
 from dataclasses import asdict
 from pathlib import Path

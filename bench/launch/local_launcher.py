@@ -1,4 +1,4 @@
-"""Carries out a plan: each cell in a process of its own, one after the other. Finished stages stay as they are."""
+"""The local launcher: each cell in a process of its own on this machine, one after the other; finished stages stay."""
 
 import logging
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.engine import storage
 from bench.launch.exit_codes import BUSY, INTERRUPTED
-from bench.launch.write_jobs import submit
+from bench.launch.job_files import submit
 from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.plan.forecast import add_speeds, restore_speeds
 
