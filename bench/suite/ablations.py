@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from bench.suite.ablation_block import RefusedArm, Variations
-from bench.suite.field_errors import unknown_keys, validate
 from bench.suite.suite_file import Ablation
+from bench.suite.unknown_keys_and_types import unknown_keys, validate
 from bench.suite.yaml_document import Document, Fault, KeyPath, Location, Map, Seq, with_suggestion
 
 Arms = list[tuple[Map, Location]]

@@ -15,12 +15,12 @@ from bench.suite.ablations import expand
 from bench.suite.arm_checks import check_arms, check_evaluation
 from bench.suite.arm_equivalence import with_inherited
 from bench.suite.datasets import locate_all, name_clashes, select, split
-from bench.suite.field_errors import unknown_keys, validate
 from bench.suite.settings import SuiteSpec
 from bench.suite.suite_file import SuiteFile
 from bench.suite.tuning.lock_file import Lock
 from bench.suite.tuning.settings import Tune
 from bench.suite.tuning.tuning_checks import check as check_tuning
+from bench.suite.unknown_keys_and_types import unknown_keys, validate
 from bench.suite.yaml_document import Document, Fault, KeyPath, Location, Map, Seq, SuiteError, load, plain
 
 __all__ = ["Suite", "SuiteError", "read", "read_all", "with_all_data", "with_data"]

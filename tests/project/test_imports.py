@@ -27,7 +27,7 @@ ALLOWED = {  # package -> the packages that it may import
     "reports": {"results", "suite", "engine", "methods"},
 }
 FLOORS = (  # of the engine: a package imports from its own floor and from those before it
-    {"code_hash", "code_units", "setting_errors", "records", "rng", "settings", "storage", "metric_definitions"},
+    {"code_hash", "code_units", "invalid_setting", "records", "rng", "settings", "storage", "metric_definitions"},
     {"data", "model", "environment"},
     {"likelihood", "sample", "train"},
     {"quality", "flops"},

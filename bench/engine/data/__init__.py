@@ -9,7 +9,7 @@ from bench.engine.data.markov_chain import Chain
 from bench.engine.data.source import Source
 from bench.engine.data.source_registry import LABELLED, SOURCES, DataSpec
 from bench.engine.data.source_summary import DataSummary, preview, summarize
-from bench.engine.setting_errors import DataError
+from bench.engine.invalid_setting import DataError
 
 __all__ = [
     "LABELLED",

@@ -15,7 +15,7 @@ from bench.engine.data.markov_chain import Chain
 from bench.engine.data.source import Source
 from bench.engine.data.source_summary import DataSummary, summarize_corpus, unigram_nats
 from bench.engine.data.tokenizers.tokenizer import Ids, Tokenizer
-from bench.engine.setting_errors import DataError
+from bench.engine.invalid_setting import DataError
 
 T = TypeVar("T")
 

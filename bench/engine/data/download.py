@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import wrap_file
 
 from bench.engine.data.dataset import write
-from bench.engine.setting_errors import DataError
+from bench.engine.invalid_setting import DataError
 
 log = logging.getLogger(__name__)
 

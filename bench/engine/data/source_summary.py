@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.engine.data.source import Corpus, Source
 from bench.engine.data.tokenizers.tokenizer import CHUNK, Ids, Level, Tokenizer
-from bench.engine.setting_errors import DataError
+from bench.engine.invalid_setting import DataError
 
 Content = bytes | memoryview  # the ids of a split, or a digest of the text
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from bench.engine.setting_errors import DataError
+from bench.engine.invalid_setting import DataError
 
 OPENERS: dict[str, Callable[..., IO[Any]]] = {".xz": lzma.open, ".gz": gzip.open}
 WAY_OUT = "give text in UTF-8, as it is or packed as .xz or .gz"

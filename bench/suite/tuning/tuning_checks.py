@@ -9,10 +9,10 @@ from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.model.method_instances import method_instance, option_departures
 from bench.suite.ablation_block import refusal as variation_refusal
 from bench.suite.arm_equivalence import OVERRIDES, with_inherited
-from bench.suite.field_errors import unknown_keys, validate
 from bench.suite.tuning.apply_values import with_value
 from bench.suite.tuning.search_space import encode_values, probe_values
 from bench.suite.tuning.settings import Range, Tune
+from bench.suite.unknown_keys_and_types import unknown_keys, validate
 from bench.suite.yaml_document import Document, Fault, KeyPath, Map, Seq, has_key, plain, with_suggestion
 from methods import METHODS, OptionError, parameters
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.engine.data.markov_chain import Chain, find_stationary
 from bench.engine.data.source import Corpus, Source
 from bench.engine.data.tokenizers.tokenizer import CharacterTokenizer, smallest_dtype
-from bench.engine.setting_errors import DataError
+from bench.engine.invalid_setting import DataError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LIMIT = 2**30  # symbols per split; splits are drawn in memory

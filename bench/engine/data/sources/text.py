@@ -13,7 +13,7 @@ from bench.engine.data.download import cache_folder, fetch
 from bench.engine.data.source import Corpus, KnownText, Source, cut, cut_by_share, shares
 from bench.engine.data.text_files import read_text
 from bench.engine.data.tokenizers.tokenizer import ByteTokenizer, CharacterTokenizer, Level, find_characters
-from bench.engine.setting_errors import DataError
+from bench.engine.invalid_setting import DataError
 
 ALPHABET = CharacterTokenizer(" abcdefghijklmnopqrstuvwxyz")  # of text8
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.engine.invalid_setting import ScorerError
 from bench.engine.quality.scorers.scorer import TextScores, windows
-from bench.engine.setting_errors import ScorerError
 from methods.method import Tokens
 
 EXTRA = 'pip install "diffusion-bench[quality]"'

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from bench.engine import storage
+from bench.engine.invalid_setting import ScorerError
 from bench.engine.model import checkpoint
-from bench.engine.setting_errors import ScorerError
 from bench.engine.settings import Settings
 from bench.engine.storage import digest
 

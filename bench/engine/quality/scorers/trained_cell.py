@@ -11,13 +11,13 @@ from bench.engine import storage
 from bench.engine.data import Dataset, DataSpec
 from bench.engine.data.source_summary import summarize_corpus
 from bench.engine.data.tokenizers.tokenizer import CharacterTokenizer, Tokenizer
+from bench.engine.invalid_setting import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
 from bench.engine.quality.scorers.scorer import TextScores, windows
 from bench.engine.quality.scorers.settings import check_trained
 from bench.engine.records import Job
-from bench.engine.setting_errors import ScorerError
 from methods import PLUGINS, build, plug
 from methods.method import Tokens
 
