@@ -11,7 +11,7 @@ from bench.cli.main import main
 from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.write_jobs import submit
 from bench.plan.plan import plan
-from bench.results.compare.compared_results import find_side
+from bench.results.compare.compared_results import CompareError, find_side
 from bench.results.find_cell import find
 from bench.results.record_names import AmbiguousName, find_record, record_name, stored_path
 from bench.results.suite_record import NoRecord
@@ -120,6 +120,10 @@ def test_commands_refuse_an_ambiguous_name_and_take_those_of_the_error(tmp_path,
     for look_up in (find, find_side):
         with pytest.raises(AmbiguousName):
             look_up(runs, "suite/AR")
+    with pytest.raises(CompareError) as several:
+        find_side(tmp_path, str(runs))
+    suites = str(several.value).partition("name one: ")[2].split(", ")
+    assert {find_record(runs, suite) for suite in suites} == set(records)
     with pytest.raises(NoRecord) as unknown:
         find(runs, "nothing/AR")
     names = re.findall(r"^  (\S+/\d+)  \w+$", str(unknown.value), re.MULTILINE)
