@@ -229,7 +229,7 @@ def summarize(title: str, method: Method, spec: SamplesSpec, samples: Samples, s
     fidelity = "changed" if is_changed else "exact" if is_causal else spec.policy.fidelity
     parts = [
         f"{len(samples.ids)} x {samples.ids.shape[1]} tokens by {title}: {samples.network_calls:,} network calls, "
-        f"{seconds / len(samples.ids):.3g} seconds a sequence",
+        f"{seconds / len(samples.ids):.3g} seconds per sequence",
         f"{spec.label(is_causal)}, {FIDELITY[fidelity]}",
     ]
     if samples.cut_off_share:

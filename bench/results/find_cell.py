@@ -1,12 +1,13 @@
 """Find the cell that a name on the command line refers to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bench.engine import storage
 from bench.engine.records import StoredSuite
-from bench.results.record_names import resolve
+from bench.results.record_names import resolve, unambiguous_names
 from bench.results.suite_record import NoRecord
 from methods.suggestions import suggest
 
@@ -36,10 +37,11 @@ def find(runs: Path, run: str) -> Path:
     if len(matches) == 1:
         return (runs / "cells" / matches[0]).resolve()
 
-    reason = f'{len(matches)} cells begin with "{run}".' if matches else _no_such_cell(runs, run, names.by_any)
-    cells = [f"  {name}  {id}" for name, id in names.by_seed.items()]
-    cells += [f"  {id}" for id in ids if id not in names.by_seed.values()]
-    raise NoRecord("\n".join([f"{reason} There are (without a seed: the first one)", *cells]))
+    shown = _read_names(runs, unambiguous_names(runs))
+    reason = f'{len(matches)} cells begin with "{run}".' if matches else _no_such_cell(runs, run, shown.by_any)
+    cells = [f"  {name}  {id}" for name, id in shown.by_seed.items()]
+    cells += [f"  {id}" for id in ids if id not in shown.by_seed.values()]
+    raise NoRecord("\n".join([f"{reason} The cells are (a name without a seed means the first seed):", *cells]))
 
 
 def _no_such_cell(runs: Path, run: str, names: Iterable[str]) -> str:
@@ -63,9 +65,10 @@ def read_suites(runs: Path) -> list[StoredSuite]:
     return [suite for suite in suites if suite is not None]
 
 
-def _read_names(runs: Path) -> CellNames:
-    """The names of all cells with a method."""
-    cells = [(f"{suite.suite}/{cell.arm}", cell) for suite in read_suites(runs) for cell in suite.cells if cell.method]
+def _read_names(runs: Path, records: Mapping[str, str] = MappingProxyType({})) -> CellNames:
+    """The names of all cells with a method; `records` renames the records of suites."""
+    suites = [(records.get(suite.suite, suite.suite), suite) for suite in read_suites(runs)]
+    cells = [(f"{name}/{cell.arm}", cell) for name, suite in suites for cell in suite.cells if cell.method]
     by_seed = {f"{name}/{cell.seed}": cell.id for name, cell in cells}
     first_seeds = {name: cell.id for name, cell in reversed(cells)}
     return CellNames(by_seed, by_seed | first_seeds)

@@ -11,6 +11,7 @@ import glob
 import hashlib
 import os
 import re
+from collections import Counter
 from pathlib import Path, PurePath
 
 from bench.engine import storage
@@ -67,6 +68,15 @@ def resolve(runs: Path, reference: str) -> str:
     """A reference SUITE or SUITE/ARM with the record that SUITE stands for. Raises AmbiguousName."""
     suite, slash, arm = reference.partition("/")
     return f"{find_record(runs, suite)}{slash}{arm}"
+
+
+def unambiguous_names(runs: Path) -> dict[str, str]:
+    """A name that `find_record` accepts for each record: its own, or NAME~HASH if several files share the name."""
+    files = _read_files(runs)
+    sharers = Counter(_untagged(record) for record in files)
+    return {
+        record: record if sharers[_untagged(record)] == 1 else _alias(record, path) for record, path in files.items()
+    }
 
 
 def owner(runs: Path, name: str) -> str | None:

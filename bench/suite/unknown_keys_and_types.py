@@ -1,5 +1,6 @@
 """Errors of single fields of a suite, with their places: unknown keys (did you mean), and ill-typed values."""
 
+import re
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
@@ -7,6 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from bench.suite.suite_file import LISTS, TAGGED
 from bench.suite.yaml_document import Fault, KeyPath, Map, Seq, has_key, plain, with_suggestion
+
+INTERNALS = re.compile(r" or instance of \w+| after validation, not \d+")  # names of ours and of pydantic
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -91,5 +94,5 @@ def _describe(content: Map, place: KeyPath, detail: Any) -> str:
         tag, kinds = TAGGED[names[-1]]
         value = node.get(tag) if isinstance(node, Map) else node
         return with_suggestion(f"{name}.{tag} is {value!r}", value, kinds)
-    message = detail["msg"].removeprefix("Value error, ")
+    message = INTERNALS.sub("", detail["msg"].removeprefix("Value error, "))
     return f"{name}: {message}" if detail["type"] == "value_error" else f"{name} is {detail['input']!r}: {message}"

@@ -138,7 +138,7 @@ def describe_winners(metrics: Sequence[str], results: QualityResults) -> str:
     by_winner: dict[str, list[str]] = {}
     for metric in metrics:
         if winners := find_winners(metric, results):
-            names = " and ".join(f"the {name}" for name in winners)
+            names = join_names([f"the {name}" for name in winners])
             by_winner.setdefault(names, []).append(metric.replace("_", " "))
     return "; ".join(f"{', '.join(titles)} by {names}" for names, titles in by_winner.items())
 

@@ -202,10 +202,10 @@ def test_other_protocols_are_not_subtracted(ran: Path, copied: Names, capsys: py
         change(path, lambda result: result["settings"].update(draws=4))
     comparison = subtract(ran, "tiny", runs)
     assert {difference.seeds for difference in comparison.bounds} == {0}
-    assert "draws 4, but 2 of base A: MD4" in comparison.bounds[0].reason
+    assert "draws 4, but base A: MD4 has 2" in comparison.bounds[0].reason
     assert comparison.protocols["MD4"] == {"bound.draws": ("2", "4")}
     assert main(["compare", "tiny", str(runs), "--runs", str(ran)]) == USAGE_ERROR
-    assert "draws 4, but 2 of base A: MD4" in " ".join(capsys.readouterr().out.split())
+    assert "draws 4, but base A: MD4 has 2" in " ".join(capsys.readouterr().out.split())
     for path in runs.glob("cells/*/bound-*/result.json"):
         change(path, lambda result: result["settings"].update(draws=2, arms=["MD4", "MDLM"]))
     assert subtract(ran, "tiny", runs).protocols == {"MD4": {}, "MDLM": {}}  # whom a block is for changes no number

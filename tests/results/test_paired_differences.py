@@ -111,13 +111,13 @@ def test_an_exact_base_has_one_replicate_and_no_noise(tmp_path: Path, nats: Call
 @pytest.mark.parametrize(
     ("settings", "others", "data", "reason"),
     [
-        ({"draws": 4}, {}, {}, "not paired: draws 4, but 16 of base A"),
-        ({"replicates": 4}, {}, {}, "not paired: replicates 4, but 2 of base A"),
-        ({"split": "valid"}, {}, {}, "not paired: split valid, but test of base A"),
-        ({"seed": 1}, {}, {}, "not paired: noise 1, but 0 of base A"),
-        ({}, {"precision": "bfloat16"}, {}, "not paired: precision bfloat16, but float32 of base A"),
-        ({}, {}, {"fingerprint": "g"}, "not paired: data g, but f of base A"),
-        ({}, {}, {"length": 16}, "not paired: tokens a document 16, but 8 of base A"),
+        ({"draws": 4}, {}, {}, "not paired: draws 4, but base A has 16"),
+        ({"replicates": 4}, {}, {}, "not paired: replicates 4, but base A has 2"),
+        ({"split": "valid"}, {}, {}, "not paired: split valid, but base A has test"),
+        ({"seed": 1}, {}, {}, "not paired: noise seed 1, but base A has 0"),
+        ({}, {"precision": "bfloat16"}, {}, "not paired: precision bfloat16, but base A has float32"),
+        ({}, {}, {"fingerprint": "g"}, "not paired: data g, but base A has f"),
+        ({}, {}, {"length": 16}, "not paired: tokens per document 16, but base A has 8"),
     ],
 )
 def test_other_protocols_are_not_paired(settings, others, data, reason, tmp_path, nats) -> None:
@@ -131,7 +131,7 @@ def test_fewer_documents_are_not_paired(tmp_path: Path, nats: Callable[..., Nats
     write_bound(tmp_path, "A-0", nats())
     write_bound(tmp_path, "B-0", nats()[:5])
     (row,) = pairs_of(pair_cells(tmp_path, make_cell("A"), make_cell("B", base="A")))
-    assert row.reason == f"not paired: documents 5, but {DOCUMENTS} of base A"
+    assert row.reason == f"not paired: documents 5, but base A has {DOCUMENTS}"
 
 
 def test_what_is_not_there_is_a_row_with_its_reason(tmp_path: Path, nats: Callable[..., Nats]) -> None:

@@ -11,9 +11,10 @@ from bench.cli.main import main
 from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.job_files import submit
 from bench.plan.plan import plan
-from bench.results.compare.compared_results import find_side
+from bench.results.compare.compared_results import CompareError, find_side
 from bench.results.find_cell import find
 from bench.results.record_names import AmbiguousName, find_record, record_name, stored_path
+from bench.results.suite_record import NoRecord
 from bench.suite.suite import read
 from tests.conftest import TINY
 
@@ -119,6 +120,15 @@ def test_commands_refuse_an_ambiguous_name_and_take_those_of_the_error(tmp_path,
     for look_up in (find, find_side):
         with pytest.raises(AmbiguousName):
             look_up(runs, "suite/AR")
+    with pytest.raises(CompareError) as several:
+        find_side(tmp_path, str(runs))
+    suites = str(several.value).partition("name one: ")[2].split(", ")
+    assert {find_record(runs, suite) for suite in suites} == set(records)
+    with pytest.raises(NoRecord) as unknown:
+        find(runs, "nothing/AR")
+    names = re.findall(r"^  (\S+/\d+)  \w+$", str(unknown.value), re.MULTILINE)
+    assert len(names) == 4
+    assert len({find(runs, name) for name in names}) == 4, "each name in the list can be given"
     assert find(runs, f"{records[0]}/AR" if "~" in records[0] else f"{records[1]}/AR").is_dir()
     for command in (["compare", "suite/AR", "suite/AR"], ["sample", "suite/AR"], ["report", "suite"]):
         assert main([*command, "--runs", str(runs)]) == USAGE_ERROR

@@ -77,6 +77,8 @@ BAD = {  # what is wrong with the suite, how it comes about, the place and the w
         r"8:43: option \"steps\" of method \"mdlm\" is 'many': Input should be a valid integer",
     ),
     "wrong type": (("steps: 6", "steps: six"), r"4:10: budget.steps is 'six': Input should be a valid integer"),
+    "no arm": (("{label: AR, method: ar}", "AR"), r"7:5: arms.0 is 'AR': Input should be a valid dictionary$"),
+    "no seed": (("seeds: [0]", "seeds: []"), r"9:1: seeds is \[\]: List should have at least 1 item$"),
     "negative budget": (("steps: 6", "steps: -6"), r"4:10: budget.steps is -6: Input should be greater than"),
     "no budget": (("budget: {steps: 6}", "budget: {}"), r"4:1: budget: give one of steps, tokens and flops"),
     "missing block": (("budget: {steps: 6}\n", ""), r"1:1: budget is missing"),

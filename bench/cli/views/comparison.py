@@ -20,7 +20,7 @@ from bench.results.statistics.verdicts import SAME, TIED
 
 PAIRED = "paired: the same sequences, seed by seed, and the same noise unless noted otherwise"
 UNPAIRED = "unpaired: a results file has no values of single sequences"
-ONE_SEED = "one seed: the interval covers the sequences alone and not the variance of training"
+ONE_SEED = "one seed: the interval covers only the sequences, not the variance of training"
 MAX_WIDTH = 10_000  # characters in a line
 
 

@@ -154,7 +154,7 @@ def _from_delta(label: str, delta: Any, base: float) -> Difference:
         detectable=delta.detectable,
         verdict=delta.verdict,
         is_paired=True,
-        notes=f"the noise is not shared, for the estimators differ: {delta.unlike}" if delta.unlike else "",
+        notes=f"the noise is not shared, because the estimators differ: {delta.unlike}" if delta.unlike else "",
         reason=delta.reason,
     )
 

@@ -12,7 +12,7 @@ from bench.engine.records import DataFacts, StoredCell, StoredSuite
 from bench.results import suite_record as results
 from bench.results.find_cell import find as find_cell
 from bench.results.find_cell import read_suites
-from bench.results.record_names import resolve
+from bench.results.record_names import resolve, unambiguous_names
 from bench.results.recorded_cell import RecordedCell
 
 NUMBERS = ("value", "standard_error", "monte_carlo_error", "temperature")
@@ -110,7 +110,8 @@ def _in_runs(runs: Path, name: str, rest: str) -> Side:
     if not paths:
         raise results.NoRecord(f'no suite was run under "{runs}"; run one first, with bench run')
     if not rest and len(paths) > 1:
-        raise CompareError(f'"{runs}" holds {len(paths)} suites; name one: {", ".join(path.stem for path in paths)}')
+        names = ", ".join(unambiguous_names(runs).values())
+        raise CompareError(f'"{runs}" holds {len(paths)} suites; name one: {names}')
 
     suites = read_suites(runs)
     for suite in suites:

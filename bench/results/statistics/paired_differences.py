@@ -165,12 +165,12 @@ def read_bound(cell: RecordedCell, stage: Stage) -> MeasuredBound:
     settings, data = result.settings, cell.stored.science["data"]
     setting = {
         "data": data["fingerprint"],
-        "tokens a document": data["length"],
+        "tokens per document": data["length"],
         "split": settings["split"],
         "documents": len(nats),
         "draws": settings["draws"],
         "replicates": settings["replicates"],
-        "noise": settings["seed"],
+        "noise seed": settings["seed"],
         "precision": result.environment["precision"],
     }
     return MeasuredBound(
@@ -230,7 +230,7 @@ def refusal(arm: MeasuredBound | str, base: MeasuredBound | str, label: str) -> 
     if isinstance(arm, str) or isinstance(base, str):
         return "; ".join(reason for reason in (arm, base) if isinstance(reason, str))
     reasons = [
-        f"{name} {value}, but {base.setting[name]} of base {label}"
+        f"{name} {value}, but base {label} has {base.setting[name]}"
         for name, value in arm.setting.items()
         if value != base.setting[name]
     ]
