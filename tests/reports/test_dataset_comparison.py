@@ -14,8 +14,8 @@ from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
 from reports.page.dataset_comparison import RANK_TITLE, build_across, list_across, rank_scores, write_across
 from reports.tables.table_model import Row, Table
-from tests.reports.test_reports import make_arm, make_record
 from tests.suite.test_datasets import leave_out
+from tests.support.report_records import make_arm, make_record
 
 
 @pytest.fixture

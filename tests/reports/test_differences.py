@@ -25,7 +25,8 @@ from reports.page.html_page import render
 from reports.tables.differences import build_deltas, format_delta, list_deltas
 from reports.tables.report_tables import build_tables
 from reports.tables.table_model import Row, Table
-from tests.reports.test_reports import EXACT, SAMPLED, Rows, find_tags, make_arm, make_record
+from tests.reports.test_page import find_tags
+from tests.support.report_records import EXACT, SAMPLED, Rows, make_arm, make_record
 
 FORMATS = ["terminal", "markdown", "latex", "html"]
 UNLIKE = "exact likelihood; of the base: exactly k masked"

@@ -17,7 +17,7 @@ from tests.reports.test_differences import make_pairs
 from tests.reports.test_figures import cost_rows
 from tests.reports.test_frontiers import make_costs
 from tests.reports.test_quality_table import GOOD, make_controls, make_way
-from tests.reports.test_reports import make_arm, make_record
+from tests.support.report_records import make_arm, make_record
 
 HIDDEN, EMOJI = "模型甲", "🙂 steps"
 FIGURES = {"curves", "forest", "schedules", "learned", "unmasked", "tuning", "spent", "cost"} | {

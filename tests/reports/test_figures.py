@@ -30,7 +30,7 @@ from reports.page.html_page import describe_cost_panels
 from reports.tables.arms import describe_missing
 from reports.tables.fairness import list_fairness
 from tests.conftest import TINY
-from tests.reports.test_reports import Rows, make_arm, make_record
+from tests.support.report_records import Rows, make_arm, make_record
 from tests.support.toys import LAW, TEXTS, L, Oracle, V, model
 
 CASES: list[tuple[str, dict[str, Any], EstimatorName]] = [

@@ -21,7 +21,7 @@ from reports.figures.frontiers import (
 from reports.figures.style import find_style
 from reports.tables.quality_results import split_ways
 from tests.reports.test_quality_table import GOOD, REAL, make_controls, make_way
-from tests.reports.test_reports import make_record
+from tests.support.report_records import make_record
 
 AR = make_way("AR", GOOD, method="ar", policy="left to right")
 

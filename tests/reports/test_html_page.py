@@ -8,8 +8,8 @@ import pytest
 from bench.results.suite_record import SuiteRecord
 from reports.page.html_page import render
 from reports.tables.report_tables import build_tables
-from tests.reports.test_reports import make_arm, make_record
 from tests.support.browser import run_page
+from tests.support.report_records import make_arm, make_record
 
 PROBE = """
 const seen = [], part = (name) => document.getElementById("filter-" + name);

@@ -13,9 +13,9 @@ from reports.page.dataset_comparison import write_across
 from reports.tables.report_tables import build_tables
 from tests.reports.test_differences import make_pairs, make_seeds, with_pairs
 from tests.reports.test_quality_table import FLAT, GOOD, make_controls, make_way
-from tests.reports.test_reports import Rows, make_arm, make_record
 from tests.reports.test_tuning import make_tuned, make_tuning
 from tests.support.latex import compile_latex
+from tests.support.report_records import Rows, make_arm, make_record
 
 BASE, OTHER = "A_1 & 50 % {of} it", "worse #1 ~ $x^2$"
 KINDS = {"table", "deltas", "estimators", "samplers", "tuning", "quality", "fairness", "breakdown"}

@@ -15,8 +15,8 @@ from reports.tables.arms import join_names
 from reports.tables.fairness import build_fairness
 from reports.tables.main_table import build_main
 from reports.tables.report_tables import build_tables
-from tests.reports.test_reports import make_arm, make_record
 from tests.support.browser import run_page
+from tests.support.report_records import make_arm, make_record
 
 PROBE = """
 const part = (name) => document.getElementById("filter-" + name), table = document.querySelector("#results table");

@@ -33,7 +33,7 @@ from reports.tables.main_table import build_main
 from reports.tables.quality import build_quality
 from reports.tables.samplers import build_samplers
 from reports.tables.table_model import Entry, Table, build_table
-from tests.reports.test_reports import Rows, make_arm, make_record
+from tests.support.report_records import Rows, make_arm, make_record
 
 PROTOCOL = (
     "64 texts of 128 tokens; perplexity under tiny-gpt; MAUVE of features of tiny-gpt beside 64 sequences of valid"

@@ -14,7 +14,8 @@ from reports.formats.html import format_html
 from reports.tables.main_table import add_ranks, build_main, build_scores, insert_column
 from reports.tables.table_model import Entry, Table
 from tests.reports.test_differences import make_pairs, with_pairs
-from tests.reports.test_reports import make_arm, make_record, print_table
+from tests.reports.test_reports import print_table
+from tests.support.report_records import make_arm, make_record
 
 BITS = {"A": 3.0, "B": 3.14, "C": 3.4, "D": 3.54}  # errors of 0.03 over 58 sequences: half an interval of four is 0.077
 

@@ -16,63 +16,18 @@ import reports
 from bench.engine.records import DataFacts
 from bench.results.statistics.pooled import PooledEstimate
 from bench.results.suite_record import SuiteRecord
-from bench.results.tidy_table import COLUMNS
-from reports.figures.curves import plot_curves, tabulate_curves
+from reports.figures.curves import tabulate_curves
 from reports.figures.style import OTHER, STYLES, separate
 from reports.formats import text as formats
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
-from reports.page.html_page import answer
 from reports.tables.format_numbers import format_with_error
 from reports.tables.main_table import build_main
 from reports.tables.table_model import Entry, Footnotes, Table
+from tests.support.report_records import EXACT, LN2, SAMPLED, make_arm, make_record
 
-LN2 = math.log(2)
-EXACT, SAMPLED = "exact likelihood; float32", "exactly k masked, 16 draws; float32"
-Rows = list[dict[str, Any]]
 FORMATS = ["terminal", "markdown", "latex", "html"]
-
-
-def make_arm(label: str, bits: float, kind: str = "bound", seed: int = 0, **common: Any) -> Rows:
-    """The rows of one cell; `failures` gives the reason of each stage that failed."""
-    protocol, failures = EXACT if kind == "exact" else SAMPLED, common.pop("failures", {})
-    base = {"suite": "toy", "arm": label, "method": "ar" if kind == "exact" else "mdlm", "seed": seed, "status": "done"}
-    base |= {"tokens": 2_000_000} | common
-    scores = {"kind": kind, "protocol": protocol, "n": 58, "monte_carlo_error": 0.004}
-    curve = {"metric": "nats_per_token", "split": "valid", "standard_error": 0.02}
-    measured: dict[str, Rows] = {
-        "train": [
-            *({**curve, "tokens": k * 500_000, "value": (bits + 1 / k) * LN2} for k in range(1, 5)),
-            {"metric": "parameters", "value": 331_776.0},
-            {"metric": "seconds", "value": 48.21},
-        ],
-        "bound": [
-            {"metric": "bits_per_char", "value": bits, "standard_error": 0.03, **scores},
-            {"metric": "bits_per_byte", "value": bits / 2, "standard_error": 0.015, **scores},
-            {"metric": "perplexity", "value": 2**bits, "standard_error": 0.03 * LN2 * 2**bits, **scores},
-        ],
-        "samples": [{"metric": "network_calls", "value": 128.0}],
-    }
-    for stage, reason in failures.items():
-        measured[stage] = [{"status": "failed", "reason": reason}]
-    return [{**COLUMNS, **base, "stage": stage, **row} for stage, rows in measured.items() for row in rows]
-
-
-def make_record(*arms: Rows, **changes: Any) -> SuiteRecord:
-    """A record of these arms on 27 letters."""
-    table = pd.DataFrame([row for arm in arms for row in arm], columns=list(COLUMNS))
-    notes = ["A note on the data."]
-    data = DataFacts(vocab_size=27, length=8, level="char", unigram_nats=2.83, notes=notes)
-    environment = [{"torch": "2.9.1", "device": "cpu", "commit": "a1b2c3"}]
-    samples = {"AR": ["the cat sat", "on the mat"]}
-    record = SuiteRecord("toy", "Which is best?", "arms: []\n", table, samples, data, environment, "complete")
-    return replace(record, **changes)
-
-
-@pytest.fixture
-def record() -> SuiteRecord:
-    return make_record(make_arm("AR", 2.7134, "exact"), make_arm("MDLM", 3.07), make_arm("MD4", 3.05))
 
 
 def print_table(table_of: SuiteRecord, form: str, width: int = 300) -> str:
@@ -306,64 +261,6 @@ def test_the_same_record_gives_the_same_bytes(
     assert first[-1].name == "index.html"
     for path, again in zip(first, second, strict=True):
         assert path.read_bytes() == again.read_bytes(), path.name
-
-
-def find_tags(html: str) -> set[str]:
-    """The names of the elements that a browser would see."""
-    return set(re.findall(r"<\s*(\w+)", html))
-
-
-def read_page(record: SuiteRecord, folder: Path) -> str:
-    """The page of a record."""
-    return reports.write_report(record, folder)[-1].read_text(encoding="utf-8")
-
-
-def test_the_page_needs_no_other_file(record: SuiteRecord, tmp_path: Path) -> None:
-    html = read_page(record, tmp_path)
-    assert not {"link", "img", "iframe", "object"} & find_tags(html)
-    assert re.findall("<script[^>]*>", html) == ["<script>"]  # that of the tables
-    assert re.findall(r'(?:src|href|srcset|action)="(?!#)', html) == []
-    assert re.findall(r"https?://|url\((?!#)|@import", re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)) == []
-
-
-def test_hostile_texts_are_shown_and_not_acted_on(tmp_path: Path) -> None:
-    evil = "<script>alert(1)</script>|**$\\oops$</style><img src=x>"
-    record = make_record(make_arm(evil, 3.0), make_arm("lost", 3.0, failures={"bound": evil}))
-    changes: Any = {"question": evil, "source": evil, "samples": {evil: [evil]}, "environment": [{evil: evil}]}
-    html = read_page(replace(record, **changes, data=DataFacts(source=evil, notes=[evil])), tmp_path)
-    markdown = (tmp_path / "table.md").read_text()
-    assert not {"script", "img"} & find_tags(markdown)
-    assert html.count("<script") == 1  # the page's own
-    assert "img" not in find_tags(html)
-    assert unescape(html).count(evil) >= 8
-    assert evil.count("|") * markdown.count("alert(1)") == markdown.count("\\|")
-
-
-def test_a_record_of_nothing_still_gives_every_report(tmp_path: Path) -> None:
-    nothing = make_record(samples={}, data=DataFacts(), environment=[], source="", question="", state="incomplete")
-    html = read_page(nothing, tmp_path)
-    assert "No arm has a score yet." in html
-    assert "Incomplete: 0 of 0 cells are done." in html
-    assert all(path.stat().st_size > 0 for path in tmp_path.iterdir())
-    assert "Score" in print_table(nothing, "terminal")
-
-
-def test_the_answer_is_made_from_the_numbers(record: SuiteRecord) -> None:
-    assert answer(build_main(record)) == (
-        "AR is exact at 2.713 ± 0.030 bits per character; "
-        "the best bound is MD4's, 3.050 ± 0.030 bits per character (not told apart from MDLM)."
-    )
-    lost = build_main(make_record(make_arm("ar", 3.0, "exact"), make_arm("B", 3.0, failures={"bound": "why"})))
-    assert answer(lost) == "ar is exact at 3.000 ± 0.030 bits per character; there is no score from B (failed)."
-
-
-def test_the_curves_follow_the_reader_into_the_dark(record: SuiteRecord, tmp_path: Path) -> None:
-    svg = plot_curves(record, tmp_path)[0].read_text()
-    assert {"prefers-color-scheme:dark", "currentColor"} <= set(
-        re.findall(r"prefers-color-scheme:dark|currentColor", svg)
-    )
-    assert "bits per character (AR exact, others bounds)" in svg
-    assert not re.search(r"#000000|#1d2026[^}]", svg)
 
 
 def test_methods_are_told_apart_without_colour() -> None:

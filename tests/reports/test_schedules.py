@@ -16,7 +16,7 @@ from reports.tables.arms import differ_in_schedule
 from reports.tables.breakdown import explain_terms, list_breakdown
 from reports.tables.estimators import build_estimators, list_ratios
 from tests.conftest import ALL_FORMATS
-from tests.reports.test_reports import make_arm, make_record
+from tests.support.report_records import make_arm, make_record
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "MDLM": {},

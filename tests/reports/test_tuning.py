@@ -30,7 +30,8 @@ from reports.tables.main_table import build_main
 from reports.tables.report_tables import build_tables
 from reports.tables.table_model import Table
 from reports.tables.tuning import build_tuning
-from tests.reports.test_reports import FORMATS, make_arm, make_record
+from tests.reports.test_reports import FORMATS
+from tests.support.report_records import make_arm, make_record
 from tests.support.tuning import write_suite
 
 SCORES = [3.1, 2.7, 2.9, 2.7, 3.6]

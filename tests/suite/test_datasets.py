@@ -18,9 +18,9 @@ from bench.results.suite_record import NoRecord, SuiteRecord
 from bench.suite.schema import schema
 from bench.suite.suite import SuiteError, read, read_all
 from tests.conftest import TINY
-from tests.reports.test_reports import make_arm, make_record
 from tests.suite.test_schema import fits, parsed
 from tests.support.ablations import ablate
+from tests.support.report_records import make_arm, make_record
 
 DATA = "data: {source: markov, length: 12, alphabet: 3, train: 64, valid: 16, test: 16}"
 ONE, TWO = (

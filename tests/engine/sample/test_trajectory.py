@@ -19,8 +19,8 @@ from bench.engine.sample.trajectory import count_changes, decode, encode, show_t
 from bench.results.suite_record import RecordedTrajectories, SuiteRecord
 from reports.figures.trajectories import plot_changes
 from reports.page.trajectory_player import list_players
-from tests.reports.test_reports import make_arm, make_record
 from tests.support.browser import run_page
+from tests.support.report_records import make_arm, make_record
 
 LETTERS = ["a", "b", "</script>", "&", "\u2028", "<!--"]  # what must not end a script
 MASK = len(LETTERS)

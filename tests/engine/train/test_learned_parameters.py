@@ -36,7 +36,7 @@ from reports.figures.learned_parameters import (
     plot_learned,
 )
 from tests.conftest import TINY
-from tests.reports.test_reports import make_arm, make_record
+from tests.support.report_records import make_arm, make_record
 
 TEXT = "Is it?\n\\a/b.c: [d] e-f_g 'é'\n" * 60
 NAMES = ["\\n", "␣", *"'-./:?I[\\]_abcdefgist", "é"]  # the characters of the text by code point
