@@ -86,12 +86,12 @@ def list_columns(published: Published, matches: Sequence[Match]) -> list[Column]
     """
     columns: list[Column] = []
     for k, heading in enumerate(published.sheet.columns):
-        own = [match for claim, match in zip(published.claims, matches, strict=True) if claim.place[2] == k]
+        column_matches = [match for claim, match in zip(published.claims, matches, strict=True) if claim.place[2] == k]
         columns.append(Column("paper", str(k), heading.title + ARROWS[heading.better], heading.unit, format_with_error))
-        if any(match.estimate for match in own):
+        if any(match.estimate for match in column_matches):
             columns.append(Column("value", str(k), HERE, heading.unit, format_with_error))
             columns.append(Column("count", str(k), HERE, "n × seeds", format_sample_size))
-        if any(match.verdict != NO_COUNTERPART for match in own):
+        if any(match.verdict != NO_COUNTERPART for match in column_matches):
             columns.append(Column("verdict", str(k), HERE, "verdict", format_with_error))
 
     if all(column.stage == "paper" for column in columns):

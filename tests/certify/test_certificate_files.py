@@ -35,8 +35,8 @@ NOWHERE = Path("no-runs")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", METHODS)
 def test_every_registered_method_has_a_certificate_of_this_code(name, precision):
-    found = certificates.is_certified(subject(name, {}, precision), NOWHERE)
-    assert found, f"the code changed: make them again with bench certify --write --precision {precision}"
+    certified = certificates.is_certified(subject(name, {}, precision), NOWHERE)
+    assert certified, f"the code changed: make them again with bench certify --write --precision {precision}"
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_certificates():

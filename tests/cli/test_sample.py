@@ -182,9 +182,9 @@ def test_a_policy_that_a_method_cannot_follow_is_refused_with_the_reason(done, c
 
 
 def test_the_settings_of_a_command_are_those_of_a_suite():
-    found = parse_settings("remask", ["eta=0.1", "rule=rescale", "confident=true", "grid=cosine"], count=2, top_k=3)
+    settings = parse_settings("remask", ["eta=0.1", "rule=rescale", "confident=true", "grid=cosine"], count=2, top_k=3)
     block = {"name": "remask", "eta": 0.1, "rule": "rescale", "confident": True, "grid": "cosine"}
-    assert found == SamplesSpec.model_validate({"count": 2, "top_k": 3, "policy": block})
+    assert settings == SamplesSpec.model_validate({"count": 2, "top_k": 3, "policy": block})
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,11 @@ def bits(table):
 
 def test_the_quickstart_ranks_its_arms_below_the_unigram_entropy(tmp_path):
     assert main(["run", str(ROOT / "suites" / "quickstart.yaml"), "--runs", str(tmp_path)]) == DONE
-    found = bits(bench.load(tmp_path))
-    assert list(found.index) == ["AR", "D3PM", "SEDD", "Plaid", "MDLM", "MD4", "GenMD4", "GIDD"]
-    assert np.isfinite(found["value"]).all()
-    assert (found["value"] < 4.07).all()  # uniform 4.755, unigram about 4.073
-    assert found["value"].idxmin() == "AR"
+    scores = bits(bench.load(tmp_path))
+    assert list(scores.index) == ["AR", "D3PM", "SEDD", "Plaid", "MDLM", "MD4", "GenMD4", "GIDD"]
+    assert np.isfinite(scores["value"]).all()
+    assert (scores["value"] < 4.07).all()  # uniform 4.755, unigram about 4.073
+    assert scores["value"].idxmin() == "AR"
 
 
 def test_on_the_markov_source_the_numbers_end_just_above_the_entropy(tmp_path):

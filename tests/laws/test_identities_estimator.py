@@ -218,22 +218,22 @@ def test_the_monte_carlo_error_is_the_spread_over_repetitions_of_the_noise():
     made, pairs = model(Mdlm(V)), 400
     nats = total(bound(made, TEXTS, 2, 2 * pairs, 0, 9))
     sizes = torch.arange(1, 10)
-    found = [ratio_estimate(nats[:, 2 * i : 2 * i + 2], sizes) for i in range(pairs)]
-    spread = torch.tensor([each.value for each in found]).var()
-    claimed = torch.tensor([each.monte_carlo_error for each in found]).square()
+    estimates = [ratio_estimate(nats[:, 2 * i : 2 * i + 2], sizes) for i in range(pairs)]
+    spread = torch.tensor([each.value for each in estimates]).var()
+    claimed = torch.tensor([each.monte_carlo_error for each in estimates]).square()
     error = float(claimed.std() / pairs**0.5 / claimed.mean()) + (2 / pairs) ** 0.5
     assert float(claimed.mean() / spread) == pytest.approx(1, abs=4 * error)
     exact = float(bounds(made).sum() / sizes.sum())
-    values = torch.tensor([each.value for each in found], dtype=torch.float64)
+    values = torch.tensor([each.value for each in estimates], dtype=torch.float64)
     near(values, exact)
 
 
 def test_of_sequences_of_one_size_the_standard_error_is_that_of_a_mean():
     nats = torch.tensor([[1.0, 3.0], [5.0, 7.0], [4.0, 4.0]], dtype=torch.float64)
-    found = ratio_estimate(nats, torch.full((3,), 2))
+    estimate = ratio_estimate(nats, torch.full((3,), 2))
     each = nats.mean(1) / 2
-    assert found.value == pytest.approx(float(each.mean()), rel=1e-12)
-    assert found.standard_error == pytest.approx(float(each.std()) / 3**0.5, rel=1e-12)
+    assert estimate.value == pytest.approx(float(each.mean()), rel=1e-12)
+    assert estimate.standard_error == pytest.approx(float(each.std()) / 3**0.5, rel=1e-12)
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -158,10 +158,10 @@ def counted(made: Model) -> list[int]:
 def test_the_calls_made_are_those_reported_and_no_more_than_asked(calls, carry_over):
     made = model(Mdlm(V, carry_over=carry_over))
     seen = counted(made)
-    found = sample(made, 3, L, calls, seed=0)
-    assert found.network_calls == len(seen) <= calls
-    assert found.ids.shape == (3, L)
-    assert ((found.ids >= 0) & (found.ids < V)).all()
+    samples = sample(made, 3, L, calls, seed=0)
+    assert samples.network_calls == len(seen) <= calls
+    assert samples.ids.shape == (3, L)
+    assert ((samples.ids >= 0) & (samples.ids < V)).all()
     if not carry_over:
         assert len(seen) == calls
 
@@ -234,6 +234,6 @@ def test_left_to_right_samples_follow_the_very_law_that_the_exact_method_reports
     log_p = made.network.first.log_softmax(-1)[TEXTS[:, 0]]
     log_p = log_p + pick(made.network.second.log_softmax(-1)[TEXTS[:, 0]], TEXTS[:, 1])
     torch.testing.assert_close(nats, -log_p, rtol=1e-12, atol=0)
-    found = sample(made, MANY, L, 99, seed=0)
-    assert found.network_calls == L
-    assert abs(surprise(count(found.ids, V), log_p.exp())) < 4
+    samples = sample(made, MANY, L, 99, seed=0)
+    assert samples.network_calls == L
+    assert abs(surprise(count(samples.ids, V), log_p.exp())) < 4

@@ -136,5 +136,5 @@ def test_a_share_that_is_shown_a_guess_leaves_the_mean_a_mean(made):
     """Whatever is shown, the loss is the mean over all positions: with a cost of one everywhere it is one."""
     trainer = trained(made)
     made.method.couple = lambda nats, *_: nats  # type: ignore[method-assign]
-    found = trainer.noised_loss(lambda x, z, t, guess: torch.ones(x.shape, dtype=torch.float64), X, T)
-    assert float(found) == 1.0
+    loss = trainer.noised_loss(lambda x, z, t, guess: torch.ones(x.shape, dtype=torch.float64), X, T)
+    assert float(loss) == 1.0

@@ -152,9 +152,9 @@ def test_a_plan_says_how_far_arms_are_matched(tmp_path, capsys):
 def test_tokens_that_are_no_whole_steps_are_reported(tmp_path):
     path = tmp_path / "tokens.yaml"
     path.write_text(TINY.replace("steps: 6", "tokens: 600"))
-    found = match_arms(plan(read(path)))
-    assert found is not None
-    assert (found.unit, found.least["tokens"], found.deviation) == ("tokens", 576, pytest.approx(24 / 600))
+    match = match_arms(plan(read(path)))
+    assert match is not None
+    assert (match.unit, match.least["tokens"], match.deviation) == ("tokens", 576, pytest.approx(24 / 600))
 
 
 @pytest.mark.parametrize("name", METHODS)

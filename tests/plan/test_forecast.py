@@ -126,9 +126,9 @@ def test_the_file_of_speeds_says_what_the_folders_say(done):
     finish(second, 2e6)
     add_speeds(runs, folder_of(runs, second))
     add_speeds(runs, folder_of(runs, second))  # a stage counts once
-    found = read_speeds(runs, execution).measured
-    assert found[:3] == from_folders
-    assert len(found) == 6
+    stages = read_speeds(runs, execution).measured
+    assert stages[:3] == from_folders
+    assert len(stages) == 6
     (runs / NAME).write_text((runs / NAME).read_text()[:-20])  # not written to its end
     assert {each.cell for each in read_speeds(runs, execution).measured} == {first.id, second.id}
     restore_speeds(runs)

@@ -57,8 +57,8 @@ def test_stages_that_only_a_second_arm_asks_of_a_cell_are_counted(tmp_path, caps
     for cell in made.cells[:2]:
         for stage in cell.stages:
             record.succeed(folder_of(runs, cell) / stage.folder, RESULTS[stage.name]())
-    found = plan_status(made, runs)
-    assert [(cell.arm, step.name) for cell, step in found.to_run] == [("MDLM", "bound")]
-    assert found.remaining == found.cells[2].remaining > found.cells[1].remaining == 0
+    status = plan_status(made, runs)
+    assert [(cell.arm, step.name) for cell, step in status.to_run] == [("MDLM", "bound")]
+    assert status.remaining == status.cells[2].remaining > status.cells[1].remaining == 0
     assert main(["plan", str(path), "--runs", str(runs)]) == DONE
     assert "nothing is left to run" not in capsys.readouterr().out

@@ -56,8 +56,8 @@ def spend(
     assert isinstance(watched, RecordingModel)
     watched.law, watched.noise_draws = LAW, NoiseDraws()  # type: ignore[assignment]
     parts = bound(watched, x, draws, 2, 0, math.ceil(len(x) / 3), estimator=estimator)
-    found = time_density(watched.noise_draws, method, parts["integral"], L, draws, estimator)
-    return found, float(parts["integral"].mean()) / L
+    density = time_density(watched.noise_draws, method, parts["integral"], L, draws, estimator)
+    return density, float(parts["integral"].mean()) / L
 
 
 @pytest.mark.parametrize(("name", "options", "estimator"), CASES)

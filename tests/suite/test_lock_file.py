@@ -84,8 +84,8 @@ def test_an_untuned_arm_stands_beside_tuned_ones_if_it_says_why(tmp_path):
     write(lock_path(suite), lock_of(suite))
     laid = read_tuned(path)[0]
     assert laid.spec.arms[0].training == suite.spec.arms[0].training
-    found = laid.winners.as_record(laid.spec.arms)
-    assert (list(found["arms"]), found["untuned"]) == (["MDLM"], {"AR": "its published rate"})
+    stored = laid.winners.as_record(laid.spec.arms)
+    assert (list(stored["arms"]), stored["untuned"]) == (["MDLM"], {"AR": "its published rate"})
 
 
 def test_a_lock_is_read_as_it_was_written_and_not_as_it_was_changed(tmp_path):

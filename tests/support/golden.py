@@ -75,9 +75,9 @@ def differences(expected: Golden, golden: Golden) -> list[str]:
     ]
     for part in () if exact else SUITES:
         for name, entry in expected[part].items():
-            found = golden[part].get(name, {}).get("nats")
-            if entry["nats"] is not None and (found is None or abs(found - entry["nats"]) > 1e-3):
-                wrong.append(f"{part}: {name}: {found} instead of {entry['nats']} nats per token")
+            nats = golden[part].get(name, {}).get("nats")
+            if entry["nats"] is not None and (nats is None or abs(nats - entry["nats"]) > 1e-3):
+                wrong.append(f"{part}: {name}: {nats} instead of {entry['nats']} nats per token")
     return wrong
 
 

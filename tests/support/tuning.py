@@ -62,11 +62,11 @@ class Fake:
             if (bound / "result.json").exists() or (train / "failure.json").exists():
                 continue
             self.ran.append(cell)
-            found = self.bits(cell)
-            if isinstance(found, str):
-                write(train / "failure.json", {"reason": found})
+            bits = self.bits(cell)
+            if isinstance(bits, str):
+                write(train / "failure.json", {"reason": bits})
                 continue
-            measures = {"bits_per_char": {"value": found, "standard_error": 0.01}}
+            measures = {"bits_per_char": {"value": bits, "standard_error": 0.01}}
             write(train / "result.json", {"seconds": 2.0, "environment": {}})
             write(bound / "result.json", {"seconds": 1.0, "environment": {}, "measures": measures})
 

@@ -76,9 +76,9 @@ def test_a_batch_whose_parts_make_steps_more_expensive_is_a_failed_trial(tmp_pat
     search = "tune: {trials: 2, seeds: [9], search: {training.batch_size: [8, 4]}}\n"
     path.write_text(text.replace("device: cpu", "device: cpu, accumulate: 2") + search)
     suite = read(path)
-    told = [refusal(suite, Trial(suite.spec.arms[0], 0, {"training.batch_size": size})) for size in (8, 4)]
-    assert told[0] is None
-    assert "makes a step of 4 sequences more expensive" in told[1]
+    reasons = [refusal(suite, Trial(suite.spec.arms[0], 0, {"training.batch_size": size})) for size in (8, 4)]
+    assert reasons[0] is None
+    assert "makes a step of 4 sequences more expensive" in reasons[1]
 
 
 def test_every_arm_has_as_many_trials_and_tokens(tmp_path, monkeypatch):

@@ -145,7 +145,7 @@ class ArmCheck:
             if rest[0] not in options:
                 message = with_suggestion(f'unknown option "{rest[0]}" for method "{method}"', rest[0], options)
                 return f"{message}; put what is searched for single arms under tune.arms"
-        outer = next((other for other in self.search if key.startswith(f"{other}.")), None)
+        outer = next((setting for setting in self.search if key.startswith(f"{setting}.")), None)
         return None if outer is None else f"{key} is part of {outer}, which is searched as well"
 
     def _fixes(self, key: str) -> bool:

@@ -106,13 +106,13 @@ def test_what_is_foreseen_is_what_is_found(there):
     assert kept(there) == []
     assert not expected.is_read
     assert "not here yet" in expected.notes[-1]
-    found = summarize(spec(), Path())
-    assert found.is_read
+    summary = summarize(spec(), Path())
+    assert summary.is_read
     open_facts = {"unigram_nats", "notes"}
     assert {k: v for k, v in asdict(expected).items() if k not in open_facts} == {
-        k: v for k, v in asdict(found).items() if k not in open_facts
+        k: v for k, v in asdict(summary).items() if k not in open_facts
     }
-    assert preview(spec(), Path()) == found
+    assert preview(spec(), Path()) == summary
 
 
 def test_a_length_that_no_split_holds_is_a_fault_before_anything_is_fetched(there):

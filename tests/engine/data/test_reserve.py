@@ -100,9 +100,9 @@ def test_what_is_foreseen_of_a_published_text_is_what_is_found(tmp_path, monkeyp
     monkeypatch.setattr(text_module, "text8_path", lambda: tmp_path / "text8")
     beforehand = preview(make(source="text8", reserve=0.2, length=16), tmp_path)
     monkeypatch.setattr(text_module, "read_text8", lambda: text)
-    found = summarize(make(source="text8", reserve=0.2, length=16), tmp_path)
-    assert (beforehand.fingerprint, beforehand.tokens) == (found.fingerprint, found.tokens)
-    assert found.tokens["reserve"] == 126
+    summary = summarize(make(source="text8", reserve=0.2, length=16), tmp_path)
+    assert (beforehand.fingerprint, beforehand.tokens) == (summary.fingerprint, summary.tokens)
+    assert summary.tokens["reserve"] == 126
 
 
 @pytest.mark.parametrize(("share", "split", "change"), [(0.001, "reserve", "raise"), (0.999, "train", "lower")])

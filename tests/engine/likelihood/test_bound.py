@@ -119,13 +119,13 @@ def test_the_errors_are_those_of_repeating_the_measurement():
     sizes = torch.randint(5, 15, (2000, 20), generator=generator).double()
     truth = sizes * (2.0 + torch.randn(2000, 20, 1, generator=generator)[..., 0])
     noise = torch.randn(2000, 20, 4, generator=generator, dtype=torch.float64)
-    found = [ratio_estimate(truth[i, :, None] + noise[i], sizes[i]) for i in range(2000)]
-    values = torch.tensor([each.value for each in found])
+    estimates = [ratio_estimate(truth[i, :, None] + noise[i], sizes[i]) for i in range(2000)]
+    values = torch.tensor([each.value for each in estimates])
     spread = float(values.std())
-    claimed = math.sqrt(sum(each.standard_error**2 for each in found) / 2000)
+    claimed = math.sqrt(sum(each.standard_error**2 for each in estimates) / 2000)
     assert claimed == pytest.approx(spread, rel=0.08)  # 20 documents: the ratio estimator is low by a few percent
     again = torch.stack([estimate_of_noise(truth[0], sizes[0], seed) for seed in range(1000)])
-    claimed = found[0].monte_carlo_error
+    claimed = estimates[0].monte_carlo_error
     assert claimed == pytest.approx(float(again.std()), rel=0.35)  # 20 x 3 degrees of freedom
 
 
@@ -140,12 +140,14 @@ def test_a_single_document_has_no_error_over_documents():
 
 def test_units_follow_from_nats():
     parts = {"integral": torch.tensor([[8.0, 8.0], [4.0, 4.0]]).double(), "last_guess": torch.zeros(2, 2).double()}
-    found = bound_metrics(parts, length=4, sizes=[4, 8], level="char")
-    assert found["nats_per_token"].value == pytest.approx(12 / 8)
-    assert found["bits_per_char"].value == pytest.approx(1.5 / math.log(2))
-    assert found["bits_per_byte"].value == pytest.approx(12 / 12 / math.log(2))
-    assert found["perplexity"].value == pytest.approx(math.exp(1.5))
-    assert found["perplexity"].standard_error == pytest.approx(math.exp(1.5) * found["nats_per_token"].standard_error)
+    metrics = bound_metrics(parts, length=4, sizes=[4, 8], level="char")
+    assert metrics["nats_per_token"].value == pytest.approx(12 / 8)
+    assert metrics["bits_per_char"].value == pytest.approx(1.5 / math.log(2))
+    assert metrics["bits_per_byte"].value == pytest.approx(12 / 12 / math.log(2))
+    assert metrics["perplexity"].value == pytest.approx(math.exp(1.5))
+    assert metrics["perplexity"].standard_error == pytest.approx(
+        math.exp(1.5) * metrics["nats_per_token"].standard_error
+    )
     assert "bits_per_char" not in bound_metrics(parts, 4, [4, 8], "byte")
 
 

@@ -219,8 +219,8 @@ def test_a_list_of_one_has_the_ids_of_a_single_block(tmp_path):
 def test_each_estimate_has_its_own_price(tmp_path):
     suite = read_text(tmp_path, SUITE)
     cell = next(cell for cell in plan(suite).cells if cell.arm == "MDLM")
-    found = [stage_flops(suite, cell)[stage.folder] for stage in cell.stages[1:]]
-    assert [price / found[0] for price in found] == [1.0, 5 / 4, 10 * 3 / (4 * 2)]  # last guesses: 1 of 4, and 2 of 8
+    flops = [stage_flops(suite, cell)[stage.folder] for stage in cell.stages[1:]]
+    assert [price / flops[0] for price in flops] == [1.0, 5 / 4, 10 * 3 / (4 * 2)]  # last guesses: 1 of 4, and 2 of 8
 
 
 def test_what_sets_estimates_apart_is_named_with_its_value():

@@ -40,9 +40,9 @@ def test_i2_the_bound_of_sedd_without_its_addend_is_that_of_the_normalised_mean(
 
 def test_an_addend_is_a_metric_and_no_part_of_the_sum():
     parts = {name: torch.full((3, 2), 8.0, dtype=torch.float64) for name in (*PARTS, "integral[normalisation]")}
-    found = bound_metrics(parts, 4, [4, 4, 4], "char")
-    assert found["nats_per_token"].value == 6.0
-    assert found["integral[normalisation]"].value == 2.0
+    metrics = bound_metrics(parts, 4, [4, 4, 4], "char")
+    assert metrics["nats_per_token"].value == 6.0
+    assert metrics["integral[normalisation]"].value == 2.0
 
 
 def test_the_addends_of_the_registered_methods_are_addends_of_their_integrands():

@@ -143,9 +143,9 @@ def test_substrings_that_share_a_hash_are_told_apart(monkeypatch):
 
 def test_pieces_of_training_leave_no_seam(monkeypatch):
     train = draw(1, 200, 30)[0].astype(np.uint8)
-    whole = find_copies(train[None].astype(np.int64), train, 6, 1)
+    copies = find_copies(train[None].astype(np.int64), train, 6, 1)
     monkeypatch.setattr(copied_module, "CHUNK", 7)
-    assert whole.all()
+    assert copies.all()
     assert find_copies(train[None].astype(np.int64), train, 6, 1).all()
     expected = [start % 50 + 6 <= 50 for start in range(195)]
     assert find_copies(train[None], train, 6, 50)[0].tolist() == expected
@@ -184,18 +184,18 @@ def test_more_texts_of_the_same_law_have_fewer_distinct_ngrams_and_diverge_less(
 
 def test_constant_texts_show_in_every_column():
     texts = torch.zeros(8, 32, dtype=torch.int64)
-    found = text_metrics(texts, torch.from_numpy(draw(30, 32)), np.ones(100, np.uint8), QualitySpec(), 1)
-    assert set(found) <= set(JUDGED)
-    assert {name: found[name].value for name in ("unigram_entropy", "longest_repeat", "copied")} == {
+    metrics = text_metrics(texts, torch.from_numpy(draw(30, 32)), np.ones(100, np.uint8), QualitySpec(), 1)
+    assert set(metrics) <= set(JUDGED)
+    assert {name: metrics[name].value for name in ("unigram_entropy", "longest_repeat", "copied")} == {
         "unigram_entropy": 0,
         "longest_repeat": 31,
         "copied": 0,
     }
     for n in range(1, 5):
-        assert found[f"distinct_{n}"].value == 1 / (8 * (33 - n))
-        assert found[f"rep_{n}"].value == 1 - 1 / (33 - n)
-        assert found[f"js_{n}"].value > 0.5 - 0.2 * (n == 1)
-    assert all(type(each.value) is float and each.n == 8 for each in found.values())
+        assert metrics[f"distinct_{n}"].value == 1 / (8 * (33 - n))
+        assert metrics[f"rep_{n}"].value == 1 - 1 / (33 - n)
+        assert metrics[f"js_{n}"].value > 0.5 - 0.2 * (n == 1)
+    assert all(type(each.value) is float and each.n == 8 for each in metrics.values())
 
 
 # Refusals.

@@ -56,10 +56,10 @@ def conditioned(made: Model, calls: int, policy: Policy) -> bool:
         for place, token in given.items():
             ids[row, place], fixed[row, place] = token, True
     known = Prompt(ids.repeat_interleave(half, 0), fixed.repeat_interleave(half, 0))
-    found = sample(made, 2 * half, 3, calls, 0, policy, known).ids
-    assert (found == known.ids)[known.fixed].all()
+    samples = sample(made, 2 * half, 3, calls, 0, policy, known).ids
+    assert (samples == known.ids)[known.fixed].all()
     right = True
-    for drawn, row, keep in zip(found.split(half), ids, fixed, strict=True):
+    for drawn, row, keep in zip(samples.split(half), ids, fixed, strict=True):
         possible = (TRIPLES.texts == row)[:, keep].all(-1)
         law = torch.where(possible, TRIPLES.law, 0.0)
         counts = torch.bincount(text_indices(drawn, V), minlength=V**3)
@@ -117,10 +117,10 @@ def test_known_tokens_are_shown_at_every_call_where_visible_tokens_are_final(pol
 def test_who_watches_is_given_what_each_network_call_is_shown(name, policy):
     made, shown, seen = random_model(name), list[torch.Tensor](), list[torch.Tensor]()
     made.network.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
-    found = sample(made, 1, 9, 9, 0, policy, watch=seen.append)
-    assert len(seen) == found.network_calls
+    samples = sample(made, 1, 9, 9, 0, policy, watch=seen.append)
+    assert len(seen) == samples.network_calls
     assert torch.equal(torch.cat(seen), torch.cat(shown))
-    assert torch.equal(found.ids, sample(made, 1, 9, 9, 0, policy).ids)
+    assert torch.equal(samples.ids, sample(made, 1, 9, 9, 0, policy).ids)
 
 
 def test_who_watches_vectors_is_given_the_likeliest_tokens_and_left_to_right_a_token_a_call():
@@ -148,18 +148,18 @@ def test_other_noise_shows_known_tokens_as_noisy_as_the_time_is(name, monkeypatc
     monkeypatch.setattr(SamplerState, "predict", lambda self, t: (shown.append(self.z.clone()), look(self, t))[1])
     fixed = torch.arange(9) % 3 == 1
     known = Prompt(torch.full((4, 9), 3), fixed.expand(4, -1))
-    found = sample(made, 4, 9, 6, 0, prompt=known)
+    samples = sample(made, 4, 9, 6, 0, prompt=known)
     assert torch.equal(torch.cat(seen), times(made.method, 6))
-    assert (found.ids[:, fixed] == 3).all()
+    assert (samples.ids[:, fixed] == 3).all()
     assert not torch.equal(shown[1][:, fixed], shown[2][:, fixed])
 
 
 def test_a_causal_method_continues_a_beginning_by_its_own_law_and_fills_no_gaps():
     known = Prompt(torch.tensor([[2, 0, 0]]).expand(2**13, -1), torch.tensor([[True, False, False]]).expand(2**13, -1))
-    found = sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, prompt=known)
-    assert found.network_calls == 2
+    samples = sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, prompt=known)
+    assert samples.network_calls == 2
     law = torch.where(TRIPLES.texts[:, 0] == 2, TRIPLES.law, 0.0)
-    counts = torch.bincount(text_indices(found.ids, V), minlength=V**3)
+    counts = torch.bincount(text_indices(samples.ids, V), minlength=V**3)
     assert abs(z_score(counts, law / law.sum())) < 4
     gap = Prompt(known.ids, known.fixed.roll(1, 1))
     with pytest.raises(ValueError, match="a causal method can continue a text, not fill gaps"):

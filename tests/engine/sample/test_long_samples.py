@@ -44,16 +44,16 @@ def test_each_window_begins_with_the_tokens_before_it_and_calls_add_up(name, str
     made, length = random_model(name), 17
     calls = []
     made.network.blocks[0].register_forward_hook(lambda *_: calls.append(1))
-    found = sample_long(made, 3, WINDOW, length, stride, 0, SamplerSettings(5))
-    assert found.ids.shape == (3, length)
-    assert ((found.ids >= 0) & (found.ids < 5)).all()
+    samples = sample_long(made, 3, WINDOW, length, stride, 0, SamplerSettings(5))
+    assert samples.ids.shape == (3, length)
+    assert ((samples.ids >= 0) & (samples.ids < 5)).all()
     assert len(windows) == 1 + -(-(length - WINDOW) // stride)
     for number, window in enumerate(windows):
-        part = found.ids[:, number * stride : number * stride + WINDOW]
+        part = samples.ids[:, number * stride : number * stride + WINDOW]
         assert torch.equal(window.ids[:, : part.shape[1]], part)
     for before, after in pairwise(windows):
         assert torch.equal(after.ids[:, : WINDOW - stride], before.ids[:, stride:])
-    assert found.network_calls == sum(window.network_calls for window in windows) == len(calls)
+    assert samples.network_calls == sum(window.network_calls for window in windows) == len(calls)
     if name == "ar":
         assert [window.network_calls for window in windows] == [WINDOW, *[stride] * (len(windows) - 1)]
     else:
@@ -62,9 +62,9 @@ def test_each_window_begins_with_the_tokens_before_it_and_calls_add_up(name, str
 
 def test_windows_draw_from_noise_of_their_own_and_the_seed_decides_it(windows):
     made = random_model("gidd")
-    found = [sample_long(made, 40, WINDOW, 12, 5, seed, SamplerSettings(5)).ids for seed in (0, 0, 1)]
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+    samples = [sample_long(made, 40, WINDOW, 12, 5, seed, SamplerSettings(5)).ids for seed in (0, 0, 1)]
+    assert torch.equal(samples[0], samples[1])
+    assert not torch.equal(samples[0], samples[2])
     assert not torch.equal(windows[0].ids[:, 1:], windows[1].ids[:, 1:])
 
 

@@ -109,11 +109,11 @@ def test_a_grid_of_discrete_time_lies_on_its_steps_or_is_refused(grid):
 def test_kept_calls_change_no_text_and_only_sequences_that_changed_are_computed_again(count, calls, carry_over):
     made = random_model("mdlm", carry_over=carry_over)
     seen = watched(made)
-    whole = sample(made, count, 9, calls, seed=3)
+    samples = sample(made, count, 9, calls, seed=3)
     every = [z for z, _ in seen]
     seen.clear()
     kept = sample(made, count, 9, calls, seed=3, policy=Ancestral(cached=True))
-    assert torch.equal(kept.ids, whole.ids)
+    assert torch.equal(kept.ids, samples.ids)
     again = [z[(z != before).any(1)] for before, z in pairwise(every)]
     expected = [every[0], *(rows for rows in again if len(rows))]
     assert kept.network_calls == len(seen) == len(expected)
@@ -195,12 +195,12 @@ def test_every_method_is_drawn_from_in_the_calls_that_are_told_or_is_refused_wit
     given = torch.arange(length) < 3 if name == "ar" else torch.tensor([0, 1, 0, 0, 1, 0, 1]).bool()
     for known in (None, Prompt(x, given.expand(3, -1))):
         calls.clear()
-        found = sample(made, 3, length, length, 0, prompt=known, settings=how)
-        assert found.ids.shape == (3, length)
-        assert ((found.ids >= 0) & (found.ids < 5)).all()
-        assert found.network_calls == len(calls) <= length
+        samples = sample(made, 3, length, length, 0, prompt=known, settings=how)
+        assert samples.ids.shape == (3, length)
+        assert ((samples.ids >= 0) & (samples.ids < 5)).all()
+        assert samples.network_calls == len(calls) <= length
         assert calls
-        assert known is None or torch.equal(found.ids[:, given], x[:, given])
+        assert known is None or torch.equal(samples.ids[:, given], x[:, given])
 
 
 class Placed(Mdlm):

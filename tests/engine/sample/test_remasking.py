@@ -164,8 +164,8 @@ def test_each_correction_writes_the_most_probable_of_the_tokens_that_came_out_ot
     seen, calls = corrections(monkeypatch), watched(made)
     fixed = torch.arange(length) % 4 == 1
     known = Prompt(torch.full((count, length), 2), fixed.expand(count, -1))
-    found = sample(made, count, length, 20, 0, policy, known)
-    assert found.network_calls == len(calls) <= 20
+    samples = sample(made, count, length, 20, 0, policy, known)
+    assert samples.network_calls == len(calls) <= 20
     assert len(seen) == len(calls) - 8
     for before, tokens, law, after in seen:
         for row in range(count):
@@ -175,8 +175,8 @@ def test_each_correction_writes_the_most_probable_of_the_tokens_that_came_out_ot
                 best = max(other, key=lambda i: float(law[row, i].softmax(-1)[tokens[row, i]]))
                 expected[best] = tokens[row, best]
             assert torch.equal(after[row], expected)
-    assert torch.equal(found.ids, seen[-1][-1])
-    assert (found.ids[:, fixed] == 2).all()
+    assert torch.equal(samples.ids, seen[-1][-1])
+    assert (samples.ids[:, fixed] == 2).all()
     assert sum(int((before != after).sum()) for before, _, _, after in seen) > count  # something was corrected
 
 
@@ -210,9 +210,9 @@ def test_corrections_are_drawn_at_their_temperature(monkeypatch):
 def test_corrections_end_when_nothing_changes_and_fewer_calls_are_told():
     made = flat(Udlm(V), 0.0, 9.0, 0.0)  # at a temperature of 0.1 only token 1 is ever drawn
     seen = watched(made)
-    found = sample(made, 8, 5, 60, 0, SelfCorrect(corrections=50))
+    samples = sample(made, 8, 5, 60, 0, SelfCorrect(corrections=50))
     wrong = (seen[10][0] != 1).sum(1)  # in the text that ten calls have made
-    assert found.network_calls == len(seen) == 10 + int(wrong.max()) + 1
-    assert (found.ids == 1).all()
+    assert samples.network_calls == len(seen) == 10 + int(wrong.max()) + 1
+    assert (samples.ids == 1).all()
     busy = flat(Udlm(V))
     assert sample(busy, 8, 5, 12, 0, SelfCorrect(corrections=6, temperature=9.0)).network_calls == 12

@@ -106,7 +106,7 @@ def test_what_cannot_be_cut_off_is_refused(name, how, reason):
 def test_a_greedy_last_guess_is_the_likeliest_token_and_alters_no_other_draw(method):
     made, shown = model(method, seed=2), []
     made.network.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
-    found = sample(made, 50, L, 1, 0, settings=SamplerSettings(1, greedy_last=True))
+    samples = sample(made, 50, L, 1, 0, settings=SamplerSettings(1, greedy_last=True))
     z, t = shown[0], torch.ones(50, dtype=torch.float64)
     ids = z.clone()
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_a_greedy_last_guess_is_the_likeliest_token_and_alters_no_other_draw(met
         for rows in made.chunks(z):
             prediction = made.predict(hidden, z, t, rows)
             ids[rows] = method.last_guess(z[rows], t[rows[0]], prediction).argmax(-1)
-    assert torch.equal(found.ids, ids)
+    assert torch.equal(samples.ids, ids)
     assert not torch.equal(sample(made, 50, L, 1, 0).ids, ids)
     shown.clear()
     sample(made, 50, L, 4, 0, settings=SamplerSettings(4, greedy_last=True))

@@ -63,8 +63,8 @@ def test_i22_hitting_times_are_order_statistics(schedule, monkeypatch):
 def test_first_hitting_writes_a_token_a_call_and_tells_each_sequence_its_own_time(monkeypatch):
     made, count, length = random_model("md4"), 6, 9
     told, seen = watched(made), seen_times(monkeypatch)
-    found = sample(made, count, length, length, 0, FirstHitting())
-    assert found.network_calls == len(told) == length
+    samples = sample(made, count, length, length, 0, FirstHitting())
+    assert samples.network_calls == len(told) == length
     for left, (z, clock), (t, _) in zip(range(length, 0, -1), told, seen, strict=False):
         assert ((z == 5).sum(1) == left).all()
         assert torch.equal(clock, made.method.clock(t))
