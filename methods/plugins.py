@@ -7,9 +7,11 @@ package.
 
 import hashlib
 import inspect
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint
@@ -17,13 +19,14 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from methods.method import Method
 from methods.options import option_adapter, parameters
 from methods.schedules import Schedule
 
 GROUP = "bench.methods"
+ENDERS = ("_exit", "execv", "execve")  # functions of os that end a process or replace it; others call these
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -70,7 +73,8 @@ def plug_installed(points: Iterable[EntryPoint], registry: dict[str, type[Method
     for point in points:
         place = f"{point.value} of package {point.dist.name if point.dist else 'unknown'}"
         try:
-            factory = point.load()
+            with _exits_raised():
+                factory = point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an import can raise anything, SystemExit included
@@ -96,13 +100,36 @@ def _import_file(path: Path) -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and type hints look up the module of a class there
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+        with _exits_raised():
+            exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # an import can raise anything, SystemExit included
         del sys.modules[name]
         raise PluginError(f"{_place_of_error(path, error)}: {_describe(error)}") from error
     return module
+
+
+@contextmanager
+def _exits_raised() -> Iterator[None]:
+    """Let functions that end this process raise SystemExit, so that an import cannot end a command without a word."""
+    enders, process = {name: getattr(os, name) for name in ENDERS}, os.getpid()
+
+    def raising(end: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        def raise_exit(first: object, *rest: object) -> NoReturn:
+            if os.getpid() != process:  # a child that the import forked
+                end(first, *rest)
+            raise SystemExit(first)
+
+        return raise_exit
+
+    for name, end in enders.items():
+        setattr(os, name, raising(end))
+    try:
+        yield
+    finally:
+        for name, end in enders.items():
+            setattr(os, name, end)
 
 
 def _place_of_error(path: Path, error: BaseException) -> str:

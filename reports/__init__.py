@@ -24,6 +24,7 @@ from reports.formats.markdown import escape_markdown, format_markdown
 from reports.formats.text import print_table, tabulate
 from reports.page.dataset_comparison import build_across, write_across
 from reports.page.html_page import render
+from reports.report_files import replacing_files
 from reports.tables.differences import list_deltas
 from reports.tables.report_tables import Tables, build_tables
 from reports.tables.table_model import Table
@@ -42,30 +43,52 @@ PLOTS = (
 )
 
 
-def report(records: Records, folder: Path) -> None:
-    """Write every report, print the tables and name the pages.
+def report(records: Records, folder: Path, verbose: bool = False) -> None:
+    """Write every report, print the main table and where the rest is; `verbose` prints every table in full.
 
     `records` maps "" to the only record of a suite, which is reported in `folder`. For a suite on several data sets, it
-    maps each label to a record, or to the reason why there is none; their reports are written to FOLDER-LABEL, and the
-    table across data sets to `folder`.
+    maps each label to a record, or to the reason why there is none; their reports are written beside `folder`, in
+    folders with the names of their records, and the table across data sets to `folder`. Raises OSError if a report
+    cannot be written, after all tables are printed.
     """
+    console, errors = Console(), list[OSError]()
     for label, record in records.items():
         if isinstance(record, SuiteRecord):
-            report_record(record, folder.with_name(f"{folder.name}-{label}") if label else folder)
+            tables = build_tables(record)
+            if verbose or not label:
+                print_tables(tables, console, verbose)
+            try:
+                paths = write_tables(record, tables, folder.with_name(record.suite) if label else folder)
+            except OSError as error:  # the other tables are printed nevertheless
+                errors.append(error)
+                continue
+            console.print(Text(describe_files(tables, paths, verbose, label)), soft_wrap=True)
     if "" not in records:
-        index, console = write_across(records, folder)[-1], Console()
-        print_table(build_across(folder.name, records), console)
-        console.print(Text(f"page of all data sets: {index}"), soft_wrap=True)
+        print_table(build_across(folder.name, records), console, verbose)
+        if not errors:
+            index = write_across(records, folder)[-1]
+            console.print(Text(f"page of all data sets: {index}"), soft_wrap=True)
+    if errors:
+        raise errors[0]
 
 
-def report_record(record: SuiteRecord, folder: Path) -> None:
-    """Write every report of one record, print its tables and name its page."""
-    tables, console = build_tables(record), Console()
-    index = write_tables(record, tables, folder)[-1]
-    printed = (tables.main, tables.deltas, tables.estimators, tables.samplers, *tables.quality, tables.tuning)
-    for table in filter(None, printed):
-        print_table(table, console)
-    console.print(Text(f"page: {index}"), soft_wrap=True)
+def print_tables(tables: Tables, console: Console, verbose: bool) -> None:
+    """Print the main table, or all tables that say more than it."""
+    others = (tables.deltas, tables.estimators, tables.samplers, *tables.quality, tables.tuning)
+    for table in filter(None, (tables.main, *(others if verbose else ()))):
+        print_table(table, console, verbose)
+
+
+def describe_files(tables: Tables, paths: list[Path], verbose: bool, label: str) -> str:
+    """Where the reports of a record are: the page, and what lies beside it; a data set is named by its label."""
+    page = f"page of {label}: {paths[-1]}" if label else f"page: {paths[-1]}"
+    if verbose:
+        return page
+    names = ["differences" if name == "deltas" else name for name, table in tables.optional.items() if table]
+    names += ["quality of samples"] if tables.quality else []
+    figures = sum(path.suffix == ".svg" for path in paths)
+    rest = ", ".join([*names, "fairness, breakdown", f"{figures} figures"])
+    return f"{page}\nbeside it: {rest}; --verbose prints all tables with their notes in full"
 
 
 def write_report(record: SuiteRecord, folder: Path) -> list[Path]:
@@ -74,8 +97,14 @@ def write_report(record: SuiteRecord, folder: Path) -> list[Path]:
 
 
 def write_tables(record: SuiteRecord, tables: Tables, folder: Path) -> list[Path]:
-    """As `write_report`, with the tables of the record."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """As `write_report`, with the tables of the record; if it fails, the earlier report stays as it is."""
+    with replacing_files(folder) as new:
+        paths = _write_tables(record, tables, new)
+    return [folder / path.name for path in paths]
+
+
+def _write_tables(record: SuiteRecord, tables: Tables, folder: Path) -> list[Path]:
+    """Write every file of a report into a new folder; returns the paths, index.html last."""
     figures = [path for plot in PLOTS for path in plot(record, folder)]
     svgs = {path.stem: path.read_text("utf-8") for path in figures if path.suffix == ".svg"}
 

@@ -30,7 +30,7 @@ def find(reports: Path, name: str) -> Path:
 
 def run_command(command: str) -> str:
     """The output of a bench command as a code block. Raises CalledProcessError if the command fails."""
-    words = [sys.executable, "-m", *shlex.split(command)]
+    words = [sys.executable, "-P", "-m", *shlex.split(command)]
     settings = os.environ | {"COLUMNS": str(WIDTH), "TERM": "dumb", "NO_COLOR": "1"}
     result = subprocess.run(words, capture_output=True, text=True, check=True, env=settings)
     lines = [line.rstrip() for line in result.stdout.strip("\n").splitlines()]

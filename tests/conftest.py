@@ -72,7 +72,7 @@ def _shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     empty_store = tmp_path_factory.mktemp("store") / "mlflow.db"
     track = tracking.track
 
-    def track_in_copy(runs: Path, suite: str, table: pd.DataFrame) -> None:
+    def track_in_copy(runs: Path, suite: str, table: pd.DataFrame, verify: bool = False) -> tracking.Written:
         from mlflow import MlflowClient
 
         _turn_off_fsync()
@@ -81,11 +81,11 @@ def _shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if not empty_store.exists():
                 MlflowClient(f"sqlite:///{empty_store}").search_experiments()
             shutil.copy(empty_store, store)
-        track(runs, suite, table)
+        return track(runs, suite, table, verify)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.results.mlflow_tracking.track", track_in_copy)
-        patch.setattr("bench.launch.local_launcher.subprocess", Subprocess)
+        patch.setattr("bench.launch.worker_process.subprocess", Subprocess)
         patch.setattr("reports.figures.style.FORMATS", {"svg": ALL_FORMATS["svg"]})
         yield
 

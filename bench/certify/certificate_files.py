@@ -6,15 +6,20 @@ Certificates of the project's methods with default options are part of the proje
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.engine.code_hash import certificate_code, certificate_roots, is_fresh
+from bench.engine.record_files import BrokenRecord, read_verified, stat_file, with_digest, write_bytes
 from methods import PLUGINS, describe
 
 if TYPE_CHECKING:
     from bench.certify.checks import Check
+
+log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "certificates"
 
@@ -60,15 +65,31 @@ def write_certificate(of: Subject, checks: list["Check"], runs: Path) -> Path:
         "checks": [asdict(check) for check in checks],
     }
     path = of.path(runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    content = content if path.parent == FOLDER else with_digest(content)  # the project's own are in git
+    write_bytes(path, f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode())
     return path
+
+
+def read_certificate(of: Subject, runs: Path) -> dict[str, Any] | None:
+    """The certificate of a subject; None if it has none, or one that cannot be read or was changed."""
+    path = of.path(runs)
+    try:
+        content = None if stat_file(path) is None else read_verified(path)[0]
+    except BrokenRecord as error:
+        _warn(str(error))
+        return None
+    if isinstance(content, dict) and {"passed", "code", "checks"} <= content.keys():
+        return content
+    return None
+
+
+@cache
+def _warn(text: str) -> None:
+    """Log a warning once: every number of the method asks for its certificate."""
+    log.warning("%s", text)
 
 
 def is_certified(of: Subject, runs: Path) -> bool:
     """Whether the bound has a certificate of the present code."""
-    path = of.path(runs)
-    if not path.is_file():
-        return False
-    certificate = json.loads(path.read_text(encoding="utf-8"))
-    return bool(certificate["passed"]) and of.is_current(str(certificate["code"]))
+    certificate = read_certificate(of, runs)
+    return certificate is not None and bool(certificate["passed"]) and of.is_current(str(certificate["code"]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -14,13 +14,21 @@ from bench.cli.views.methods import console
 from bench.engine.model.method_with_network import Precision
 
 
-def show(arms: Sequence[tuple[str, dict[str, Any]]], precision: Precision, runs: Path | None) -> bool:
-    """Print the checks of each method with its options; returns whether all passed.
+class Certified(NamedTuple):
+    """A method with its options, in a precision."""
+
+    method: str
+    options: dict[str, Any]
+    precision: Precision
+
+
+def show(subjects: Sequence[Certified], runs: Path | None) -> bool:
+    """Print the checks of each method with its options and precision; returns whether all passed.
 
     If `runs` is given, the certificates are saved there.
     """
     output, has_passed = console(), True
-    for name, options in arms:
+    for name, options, precision in subjects:
         certified = subject(name, options, precision)
         checks = list(certify(Case(name, options, precision)))
         _print(output, certified, checks)

@@ -52,14 +52,21 @@ def perf_report(args: argparse.Namespace) -> int:
 
 def certify(args: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
-    from bench.cli.certify import show
+    from bench.cli.certify import Certified, show
+    from bench.engine.environment import resolve_names
     from bench.tune.tuned_suite import read_tuned
     from methods import METHODS, check_name
 
     suites = read_tuned(args.suite, args.scale, args.data) if args.suite else ()
-    arms = [(arm.method, arm.options) for suite in suites[:1] for arm in suite.spec.arms]  # the same on all data
-    arms += [(check_name(name, METHODS, "method"), {}) for name in args.methods]
-    has_passed = show(arms or [(name, {}) for name in METHODS], args.precision, args.runs if args.write else None)
+    subjects = [
+        Certified(arm.method, arm.options, arm.precision or args.precision or resolve_names(suite.spec.execution)[1])
+        for suite in suites[:1]  # the same on all data
+        for arm in suite.spec.arms
+    ]
+    names = [check_name(name, METHODS, "method") for name in args.methods or ([] if subjects else METHODS)]
+    subjects += [Certified(name, {}, args.precision or "float32") for name in names]
+    distinct = [subject for index, subject in enumerate(subjects) if subject not in subjects[:index]]
+    has_passed = show(distinct, args.runs if args.write else None)
     return DONE if has_passed else FAILED
 
 

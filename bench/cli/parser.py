@@ -1,6 +1,7 @@
 """The command-line parser. It imports nothing heavy, so that help answers at once."""
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ EXIT_CODES = """exit codes:
   3    some cells failed, each with its reason in the table, or some of several data sets are not available
        (certify, perf: a check failed; compare: a regression; tune: all trials of an arm failed)
   4    incomplete: some cells have no result yet
+  5    no room on the disk; what is finished is kept, and the same command goes on
+  6    done, but not tracked: MLflow's store lacks results, and bench sync writes them
+  141  the reader of the output closed it
   130  interrupted; run the same command again to continue
 """
 
@@ -35,10 +39,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_methods(commands)
     _add_suites(commands)
     _add_sample(commands)
+    _add_score(commands)
     _add_compare(commands)
     _add_perf(commands)
     cell = _add(commands, "cell", "run the job in a cell's folder (started by bench run)", suite_commands.cell)
     cell.add_argument("folder", type=Path)
+    help = "a plug-in that the driver was given; its failure is one of the cell"
+    cell.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE", dest="load_plugin", help=help)
     return parser
 
 
@@ -68,12 +75,32 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="LABEL", help=help)
 
 
+def _add_verbose(parser: argparse.ArgumentParser) -> None:
+    help = "print every table with its notes in full, not only the main one"
+    parser.add_argument("--verbose", action="store_true", help=help)
+
+
 def _add_suite(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """A suite with its scale, its data set and the folder of results."""
     parser.add_argument("suite", type=Path, nargs=nargs, help="suite file, such as suites/quickstart.yaml")
     _add_scale(parser)
     _add_data(parser)
     _add_runs(parser)
+
+
+def _add_hang_timeout(parser: argparse.ArgumentParser) -> None:
+    help = "end a worker that gives no sign of life for so long, and record a failure (default: only say so)"
+    parser.add_argument("--hang-timeout", type=_parse_seconds, metavar="SECONDS", help=help)
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds, such as 600")
+    return seconds
 
 
 def _add_methods(commands: Subparsers) -> None:
@@ -99,7 +126,8 @@ def _add_methods(commands: Subparsers) -> None:
     certify.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
     _add_scale(certify)
     _add_data(certify)
-    certify.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(default: float32)")
+    help = "of methods, and of arms that name none (default: float32; for arms, what the suite's execution says)"
+    certify.add_argument("--precision", choices=("float32", "bfloat16"), help=help)
     certify.add_argument("--write", action="store_true", help="save the certificates, which let reports print <=")
     _add_runs(certify)
     _add_plugin(certify)
@@ -116,11 +144,16 @@ def _add_suites(commands: Subparsers) -> None:
     tune = _add(commands, "tune", help, suite_commands.tune)
     _add_suite(tune)
     tune.add_argument("--retry-failed", action="store_true", help="run failed trials again")
+    _add_hang_timeout(tune)
     _add_plugin(tune)
 
     run = _add(commands, "run", "run what is missing of a suite, then write its report", suite_commands.run)
     _add_suite(run)
     run.add_argument("--retry-failed", action="store_true", help="run failed cells again")
+    _add_verbose(run)
+    help = "start no further cell after the first that failed; the report is written, and the exit code is 3"
+    run.add_argument("--fail-fast", action="store_true", help=help)
+    _add_hang_timeout(run)
     _add_plugin(run)
 
     _add_suite(_add(commands, "status", "show the state of each cell of a suite", result_commands.status))
@@ -137,6 +170,7 @@ def _add_report(commands: Subparsers) -> None:
     help = "write the table, the plots and the page from recorded results"
     report = _add(commands, "report", help, result_commands.report)
     _add_suite(report, nargs="?")
+    _add_verbose(report)
     help = "read the record from an MLflow store, such as http://host:5000, instead of the folder of results"
     report.add_argument("--from-mlflow", metavar="URI", help=help)
     help = "exit with 0 even if cells failed or have no result yet; the stamp on the page says so"
@@ -150,6 +184,7 @@ def _add_sample(commands: Subparsers) -> None:
     parser = _add(commands, "sample", help, result_commands.sample)
     parser.add_argument("run", metavar="RUN", help="SUITE/ARM, SUITE/ARM/SEED, a prefix of a cell's id, or its folder")
     _add_runs(parser)
+    _add_plugin(parser)
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", default="", metavar="TEXT", help="the beginning of every text")
     help = r"a text with gaps: each underscore is one token to draw; write \_ for an underscore"
@@ -169,6 +204,42 @@ def _add_sample(commands: Subparsers) -> None:
     parser.add_argument("--greedy-last", action="store_true", help="take the most likely tokens in the last call")
     parser.add_argument("--seed", type=int, help="(default: that of the suite's samples)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+
+
+def _add_score(commands: Subparsers) -> None:
+    help = "measure the bound of a text of yours under a trained cell, per text and per token"
+    parser = _add(commands, "score", help, result_commands.score)
+    parser.add_argument("run", metavar="RUN", help="SUITE/ARM, SUITE/ARM/SEED, a prefix of a cell's id, or its folder")
+    parser.add_argument("file", metavar="FILE", help="a file or folder of UTF-8 text, or - for the standard input")
+    _add_runs(parser)
+    _add_plugin(parser)
+    parser.add_argument("--lines", action="store_true", help="take each line as a text of its own")
+    parser.add_argument("--tokens", action="store_true", help="print the nats of each token as well")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, tokens included")
+    help = "noise draws per window and replicate, an even number (default for this and the next: as in the suite)"
+    parser.add_argument("--draws", type=_parse_draws, metavar="N", help=help)
+    help = "independent replicates, for the Monte Carlo error"
+    parser.add_argument("--replicates", type=_parse_replicates, metavar="N", help=help)
+    parser.add_argument("--seed", type=int, help="of the noise (default: as in the suite)")
+    estimators = ("auto", "counted", "times", "independent")
+    parser.add_argument("--estimator", choices=estimators, help="(default: as in the suite)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+
+
+def _parse_draws(text: str) -> int:
+    """An even number of noise draws, as antithetic pairs need."""
+    return _parse_count(text, least=2, multiple=2)
+
+
+def _parse_replicates(text: str) -> int:
+    return _parse_count(text, least=2)
+
+
+def _parse_count(text: str, least: int, multiple: int = 1) -> int:
+    if not text.isdecimal() or int(text) < least or int(text) % multiple:
+        kind = "an even number" if multiple == 2 else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r}: give {kind} of at least {least}")
+    return int(text)
 
 
 def _add_compare(commands: Subparsers) -> None:

@@ -21,6 +21,7 @@ from bench.engine.data import Dataset
 from bench.engine.environment import Execution
 from bench.engine.model import checkpoint
 from bench.engine.model.method_with_network import Model
+from bench.engine.model.registered_method import check_registered
 from bench.engine.rng import seed_for
 from bench.engine.sample.policies import POLICIES, is_masked
 from bench.engine.sample.sampler import Samples, refusal, sample
@@ -40,6 +41,7 @@ FIDELITY = {  # of a policy to the model's distribution
 }
 UNFINISHED = "training is not finished: these are the weights of its last checkpoint"
 OTHER_CODE = "the code has changed since this cell was trained"
+OTHER_PRECISION = "this cell was trained in {}, and these samples are drawn in {}"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def open_cell(folder: Path, device: Device) -> CellContext:
 def load(cell: CellContext) -> tuple[Model, Dataset]:
     """The EMA weights and the data. Raises PromptError if these or the plug-in changed since training."""
     try:
-        cell.load_plugin()
+        check_registered(cell.job)
         return cell.trained_model(Model), cell.data
     except (ValueError, RuntimeError) as error:  # torch raises RuntimeError for weights of another shape
         raise PromptError(f"cell {cell.folder.name}: {error}") from error
@@ -93,7 +95,10 @@ def warnings(cell: CellContext) -> list[str]:
         return [UNFINISHED]
     training = next(stage for stage in cell.job.stages if stage.name == "train")
     origin = code_origin(cell.job.method, cell.job.data["source"])
-    return [OTHER_CODE] if is_stale(cell.folder, training, origin) else []
+    notes = [OTHER_CODE] if is_stale(cell.folder, training, origin) else []
+
+    trained = result.environment.get("precision", cell.precision)
+    return notes if trained == cell.precision else [*notes, OTHER_PRECISION.format(trained, cell.precision)]
 
 
 def parse_settings(policy: str, options: Sequence[str], **others: Any) -> SamplesSpec:
@@ -120,7 +125,7 @@ def parse_settings(policy: str, options: Sequence[str], **others: Any) -> Sample
 def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -34,20 +34,33 @@ def resolve_device(execution: Execution) -> tuple[torch.device, Precision]:
     Raises RuntimeError if the device is missing or cannot run the attention backend, ImportError if the backend is not
     installed.
     """
-    has_gpu = torch.cuda.is_available()
-    if execution.device == "cuda" and not has_gpu:
+    kind, precision = resolve_names(execution)
+    if kind == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("execution.device is cuda, but torch sees no GPU; use device: auto or cpu")
 
-    device = torch.device("cuda" if has_gpu and execution.device != "cpu" else "cpu")
-    automatic = "bfloat16" if device.type == "cuda" else "float32"
-    precision = automatic if execution.precision == "auto" else execution.precision
+    device = torch.device(kind)
     attention(execution.attention)
     if execution.attention == "flash" and (device.type, precision) != ("cuda", "bfloat16"):
         raise RuntimeError(
             f"execution.attention is flash, which needs a GPU and bfloat16, not {device.type} and {precision}; "
             "use attention: sdpa"
         )
-    return device, cast(Precision, precision)
+    return device, precision
+
+
+def resolve_names(execution: Execution) -> tuple[str, Precision]:
+    """The kind of device and the precision that `auto` stands for here, whether or not that device is available."""
+    has_gpu = torch.cuda.is_available()
+    kind = execution.device if execution.device != "auto" else "cuda" if has_gpu else "cpu"
+    automatic: Precision = "bfloat16" if kind == "cuda" else "float32"
+    return kind, automatic if execution.precision == "auto" else execution.precision
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Make equal runs on a CPU equal bit for bit: otherwise the order in which threads accumulate gradients varies."""
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def describe_environment(device: torch.device, precision: str, execution: Execution, code: str) -> dict[str, str]:
@@ -70,14 +83,26 @@ def describe_hardware(device: torch.device, precision: str, execution: Execution
         "precision": precision,
         "attention": execution.attention,
         "compile": "yes" if execution.compile else "no",
+        "accumulate": str(execution.accumulate),
+        "tf32": describe_tf32(),
+        "deterministic": "yes" if torch.are_deterministic_algorithms_enabled() else "no",
     }
+
+
+def describe_tf32() -> str:
+    """How far this process may round products of float32: "no", or torch's word for it, such as "high" for TF32."""
+    precision = torch.get_float32_matmul_precision()
+    return "no" if precision == "highest" else precision
 
 
 def merge_environments(environments: list[dict[str, str]]) -> dict[str, str]:
-    """One environment for a run of several processes: distinct values in order, joined by ", then "."""
-    return {
-        key: ", then ".join(dict.fromkeys(environment[key] for environment in environments)) for key in environments[-1]
-    }
+    """One environment for a run of several processes: distinct values in order, joined by ", then ".
+
+    A value that an earlier version did not record is left out.
+    """
+    names = dict.fromkeys(name for environment in environments for name in environment)
+    values = {name: [environment[name] for environment in environments if name in environment] for name in names}
+    return {name: ", then ".join(dict.fromkeys(recorded)) for name, recorded in values.items()}
 
 
 def _commit() -> str:

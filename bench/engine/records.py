@@ -3,14 +3,18 @@
     RUNS/suites/NAME.json              StoredSuite: what a suite asked for, cell by cell
     RUNS/cells/ID/job.json             Job: what a worker has to do
     RUNS/cells/ID/STAGE/result.json    StageResult: what a stage measured, a subclass for each kind of stage
+    RUNS/cells/ID/STAGE/failure.json   Failure: why it failed
 
 Fields with defaults may be missing in files written by an earlier version; `OLD_KEYS` maps the keys that it used.
 """
 
-from typing import Any, ClassVar, Literal, Self
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from typing_extensions import TypedDict
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from bench.engine.identifiers import CELL_ID, STAGE_FOLDER, STAGE_NAME, CellId, StageFolder, SuiteName
+from bench.engine.measurements import CONFIG, CurvePoint, Measurement, TimeDensity, Trajectory
 
 Role = Literal["arm", "scorer", "control"]
 
@@ -20,7 +24,7 @@ OLD_KEYS = {"block": "settings", "promise": "due"}  # of files written by an ear
 class Record(BaseModel):
     """A frozen record. Unknown keys are ignored, so that an older version reads what a newer one wrote."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+    model_config = CONFIG
 
     @model_validator(mode="before")
     @classmethod
@@ -40,10 +44,10 @@ class Work(Record):
 class Stage(Record):
     """One step in the life of a cell: its training, its bound, its samples."""
 
-    name: str
-    id: str  # hash of everything that its numbers depend on
+    name: Annotated[str, Field(pattern=STAGE_NAME)]
+    id: CellId  # hash of everything that its numbers depend on
     settings: dict[str, Any] = {}  # all of the stage's settings; checked by the stage that runs them
-    folder: str = ""  # inside the cell's folder
+    folder: StageFolder = ""  # inside the cell's folder
     work: tuple[Work, ...] = ()  # empty if the cost is unknown
 
     @model_validator(mode="before")
@@ -53,6 +57,16 @@ class Stage(Record):
             return content
         name = content["name"]
         return {**content, "folder": name if name == "train" else f"{name}-{content['id']}"}
+
+    @field_validator("settings")
+    @classmethod
+    def name_only_folders(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Raise ValueError if a setting that names another stage, or the cell of a scorer, is no such name."""
+        for key, pattern in (("samples", STAGE_FOLDER), ("scorer", CELL_ID)):
+            name = settings.get(key)
+            if isinstance(name, str) and not re.fullmatch(pattern, name):
+                raise ValueError(f"{key} {name!r} names no folder of results")
+        return settings
 
 
 class Job(Record):
@@ -90,12 +104,21 @@ class DataFacts(Record):
     notes: tuple[str, ...] = ()
     entropy_nats: float | None = None  # exact entropy of a sequence
     unigram_nats: float | None = None  # per token
+    sequences_in_training: dict[str, int] = {}  # by split; empty if it was not counted
+    passages_in_training: dict[str, int] = {}
+    sequences_in_reserve: dict[str, int] = {}
+    passages_in_reserve: dict[str, int] = {}
+    repeated_sequences: dict[str, int] = {}
+    repeated_passages: dict[str, int] = {}
+    unseen_tokens: dict[str, int] = {}
+    symbols_seen_once: int = 0
+    suspect_characters: dict[str, int] = {}  # by name
 
 
 class StoredCell(Record):
     """A cell as the record of its suite lists it."""
 
-    id: str
+    id: CellId
     arm: str
     method: str = ""
     options: dict[str, Any] = {}
@@ -119,7 +142,7 @@ class StoredCell(Record):
 class StoredSuite(Record):
     """The record of a suite: its question, its data and its cells."""
 
-    suite: str
+    suite: SuiteName
     question: str = ""
     asked: str = ""  # words that name the suite on the command line
     file: str | None = None  # the suite's file; see bench.results.record_names
@@ -128,6 +151,7 @@ class StoredSuite(Record):
     network: str = ""  # label of the network that arms share
     cells: tuple[StoredCell, ...]
     tuning: dict[str, Any] | None = None  # see bench.suite.tuning.lock_file
+    warnings: tuple[str, ...] = ()  # of its plan, without those that the facts tell
 
     @model_validator(mode="after")
     def fill_in_networks(self) -> Self:
@@ -138,48 +162,23 @@ class StoredSuite(Record):
         return self.model_copy(update={"cells": cells})
 
 
-class Measurement(Record):
-    """An estimate as JSON holds it: null stands for an error that does not exist."""
+class Failure(Record):
+    """Why a stage failed."""
 
-    value: float | None
-    standard_error: float | None = None
-    monte_carlo_error: float | None = None
-    n: int = 0
-    clusters: int = 0
-
-    @classmethod
-    def of(cls, estimate: Any) -> Self:
-        """The measurement of a `bench.engine.likelihood.standard_error.Estimate`, NaN turned to null."""
-        numbers = {name: None if number != number else number for name, number in vars(estimate).items()}
-        return cls(**numbers)
-
-
-class CurvePoint(Measurement):
-    """A point of a learning curve."""
-
-    tokens: int  # seen in training
-    seconds: float | None = None  # of training
-
-
-class TimeDensity(Record):
-    """The density of a bound's diffusion loss along time or along the share of masked positions."""
-
-    along: str
-    edges: list[float]
-    value: list[float]
-    standard_error: list[float | None]
-    n: int
-    clusters: int = 0
+    reason: str  # one line, for tables
+    traceback: str = ""
 
 
 class StageResult(Record):
     """What a stage measured, and where."""
 
     stage: ClassVar[str]
+    arrays: ClassVar[tuple[str, ...]] = ()  # files beside the result that reports read
 
     environment: dict[str, str] = {}
     settings: dict[str, Any] = {}
     seconds: float | None = None
+    files: dict[str, str] = {}  # SHA-256 of the files beside the result that its numbers depend on, by name
 
     @property
     def counted(self) -> dict[str, float]:
@@ -203,6 +202,7 @@ class TrainResult(StageResult):
     parameters_method: int | None = None
     curve: dict[str, list[CurvePoint]] = {}  # "train" and "valid"
     learned: dict[str, float | dict[str, float]] = {}  # the method's own parameters; by token if there is one each
+    warnings: list[str] = []  # checkpoints that were damaged, so that steps were repeated
 
     @property
     def counted(self) -> dict[str, float]:
@@ -214,6 +214,7 @@ class BoundResult(StageResult):
     """A likelihood bound, or a likelihood."""
 
     stage = "bound"
+    arrays = ("sequences.npz",)
 
     split: str = ""
     kind: str = ""  # "exact" or "bound"
@@ -229,14 +230,6 @@ class EstimateResult(BoundResult):
     """The bound of the same cell by another estimator or other noise draws."""
 
     stage = "estimate"
-
-
-class Trajectory(TypedDict):
-    """One sample from its first frame to its last; runs and changes are flat lists of pairs."""
-
-    length: int  # tokens
-    start: list[int]  # frame 0 as runs: id, length of the run, id, length, ...
-    changes: list[list[int]]  # of each network call: position, new id, position, new id, ...
 
 
 class DrawnResult(StageResult):

@@ -1,5 +1,6 @@
 """Job files: a plan on disk, as a job.json for each worker and the record of the suite."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,9 +9,12 @@ from bench.engine.records import DataFacts, Job, StoredCell, StoredSuite
 from bench.plan.budget import budget_due
 from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.plan.cost import stage_work
+from bench.plan.warnings import texts_to_record
 from bench.results.record_names import record_name, stored_path
 from bench.results.staleness import roots_to_record
 from methods import PLUGINS
+
+log = logging.getLogger(__name__)
 
 
 def submit(runs: Path, plan: Plan) -> None:
@@ -20,7 +24,10 @@ def submit(runs: Path, plan: Plan) -> None:
     assert suite.tune is None or suite.winners, f"suite {suite.name} is tuned, but its arms lack the tuned settings"
 
     for cell in merge_stages(plan.all):
-        storage.write_record(folder_of(runs, cell) / "job.json", make_job(plan, cell))
+        try:
+            storage.write_record(folder_of(runs, cell) / "job.json", make_job(plan, cell))
+        except storage.BrokenRecord as error:  # the cell fails with this reason, and the others go on
+            log.error("%s", error)
     name = record_name(runs, suite.file, suite.name)
     storage.write_record(storage.suite_file(runs, name), store(plan, name, stored_path(runs, suite.file)))
 
@@ -45,7 +52,7 @@ def make_job(plan: Plan, cell: Cell) -> Job:
         part=cell.science["data"].get("part", ""),
         base=str(plan.suite.base),
         fingerprint=facts.fingerprint,
-        execution=spec.execution.model_dump(mode="json"),
+        execution=cell.execution.model_dump(mode="json"),
         due={} if cell.role == "control" else budget_due(cell.amount, cell.budget),
         stages=tuple(stage.model_copy(update={"work": work[stage.folder]}) for stage in cell.stages),
         science=cell.science,
@@ -65,6 +72,7 @@ def store(plan: Plan, name: str, file: str) -> StoredSuite:
         network=suite.spec.network.label,
         cells=tuple(store_cell(cell) for cell in plan.all),
         tuning=None if suite.winners is None else suite.winners.as_record(suite.spec.arms),
+        warnings=texts_to_record(plan),
     )
 
 

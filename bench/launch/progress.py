@@ -3,11 +3,14 @@
 import logging
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.launch.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -15,10 +18,13 @@ SECONDS_PER_LINE = 15.0
 
 
 class Bar:
-    """Progress through `total` items of `tokens_each` tokens: loss, tokens per second and the time left."""
+    """Progress through `total` items of `tokens_each` tokens: loss, tokens per second and the time left.
 
-    def __init__(self, title: str, total: int, tokens_each: int):
-        self.title, self.total, self.tokens_each = title, total, tokens_each
+    A terminal that is gone does not stop the work.
+    """
+
+    def __init__(self, title: str, total: int, tokens_each: int, pulse: Pulse):
+        self.title, self.total, self.tokens_each, self.pulse = title, total, tokens_each, pulse
         self.started = self.last_line = time.monotonic()
         self.first: int | None = None
         console = Console(stderr=True)
@@ -32,7 +38,8 @@ class Bar:
 
     def __enter__(self) -> Self:
         if self.display:
-            self.display.start()
+            with suppress(OSError):
+                self.display.start()
             self.task = self.display.add_task(self.title, total=self.total, status="")
         return self
 
@@ -40,7 +47,8 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.display:
-            self.display.stop()
+            with suppress(OSError):
+                self.display.stop()
 
     def reach(self, count: int, prefix: str = "") -> None:
         """Update when `count` items are finished; the status begins with `prefix`."""
@@ -48,6 +56,7 @@ class Bar:
         now = time.monotonic()
         rate = (count - self.first) / max(now - self.started, 1e-9)
         status = f"{prefix}  {rate * self.tokens_each:,.0f} tokens/s".strip()
+        self.pulse.reach(count, self.total, rate * self.tokens_each)
         if self.display:
             self.display.update(self.task, completed=count, status=status)
         elif now - self.last_line > SECONDS_PER_LINE:

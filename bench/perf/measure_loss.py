@@ -137,9 +137,21 @@ def _describe(sizes: Sizes) -> str:
 def _measure_in_subprocess(name: str, sizes: Sizes) -> dict[str, Any]:
     plugin = PLUGINS.get(name)
     plugin_arguments = [str(plugin.path)] if plugin and plugin.path else []
-    command = [sys.executable, "-m", "bench.perf.measure_loss", name, json.dumps(asdict(sizes)), *plugin_arguments]
-    returned_at_once = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(MIB)}  # freed memory leaves the process
-    process = subprocess.run(command, env=returned_at_once, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "bench.perf.measure_loss",
+        name,
+        json.dumps(asdict(sizes)),
+        *plugin_arguments,
+    ]
+    environment = {
+        **os.environ,
+        "MALLOC_MMAP_THRESHOLD_": str(MIB),  # freed memory leaves the process
+        "PYTHONPATH": os.pathsep.join(sys.path),  # the code of this process
+    }
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if process.returncode != 0:
         raise RuntimeError(f"the measurement of {name} failed:\n{process.stderr}")
     return json.loads(process.stdout.splitlines()[-1])

@@ -40,6 +40,8 @@ def training_identity(suite: Suite, arm: ArmSpec, seed: int, part: dict[str, str
     plugin = PLUGINS.get(arm.method)
     if plugin:
         science["plugin"] = plugin.code
+    if arm.precision is not None:
+        science["precision"] = arm.precision
     return amount, science
 
 

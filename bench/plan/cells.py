@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine import storage
+from bench.engine.environment import Execution
 from bench.engine.model.settings import NetworkSpec
 from bench.engine.records import RESULTS, Role, Stage
 from bench.engine.train.settings import Budget, Training
@@ -27,6 +28,7 @@ class Cell:
     network: NetworkSpec
     training: Training
     budget: Budget
+    execution: Execution  # not hashed, but for a precision that the arm names
     role: Role = "arm"
     base: str | None = None  # label of the arm that it is compared with; not hashed
 

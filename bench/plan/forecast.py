@@ -9,11 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Gt
+from pydantic import TypeAdapter
 
 from bench.engine import storage
 from bench.engine.environment import Execution, describe_hardware, resolve_device
+from bench.engine.record_files import BrokenRecord, append, read_bytes, write_bytes
 from bench.engine.records import Work
+from bench.results.execution_settings import AND
 
 NAME = "speeds.jsonl"
 SPEED_SETTINGS = ("platform", "device", "threads", "precision", "attention", "compile")  # what decides how fast it runs
@@ -30,12 +35,15 @@ class Measured:
     network: str
     device: dict[str, str]
     flops: float
-    seconds: float
+    seconds: Annotated[float, Gt(0)]
 
     @property
     def speed(self) -> float:
         """FLOPs per second."""
         return self.flops / self.seconds
+
+
+MEASURED = TypeAdapter(Measured)  # checks a line of the file
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,9 @@ class Forecast:
     unknown: tuple[str, ...]
 
 
+Piece = tuple[Work, str, str]  # work with its method and its network
+
+
 class Speeds:
     """The speeds measured on one device."""
 
@@ -78,8 +89,8 @@ class Speeds:
                 groups.setdefault((stage.kind, method, stage.network), []).append(stage)
         return {key: _pool(key, stages) for key, stages in groups.items()}
 
-    def forecast(self, work: Iterable[tuple[Work, str, str]]) -> Forecast:
-        """How long work takes, each piece with its method and its network.
+    def forecast(self, work: Iterable[Piece]) -> Forecast:
+        """How long work takes.
 
         The speed is that of the method on the network, or else that of any method on it.
         """
@@ -98,6 +109,36 @@ class Speeds:
             speeds=tuple(dict.fromkeys(speed for _, speed in timed)),
             unknown=tuple(dict.fromkeys(unknown)),
         )
+
+
+def forecast_work(
+    runs: Path, work: Iterable[tuple[Execution, Piece]], usual: Execution
+) -> tuple[dict[str, str], Forecast]:
+    """How long work takes, each piece run as its cell asks for, and the device with what these cells run in.
+
+    `usual` is how the suite runs cells; it names the device if there is no work. Raises RuntimeError or ImportError if
+    a device is not available.
+    """
+    by_execution: dict[Execution, list[Piece]] = {}
+    for execution, piece in work:
+        by_execution.setdefault(execution, []).append(piece)
+
+    speeds = {execution: read_speeds(runs, execution) for execution in by_execution or [usual]}
+    devices = [of_execution.device for of_execution in speeds.values()]
+    forecasts = [of_execution.forecast(by_execution.get(execution, ())) for execution, of_execution in speeds.items()]
+    device = {name: AND.join(dict.fromkeys(device[name] for device in devices)) for name in devices[0]}
+    return device, _join(forecasts)
+
+
+def _join(forecasts: Sequence[Forecast]) -> Forecast:
+    """One forecast for all of the work."""
+    return Forecast(
+        seconds=sum(forecast.seconds for forecast in forecasts),
+        least=sum(forecast.least for forecast in forecasts),
+        most=sum(forecast.most for forecast in forecasts),
+        speeds=tuple(speed for forecast in forecasts for speed in forecast.speeds),
+        unknown=tuple(dict.fromkeys(kind for forecast in forecasts for kind in forecast.unknown)),
+    )
 
 
 def _pool(key: tuple[str, str, str], stages: Sequence[Measured]) -> Speed:
@@ -134,25 +175,22 @@ def read_speeds(runs: Path, execution: Execution) -> Speeds:
 
 def add_speeds(runs: Path, folder: Path) -> None:
     """Add what was measured in the folder of a cell; the last line on a stage counts."""
-    with (runs / NAME).open("a", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(asdict(stage))}\n" for stage in _read_cell(folder))
+    append(runs / NAME, "".join(f"{json.dumps(asdict(stage))}\n" for stage in _read_cell(folder)))
 
 
 def restore_speeds(runs: Path) -> None:
-    """Make the file from the folders if it is missing or was cut short."""
+    """Make the file from the folders if it is missing or broken."""
     if _read_file(runs) is None:
-        partial = runs / f"{NAME}.partial"
         lines = "".join(f"{json.dumps(asdict(stage))}\n" for stage in _read_folders(runs))
-        partial.write_text(lines, encoding="utf-8")
-        partial.replace(runs / NAME)
+        write_bytes(runs / NAME, lines.encode())
 
 
 def _read_file(runs: Path) -> list[Measured] | None:
-    """What the file holds; None if there is none, or one that was cut short."""
+    """What the file holds; None if there is none, or a broken one."""
     try:
-        lines = (runs / NAME).read_text(encoding="utf-8").splitlines()
-        measured = [Measured(**json.loads(line)) for line in lines]
-    except (FileNotFoundError, ValueError, TypeError):
+        lines = read_bytes(runs / NAME).decode("utf-8").splitlines()
+        measured = [MEASURED.validate_json(line) for line in lines]
+    except ValueError:
         return None
     return list({(stage.cell, stage.stage): stage for stage in measured}.values())
 
@@ -163,11 +201,16 @@ def _read_folders(runs: Path) -> list[Measured]:
 
 
 def _read_cell(folder: Path) -> Iterator[Measured]:
-    """The finished stages of a cell whose cost is known."""
-    job = storage.read_job(folder)
-    assert job is not None, folder
+    """The finished stages of a cell whose cost is known; none if its job is broken, which the next run mends."""
+    try:
+        job = storage.read_job(folder)
+    except BrokenRecord:
+        job = None
+    if job is None:
+        return
+
     for stage in job.stages:
-        result = storage.read_result(folder, stage.folder) if stage.work else None
+        result = storage.whole_result(folder, stage.folder) if stage.work else None
         if result is None or not result.seconds:
             continue
         yield Measured(

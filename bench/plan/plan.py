@@ -37,6 +37,7 @@ def plan_cell(suite: Suite, arm: ArmSpec, seed: int, quality: QualityIdentity | 
         network=suite.spec.network_of(arm),
         training=suite.spec.training_of(arm),
         budget=suite.spec.budget_of(arm),
+        execution=suite.spec.execution_of(arm),
         base=arm.base,
     )
 

@@ -58,6 +58,7 @@ def plan_scorer(suite: Suite, scorer: Trained) -> Cell:
         network=suite.spec.network,
         training=suite.spec.training,
         budget=suite.spec.budget_of(arm),
+        execution=suite.spec.execution,
         role="scorer",
     )
 
@@ -80,6 +81,7 @@ def plan_controls(suite: Suite, quality: QualitySpec, scorers: tuple[Cell, ...],
         network=suite.spec.network,
         training=suite.spec.training,
         budget=suite.spec.budget,
+        execution=suite.spec.execution,
         role="control",
     )
 

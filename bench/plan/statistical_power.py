@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from bench.plan.cells import Plan
 from bench.results.statistics.significance_tests import (
+    ADVISED_SEEDS,
     LEVEL,
     POWER,
     describe_reach,
     detectable_effect,
+    half_width,
     is_reachable,
     smallest_p,
 )
@@ -80,15 +82,14 @@ def _deviation(arm: str, base: str, seeds: Sequence[int], scores: Scores) -> flo
     return statistics.stdev(scores[arm, seed] - scores[base, seed] for seed in paired)
 
 
-def describe_power(power: Power | None) -> list[str]:
-    """The power in one to three sentences."""
+def describe_power(power: Power | None, seeds: int) -> list[str]:
+    """The power in one to three sentences; `seeds` is the number of seeds of the plan."""
+    lone = [_describe_lone_seed()] if seeds == 1 else []
     if power is None:
-        return ["no arm has a base, so no difference will be tested"]
-    if power.seeds == 1:
-        return [
-            "one seed: errors over seeds are unknown; intervals over documents hold for these training runs alone",
-            f"{describe_reach(1)}; {power.seeds_needed} seeds suffice for {_count_arms(power.arms)}",
-        ]
+        return [*lone, "no arm has a base, so no difference will be tested"]
+    if lone:
+        reach = f"with {power.seeds_needed} seeds, the sign-flip test can reach p < {LEVEL:g}"
+        return [*lone, f"{reach} for {_count_arms(power.arms)}"]
 
     size = f"{power.detectable_sd:.2g} standard deviations of a paired difference over seeds"
     lines = [
@@ -99,6 +100,14 @@ def describe_power(power: Power | None) -> list[str]:
         low, high = (f"{difference:.2g}" for difference in power.detectable)
         lines.append(f"by the results so far that is {low if low == high else f'{low} to {high}'} {power.unit}")
     return lines
+
+
+def _describe_lone_seed() -> str:
+    """How many seeds a verdict needs, by the width of Student's interval in standard deviations over seeds."""
+    counts = (ADVISED_SEEDS - 1, ADVISED_SEEDS, ADVISED_SEEDS + 2)
+    widths = [f"± {half_width(1 / math.sqrt(count), count):.2g} with {count}" for count in counts]
+    interval = f"the 95 % interval is {', '.join(widths)}, in standard deviations over seeds"
+    return f"no verdict from one seed: give at least {ADVISED_SEEDS} seeds ({interval})"
 
 
 def _describe_reach(power: Power) -> str:

@@ -1,6 +1,7 @@
 """The status of a plan: each cell with the state of its stages and their cost, and what the suite excludes."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -8,12 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine import storage
+from bench.engine.data import DataSummary
 from bench.engine.records import Stage, StageResult, Work
 from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.plan.cost import stage_work
+from bench.plan.execution_differences import (
+    ExecutedCell,
+    ExecutionDifference,
+    MadeStage,
+    describe_differences,
+    find_differences,
+)
 from bench.plan.fairness import Match, match_arms
-from bench.plan.forecast import Forecast, network_key, read_speeds
+from bench.plan.forecast import Forecast, forecast_work, network_key
 from bench.plan.statistical_power import Power, plan_power
+from bench.plan.warnings import find_warnings
+from bench.results.execution_settings import SettingsMade, read_made
 from bench.results.staleness import code_origin, is_stale
 from bench.suite.ablation_block import RefusedArm
 
@@ -26,15 +37,16 @@ class StageStatus:
 
     name: str
     id: str
-    state: str  # "cached", "to run", "running", "failed", or "stale": made by other code
-    reason: str  # of a failure
+    state: str  # "cached", "to run", "running", "interrupted", "failed", or "stale": made by other code
+    reason: str  # of a failure, or how far the stage is
     work: tuple[Work, ...]  # empty if the cost is unknown
     score: float | None  # of a finished bound, in the unit of the score
+    settings: SettingsMade | None = None  # how its result was made; see bench.results.execution_settings
 
     @property
     def flops(self) -> float:
         """FLOPs of the stage."""
-        return sum(work.flops for work in self.work)
+        return sum((work.flops for work in self.work), 0.0)
 
 
 @dataclass(frozen=True)
@@ -47,22 +59,29 @@ class CellStatus:
     @property
     def training(self) -> float:
         """FLOPs of training with its validations."""
-        return sum(stage.flops for stage in self.stages if stage.name == "train")
+        return sum((stage.flops for stage in self.stages if stage.name == "train"), 0.0)
 
     @property
     def evaluation(self) -> float:
         """FLOPs of all other stages."""
-        return sum(stage.flops for stage in self.stages if stage.name != "train")
+        return sum((stage.flops for stage in self.stages if stage.name != "train"), 0.0)
 
     @property
     def remaining(self) -> float:
         """FLOPs of what a run would do."""
-        return sum(stage.flops for stage in self.stages if stage.state not in FINISHED)
+        return sum((stage.flops for stage in self.stages if stage.state not in FINISHED), 0.0)
 
     @property
     def reasons(self) -> list[str]:
-        """Why stages failed."""
-        return list(dict.fromkeys(stage.reason for stage in self.stages if stage.reason))
+        """Why stages failed, and how far those are that a worker has begun."""
+        described = []
+        for stage in self.stages:
+            status = storage.describe_status(stage.state, stage.reason)
+            if stage.state in storage.BEGUN:
+                status = f"{self.cell.arm}, seed {self.cell.seed}: {stage.name} {status}"
+            if stage.reason:
+                described.append(status)
+        return list(dict.fromkeys(described))
 
 
 @dataclass(frozen=True)
@@ -96,12 +115,12 @@ class PlanStatus:
     @property
     def flops(self) -> float:
         """FLOPs of everything."""
-        return sum(status.training + status.evaluation for status in self.distinct)
+        return sum((status.training + status.evaluation for status in self.distinct), 0.0)
 
     @property
     def remaining(self) -> float:
         """FLOPs of what a run would do."""
-        return sum(status.remaining for status in self.distinct)
+        return sum((status.remaining for status in self.distinct), 0.0)
 
     @property
     def to_run(self) -> list[tuple[Cell, StageStatus]]:
@@ -117,17 +136,33 @@ class PlanStatus:
     @cached_property
     def time(self) -> "Time":
         """How long a run would take on the device that the suite asks for, by the speeds measured there."""
-        try:
-            speeds = read_speeds(self.runs, self.plan.suite.spec.execution)
-        except (RuntimeError, ImportError) as error:
-            return Time({}, None, str(error))
-
         work = [
-            (work, cell.method, network_key(cell.science["network"]))
+            (cell.execution, (work, cell.method, network_key(cell.science["network"])))
             for cell, stage in self.to_run
             for work in stage.work
         ]
-        return Time(speeds.device, speeds.forecast(work), "")
+        try:
+            device, forecast = forecast_work(self.runs, work, self.plan.suite.spec.execution)
+        except (RuntimeError, ImportError) as error:
+            return Time({}, None, str(error))
+        return Time(device, forecast, "")
+
+    @cached_property
+    def differences(self) -> list[ExecutionDifference]:
+        """Finished results that were made in another way than the suite asks for."""
+        return find_differences(
+            ExecutedCell(
+                arm=status.cell.arm,
+                execution=status.cell.execution,
+                names_precision="precision" in status.cell.science,
+                stages=[MadeStage(stage.name, stage.settings) for stage in status.stages],
+            )
+            for status in self.distinct
+        )
+
+    def describe_differences(self) -> list[str]:
+        """These differences as lines of text."""
+        return describe_differences(self.differences, bool(self.to_run))
 
     @cached_property
     def match(self) -> Match | None:
@@ -168,9 +203,9 @@ def plan_status(plan: Plan, runs: Path) -> PlanStatus:
 
 
 def _stage_statuses(plan: Plan, cell: Cell, folder: Path) -> Iterator[StageStatus]:
-    work, exists, metric = stage_work(plan.suite, cell), folder.is_dir(), score_metric(plan)
+    work, exists, metric = stage_work(plan.suite, cell), os.path.lexists(folder), score_metric(plan)
     for stage in cell.stages:
-        result = storage.read_result(folder, stage.folder) if exists else None
+        result = storage.whole_result(folder, stage.folder) if exists else None
         state, reason = _state(folder, cell, stage, result) if exists else ("to run", "")
         score = getattr(result, "measures", {}).get(metric)
         yield StageStatus(
@@ -180,6 +215,7 @@ def _stage_statuses(plan: Plan, cell: Cell, folder: Path) -> Iterator[StageStatu
             reason=reason,
             work=work[stage.folder],
             score=score.value if score else None,
+            settings=None if result is None else read_made(stage.name, result.environment),
         )
 
 
@@ -206,7 +242,8 @@ def all_as_json(statuses: Sequence[PlanStatus]) -> dict[str, Any]:
     """The plans of a suite with several data sets, and what they cost together, in plain values."""
     total = as_json(join_statuses(statuses))
     plans = [{"label": status.plan.suite.label, **as_json(status)} for status in statuses]
-    return {"question": total["question"], "data_sets": plans, "total": total["total"]}
+    shared = {name: total[name] for name in ("total", "execution_differences")}
+    return {"question": total["question"], "data_sets": plans, **shared}
 
 
 def as_json(status: PlanStatus) -> dict[str, Any]:
@@ -215,7 +252,8 @@ def as_json(status: PlanStatus) -> dict[str, Any]:
     return {
         "suite": suite.name,
         "question": suite.spec.question,
-        "data": {"source": facts.source, "length": facts.length, "sequences": facts.sequences},
+        "data": {"source": facts.source, "length": facts.length, "sequences": facts.sequences, **_text_as_json(facts)},
+        "warnings": [asdict(warning) for warning in find_warnings(status.plan)],
         "seeds": suite.spec.seeds,
         "cells": [_cell_as_json(cell) for cell in status.cells],
         "refused": [vars(combination) for combination in status.refused],
@@ -226,8 +264,24 @@ def as_json(status: PlanStatus) -> dict[str, Any]:
             "flops_left": status.remaining,
             **_time_as_json(status),
         },
+        "execution_differences": [difference.as_json() for difference in status.differences],
         "matched": asdict(status.match) if status.match else None,
         "power": _power_as_json(status.power),
+    }
+
+
+def _text_as_json(facts: DataSummary) -> dict[str, Any]:
+    """What the look at the whole text counted; empty counts if it is not here yet."""
+    return {
+        "sequences_in_training": facts.sequences_in_training,
+        "passages_in_training": facts.passages_in_training,
+        "sequences_in_reserve": facts.sequences_in_reserve,
+        "passages_in_reserve": facts.passages_in_reserve,
+        "repeated_sequences": facts.repeated_sequences,
+        "repeated_passages": facts.repeated_passages,
+        "unseen_tokens": facts.unseen_tokens,
+        "symbols_seen_once": facts.symbols_seen_once if facts.is_read else None,
+        "suspect_characters": facts.suspect_characters,
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.engine.record_files import BrokenRecord
 from bench.results import mlflow_archive
 from bench.results.suite_record import NoRecord, SuiteRecord, read
 
@@ -15,8 +16,8 @@ def read_all(
     """Read the records with these names, by the labels of their data sets.
 
     They come from the folder of results, or from the MLflow store at `uri`. `lost` holds the reasons for data sets that
-    are known to have no record. Raises NoRecord if there is no record at all, IncompleteArchive as
-    `bench.results.mlflow_archive.read` does.
+    are known to have no record. Raises NoRecord if there is no record at all, BrokenRecord if the only one is broken,
+    IncompleteArchive as `bench.results.mlflow_archive.read` does.
     """
     records: dict[str, SuiteRecord | str] = {}
     for label, name in names.items():
@@ -24,6 +25,10 @@ def read_all(
             records[label] = mlflow_archive.read(uri, name) if uri else read(runs, name)
         except NoRecord as error:
             records[label] = (lost or {}).get(label, str(error))
+        except BrokenRecord as error:
+            if len(names) == 1:
+                raise
+            records[label] = str(error)
 
     if not any(isinstance(record, SuiteRecord) for record in records.values()):
         raise NoRecord("\n".join([*map(str, records.values()), *_suggestions(runs, names)]))

@@ -101,7 +101,17 @@ def place(runs: Path, path: str | None) -> str:
 def _read_files(runs: Path, prefix: str = "") -> dict[str, str | None]:
     """The stored paths of suite files, by the names of their records; None for records of older versions."""
     paths = sorted((runs / "suites").glob(f"{glob.escape(prefix)}*.json"))
-    return {path.stem: (storage.read_json(path) or {}).get("file") for path in paths}
+    return {path.stem: _read_path(path) for path in paths}
+
+
+def _read_path(record: Path) -> str | None:
+    """The stored path of a record's suite file; a broken record, which the next run of its file replaces, has none."""
+    try:
+        content = storage.read_json(record)
+    except storage.BrokenRecord:
+        return None
+    path = content.get("file") if isinstance(content, dict) else None
+    return path if isinstance(path, str) else None
 
 
 def _exists(runs: Path, path: str) -> bool:

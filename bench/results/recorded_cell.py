@@ -48,11 +48,11 @@ class RecordedCell:
         return self.stored.stages
 
     def result(self, stage: Stage) -> Any:
-        """The result of a stage, as its class of `bench.engine.records.RESULTS`; None if it has none.
+        """The result of a stage, as its class of `bench.engine.records.RESULTS`; None if it has none or a broken one.
 
         Protocols of earlier versions are in today's words, so that equal protocols are equal strings.
         """
-        result = storage.read_result(self.folder, stage.folder)
+        result = storage.whole_result(self.folder, stage.folder)
         if not isinstance(result, BoundResult):
             return result
         words = {name: normalize_protocol(getattr(result, name)) for name in ("protocol", "estimator")}
@@ -61,6 +61,10 @@ class RecordedCell:
     def status(self, stage: Stage) -> tuple[storage.Status, str]:
         """The state of a stage, with the reason of a failure."""
         return storage.status(self.folder, stage.folder)
+
+    def is_verified(self, stage: Stage) -> bool:
+        """Whether the result of a stage was checked by its digest; earlier versions wrote none."""
+        return storage.has_digest(self.folder, stage.folder)
 
     def results(self, name: str) -> Iterator[Any]:
         """The results of all stages of that name that have one."""

@@ -1,14 +1,15 @@
 """Whether a result is stale: made by other code than the code that would make it now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.engine import storage
 from bench.engine.code_hash import certificate_roots, is_fresh, method_roots, stage_code
 from bench.engine.data import SOURCES
-from bench.engine.records import Stage, StoredCell
+from bench.engine.records import Stage, StoredCell, StoredSuite
 from methods import METHODS
+from methods.plugins import digest
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,56 @@ def roots_to_record(method: str) -> dict[str, tuple[str, ...]]:
     return {"stages": method_roots(method), "certificate": certificate_roots(method)}
 
 
+def list_changed_plugins(runs: Path, suite: StoredSuite) -> list[str]:
+    """A sentence for each plug-in file that is not as it was when the suite was run; nothing of it is executed."""
+    arms: dict[tuple[str, str], dict[str, None]] = {}
+    for cell in suite.cells:
+        code = cell.science.get("plugin")
+        plugin = _plugin_of(storage.cell_folder(runs, cell.id)) if code else None
+        if code and plugin:
+            arms.setdefault((plugin, code), {})[cell.arm] = None
+    return [
+        sentence for (file, code), labels in arms.items() if (sentence := _compare_plugin(Path(file), code, labels))
+    ]
+
+
+def _plugin_of(cell: Path) -> str | None:
+    """The plug-in file that a cell's job names; None if its job is missing or broken, which the next run mends."""
+    try:
+        job = storage.read_job(cell)
+    except storage.BrokenRecord:
+        return None
+    return job.plugin if job else None
+
+
+def _compare_plugin(file: Path, code: str, arms: Iterable[str]) -> str:
+    """How a plug-in file differs from the code in the record of these arms; "" if it does not."""
+    if not file.is_file():
+        return f"plug-in {file} is gone; the results of {', '.join(arms)} were made by it, as {code}"
+    current = digest([file])
+    if current == code:
+        return ""
+    change = (
+        f"plug-in {file} has changed: the results of {', '.join(arms)} were made by {code}, and it is {current} now"
+    )
+    return f"{change}; bench run with --plugin makes results of what it is now"
+
+
 def is_stale(cell: Path, stage: Stage, origin: CodeOrigin) -> bool:
     """Whether other code made the result of a stage in the folder `cell`, or of a stage that it stands on.
 
     A result that names no code counts as fresh.
     """
-    for name, folder in _foundations(stage):
-        result = storage.read_result(cell, folder)
+    for name, folder in list_foundations(stage):
+        result = storage.whole_result(cell, folder)
         code = result.environment.get("code") if result is not None else None
         if code is not None and not is_fresh(code, origin.code(name), name, origin.method):
             return True
     return False
 
 
-def _foundations(stage: Stage) -> Iterator[tuple[str, str]]:
-    """A stage and those that it stands on, by name and folder."""
+def list_foundations(stage: Stage) -> Iterator[tuple[str, str]]:
+    """A stage and those that it stands on, by name and folder, the last one first."""
     yield stage.name, stage.folder
     if stage.name == "quality":
         yield "samples", stage.settings["samples"]

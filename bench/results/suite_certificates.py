@@ -1,11 +1,10 @@
 """Certificates of the methods in a suite."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.certify.certificate_files import Subject
+from bench.certify.certificate_files import Subject, read_certificate
 from bench.engine.records import StoredSuite
 from bench.results.recorded_cell import RecordedCell, recorded_cells
 from bench.results.staleness import recorded_roots
@@ -55,11 +54,11 @@ def _bound_precision(cell: RecordedCell) -> str:
 def _certification(subject: Subject, runs: Path) -> Certification:
     options = ", ".join(f"{name}={value}" for name, value in subject.options.items())
     method = f"{subject.method}({options})" if options else subject.method
-    path = subject.path(runs)
-    if not path.is_file():
+    names_a_file = Path(subject.method).name == subject.method  # a record's method could be a path
+    certificate = read_certificate(subject, runs) if names_a_file else None
+    if certificate is None:
         return Certification(method, subject.precision, "none", [])
 
-    certificate = json.loads(path.read_text(encoding="utf-8"))
     state: State = "outdated"
     if not certificate["passed"]:
         state = "refused"

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.engine import storage
+from bench.engine.measurements import Trajectory
 from bench.engine.records import (
     BoundResult,
     ControlsResult,
@@ -22,13 +23,13 @@ from bench.engine.records import (
     StoredSuite,
     TrainResult,
     TrajectoriesResult,
-    Trajectory,
 )
 from bench.results.recorded_cell import RecordedCell, recorded_cells
 from bench.results.statistics.paired_differences import COLUMNS as PAIRED
 from bench.results.statistics.paired_differences import pair
 from bench.results.suite_certificates import Certification, certifications
 from bench.results.tidy_table import COLUMNS, make_rows
+from bench.results.tracking_gaps import read_gap
 
 LEARNED = ("arm", "method", "seed", "metric", "token", "value")  # columns of parameters learned per token
 PROFILE = (  # columns of the density of the diffusion loss, in nats per token, per bin of t or of the masked share k/L
@@ -69,7 +70,7 @@ class SuiteRecord:
     question: str
     source: str  # the suite's YAML
     table: pd.DataFrame
-    samples: dict[str, list[str]]  # by arm, from its first seed and way of sampling; then control texts by kind
+    samples: dict[str, list[str]]  # by arm, from its first seed and way of sampling
     data: DataFacts
     environment: list[dict[str, str]]  # distinct ones of all cells
     state: str  # "complete" or "incomplete"
@@ -83,6 +84,11 @@ class SuiteRecord:
     profiles: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(columns=PROFILE)
     )  # density of the diffusion loss
+    warnings: tuple[str, ...] = ()  # of its plan
+    controls: dict[str, list[str]] = field(default_factory=dict)  # control texts by kind
+    untracked: str = ""  # why MLflow's store lacks some of it; "" if it lacks nothing
+    unverified: int = 0  # results of earlier versions, which hold no digest
+    training_warnings: tuple[str, ...] = ()  # such as a damaged checkpoint
 
 
 class NoRecord(ValueError):
@@ -90,15 +96,29 @@ class NoRecord(ValueError):
 
 
 def load(runs: Path | str) -> pd.DataFrame:
-    """The tidy table of every suite under `runs`. Raises NoRecord if there is none."""
+    """The tidy table of every suite under `runs`; a suite whose record is broken is a row that says why.
+
+    Raises NoRecord if there is no suite.
+    """
     names = sorted(path.stem for path in (Path(runs) / "suites").glob("*.json"))
     if not names:
         raise NoRecord(f'no suite was run under "{runs}"; run one with: bench run suites/quickstart.yaml')
-    return pd.concat([read(Path(runs), name).table for name in names], ignore_index=True)
+    return pd.concat([_read_table(Path(runs), name) for name in names], ignore_index=True)
+
+
+def _read_table(runs: Path, suite: str) -> pd.DataFrame:
+    try:
+        return read(runs, suite).table
+    except storage.BrokenRecord as error:
+        row = {**COLUMNS, "suite": suite, "status": "failed", "reason": error.reason}
+        return pd.DataFrame([row], columns=list(COLUMNS))
 
 
 def read(runs: Path, suite: str, only: str | None = None) -> SuiteRecord:
-    """Read the record of a suite, or of one of its cells. Raises NoRecord if the suite was never run."""
+    """Read the record of a suite, or of one of its cells; a broken result is a failed stage.
+
+    Raises NoRecord if the suite was never run, BrokenRecord if the record of the suite itself is broken.
+    """
     stored = storage.read_suite(runs, suite)
     if stored is None:
         raise NoRecord(f'suite "{suite}" was never run under "{runs}"; run it first, with bench run')
@@ -113,8 +133,9 @@ def read(runs: Path, suite: str, only: str | None = None) -> SuiteRecord:
         question=stored.question,
         source=stored.source,
         table=table,
-        samples=_texts(cells),
+        samples=_samples(cells),
         data=stored.facts,
+        warnings=stored.warnings,
         environment=_environments(cells),
         state="complete" if table["status"].isin(["done", "stale"]).all() else "incomplete",
         trajectories=_trajectories(cells),
@@ -125,26 +146,53 @@ def read(runs: Path, suite: str, only: str | None = None) -> SuiteRecord:
         asked=stored.asked,
         tuning=stored.tuning or {},
         profiles=pd.DataFrame(profiles, columns=PROFILE),
+        controls=_controls(cells),
+        untracked=read_gap(runs, suite),
+        training_warnings=tuple(dict.fromkeys(warning for cell in cells for warning in _warnings(cell))),
+        unverified=sum(_count_unverified(cell) for cell in cells),
     )
+
+
+def _warnings(cell: RecordedCell) -> list[str]:
+    """What happened to a cell's training, with its name."""
+    return [f"{cell.arm}, seed {cell.seed}: {text}" for result in cell.results("train") for text in result.warnings]
+
+
+def _count_unverified(cell: RecordedCell) -> int:
+    """The results of a cell without a digest."""
+    results = (stage for stage in cell.stages if cell.result(stage) is not None)
+    return sum(not cell.is_verified(stage) for stage in results)
+
+
+def describe_unverified(record: SuiteRecord) -> str:
+    """That results of a record hold no digest."""
+    count = f"{record.unverified} result{'s are' if record.unverified > 1 else ' is'}"
+    return f"{count} of an earlier version, which wrote no digests: whether they were changed since cannot be told"
 
 
 def _arms(runs: Path, suite: StoredSuite) -> list[RecordedCell]:
     return [cell for cell in recorded_cells(runs, suite) if cell.role == "arm"]
 
 
-def _texts(cells: Sequence[RecordedCell]) -> dict[str, list[str]]:
-    """The samples of each arm's first seed and way of sampling; then the control texts."""
+def _samples(cells: Sequence[RecordedCell]) -> dict[str, list[str]]:
+    """The samples of each arm's first seed and way of sampling."""
     samples: dict[str, list[str]] = {}
-    controls: dict[str, list[str]] = {}
     for cell in cells:
         for result in cell.results("samples"):
             assert isinstance(result, SamplesResult)
             samples.setdefault(cell.arm, result.texts)
+    return samples
+
+
+def _controls(cells: Sequence[RecordedCell]) -> dict[str, list[str]]:
+    """The control texts by their kind."""
+    controls: dict[str, list[str]] = {}
+    for cell in cells:
         for result in cell.results("controls"):
             assert isinstance(result, ControlsResult)
             for name, control in result.controls.items():
                 controls.setdefault(name, control.texts)
-    return samples | {name: texts for name, texts in controls.items() if name not in samples}
+    return controls
 
 
 def _environments(cells: Sequence[RecordedCell]) -> list[dict[str, str]]:

@@ -14,10 +14,12 @@ import pandas as pd
 
 from bench.certify.certificate_files import is_certified
 from bench.engine.likelihood.estimators import estimator_for
+from bench.engine.measurements import Measurement
 from bench.engine.metric_definitions import scalars_of, unit_of
 from bench.engine.model.method_instances import method_instance
-from bench.engine.records import ControlsResult, DataFacts, Measurement, Stage, StageResult, StoredSuite, TrainResult
+from bench.engine.records import ControlsResult, DataFacts, Stage, StageResult, StoredSuite, TrainResult
 from bench.engine.sample.settings import SamplesSpec
+from bench.results.execution_settings import format_made, read_foundations
 from bench.results.recorded_cell import RecordedCell
 from bench.results.staleness import is_stale, recorded_origin
 from bench.results.statistics.paired_differences import describe_difference, minus_headline
@@ -52,6 +54,7 @@ COLUMNS = {  # of the tidy table, with default values
     "temperature": math.nan,
     "texts": "",  # number of samples and their length in tokens: "100 x 128"
     "seconds": math.nan,  # of training when the value was measured, in rows of a learning curve
+    "execution": "",  # how its stage and those before it were run: see bench.results.execution_settings
 }
 
 MAX_LISTED_TOKENS = 256  # larger vocabularies have summaries instead of a row per token
@@ -70,6 +73,7 @@ def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) 
     stale = is_stale(cell.folder, stage, recorded_origin(cell.stored, suite.facts.source))
     reason = f"made by other code; remove cells/{cell.id}/{stage.folder} of the results to make it again"
     row |= {"status": "stale", "reason": reason} if stale else {"status": "done", "reason": ""}
+    row["execution"] = format_made(read_foundations(cell.folder, stage))
     if isinstance(result, ControlsResult):
         return [
             _with_unit({**row, "arm": name, **measurement})

@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Any
 
 from bench.suite.arm_equivalence import OVERRIDES, canonical_form
 from bench.suite.arm_labels import Choice, arm_label, fill_template, template_fields, template_values
+from bench.suite.label_rules import refusal as label_refusal
 from bench.suite.suite_file import Ablation, Exclusion
 from bench.suite.yaml_document import Document, Fault, KeyPath, Location, Map, plain, with_suggestion
 from methods import METHODS, parameters
 
+MAX_ARMS = 10_000  # of one block
 Combination = tuple[Choice, ...]
 
 
@@ -26,14 +29,20 @@ class RefusedArm:
 
 
 class Variations:
-    """The arms that an ablation derives from its base; `suite` holds the blocks that they inherit."""
+    """The arms that an ablation derives from its base; `suite` holds the blocks that they inherit.
 
-    def __init__(self, spec: Ablation, document: Document, place: KeyPath, base: Map, suite: Map):
+    If it is not whole, `spec` is the valid part of a block with faults, which adds no arm.
+    """
+
+    def __init__(
+        self, spec: Ablation, document: Document, place: KeyPath, base: Map, suite: Map, is_whole: bool = True
+    ):
         self.spec, self.document, self.place, self.base, self.suite = spec, document, place, base, suite
+        self.is_whole = is_whole
         block: Any = document.content
         for step in (*place, spec.form):
             block = block[step]
-        self.choices = {str(key): self._choices(key, values) for key, values in block.items()}
+        self.choices = {key: self._choices(key, block[key]) for key in getattr(spec, spec.form)}
 
     def _choices(self, key: str, values: list[Any]) -> list[Choice]:
         choices = []
@@ -43,7 +52,7 @@ class Variations:
             if isinstance(value, Map) and "value" in value and set(value) <= {"value", "label"}:
                 label, value = value.get("label"), value["value"]
             location = self.document.location(place)
-            choices.append(Choice(key, value, None if label is None else str(label), place, location))
+            choices.append(Choice(key, value, label, place, location))
         return choices
 
     @cached_property
@@ -52,7 +61,7 @@ class Variations:
         if self.spec.form == "grid":
             return list(product(*self.choices.values()))
         if self.spec.form == "zip":
-            return list(zip(*self.choices.values(), strict=True))
+            return list(zip(*self.choices.values(), strict=False))  # unequal lengths are a fault
         return [(choice,) for choices in self.choices.values() for choice in choices]
 
     @cached_property
@@ -86,8 +95,24 @@ class Variations:
 
     def faults(self) -> list[Fault]:
         """Settings that cannot vary or do not, exclusions without effect, and invalid labels."""
-        faults = [fault for key in self.choices for fault in self._key_faults(key)] + self._length_faults()
-        return faults or [*self._option_faults(), *self._exclusion_faults(), *self._label_faults()]
+        if too_many := self._size_faults():
+            return too_many
+        by_key = {key: self._key_faults(key) for key in self.choices}
+        faults = [fault for key in by_key for fault in by_key[key]] + self._length_faults()
+        faults += self._choice_label_faults()
+        varied = {key for key in by_key if not by_key[key]}
+        if faults or not self.is_whole:
+            return faults + self._option_faults(varied)
+        return [*self._option_faults(varied), *self._exclusion_faults(), *self._label_faults()]
+
+    def _size_faults(self) -> list[Fault]:
+        """More combinations than a suite can have arms."""
+        sizes = [len(values) for values in self.choices.values()]
+        count = prod(sizes) if self.spec.form == "grid" else sum(sizes)
+        if count <= MAX_ARMS:
+            return []
+        message = f"this {self.spec.form} makes {count:,} arms, where {MAX_ARMS:,} is the limit; list fewer values"
+        return [((*self.place, self.spec.form), message)]
 
     def _key_faults(self, key: str) -> list[Fault]:
         place: KeyPath = (*self.place, self.spec.form, key)
@@ -100,6 +125,15 @@ class Variations:
             return []
         reason = f'{key} varies nothing: the base "{self.spec.base}" has this value; give other values, or remove it'
         return [(place, reason)]
+
+    def _choice_label_faults(self) -> list[Fault]:
+        """Labels of values that are no text, or that people cannot read."""
+        faults: list[Fault] = []
+        for choice in (choice for choices in self.choices.values() for choice in choices if choice.label is not None):
+            reason = label_refusal(choice.label)
+            if reason is not None:
+                faults.append(((*choice.place, "label"), reason))
+        return faults
 
     def _length_faults(self) -> list[Fault]:
         """Lists of a zip, and labels, of unequal lengths."""
@@ -117,13 +151,14 @@ class Variations:
             faults.append(((*self.place, "labels"), f"{len(labels)} labels are given for {length} arms"))
         return faults
 
-    def _option_faults(self) -> list[Fault]:
-        """Options that the method of a combination does not have."""
+    def _option_faults(self, keys: set[str]) -> list[Fault]:
+        """Options among `keys` that the method of a combination does not have."""
         options: dict[tuple[str, str], Choice] = {}
         for combination in self.combinations:
             method = self._method(combination)
             if isinstance(method, str) and method in METHODS:
-                options |= {(choice.key, method): choice for choice in combination if choice.path[0] == "options"}
+                chosen = [choice for choice in combination if choice.path[0] == "options" and choice.key in keys]
+                options |= {(choice.key, method): choice for choice in chosen}
 
         faults: list[Fault] = []
         for (key, method), choice in options.items():
@@ -154,7 +189,18 @@ class Variations:
         shared = set.intersection(*fields) if fields else set()
         unknown = [name for template in templates for name in template_fields(template) if name not in shared]
         place = (*self.place, "labels")
-        return [(place, with_suggestion(f'"{{{name}}}" is not a field', name, sorted(shared))) for name in unknown]
+        if unknown:
+            return [(place, with_suggestion(f'"{{{name}}}" is not a field', name, sorted(shared))) for name in unknown]
+        return [] if label_refusal(self.spec.base) else self._generated_label_faults()
+
+    def _generated_label_faults(self) -> list[Fault]:
+        """Labels that people cannot read; the base's is readable."""
+        faults: list[Fault] = []
+        for combination, label in zip(self.combinations, self.labels, strict=True):
+            reason = label_refusal(label)
+            if reason is not None:
+                faults.append(((*self.place, "labels") if self.spec.labels else combination[-1].place, reason))
+        return faults
 
     def _exclusion(self, combination: Combination) -> Exclusion | None:
         return next((exclusion for exclusion in self.spec.exclude if matches(exclusion.where, combination)), None)
@@ -174,7 +220,7 @@ def refusal(key: str, base: Map) -> str | None:
     """The reason why a setting of the base cannot vary, or None."""
     first, *rest = key.split(".")
     is_option = first == "options" and bool(rest) and all(rest)
-    if key != "method" and not is_option and key not in _variable(base):
+    if not is_option and key not in _variable(base):
         return with_suggestion(f'"{key}" is not a setting of an arm', key, _variable(base))
 
     node: Any = base
@@ -191,7 +237,7 @@ def _variable(base: Map) -> list[str]:
     method = base.get("method")
     options = parameters(METHODS[method]) if isinstance(method, str) and method in METHODS else ()
     blocks = [f"{block}.{name}" for block, kind in OVERRIDES.items() for name in kind.model_fields]
-    return ["method", *(f"options.{name}" for name in options), *blocks]
+    return ["method", "precision", *(f"options.{name}" for name in options), *blocks]
 
 
 def with_value(node: Map, path: tuple[str, ...], value: Any, location: Location) -> Map:

@@ -33,7 +33,8 @@ def canonical_form(arm: Map, suite: Map) -> str:
         with suppress(OptionError):  # reported when the arms are checked
             options = option_departures(name, options)
     blocks = {key: _normalize(kind, plain(completed.get(key) or suite.get(key))) for key, kind in OVERRIDES.items()}
-    return json.dumps([name, options, blocks], sort_keys=True, default=str)
+    content = [name, options, blocks, plain(arm.get("precision"))]
+    return json.dumps(content, sort_keys=True, default=str)
 
 
 def _normalize(kind: type[BaseModel], content: Any) -> Any:

@@ -10,9 +10,11 @@ name of the source unless given; labels are part of records' names and of no id.
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from bench.engine.data.source_registry import LABEL
+from bench.suite.label_rules import QUOTE, describe_type
 from bench.suite.yaml_document import (
     Document,
     Fault,
@@ -21,11 +23,13 @@ from bench.suite.yaml_document import (
     Seq,
     SuiteError,
     has_key,
-    load,
     suite_name,
     with_suggestion,
 )
+from bench.suite.yaml_file import load
 
+LONGEST_NAME = 160  # bytes of a record's name: files and folders add endings to it, and file systems take 255 in all
+TRIALS = "-trials"  # behind the name of a suite, in that of the record of its trials of tuning
 Parts = list[tuple[str, Document]]  # the label of each data set, and the suite restricted to it
 
 
@@ -53,23 +57,26 @@ def _restrict(document: Document, blocks: Seq, index: int) -> Document:
         block = Map({key: value for key, value in block.items() if key != "label"}, block.locations)
     content = document.content.copy()
     content.put("data", block, blocks.locations[index])
-    return Document(document.path, content, document.files, document.source, document.scale, label)
+    return replace(document, content=content, label=label)
 
 
 def _label_faults(document: Document, blocks: Seq, labels: list[str]) -> list[Fault]:
     """Labels that cannot be part of a file's name, or that occur twice."""
     faults: list[Fault] = []
+    folded = [label.casefold() for label in labels]
     for index, block in enumerate(blocks):
         place = ("data", index, "label")
         label = block.get("label") if isinstance(block, Map) else None
         if has_key(block, "label") and not (isinstance(label, str) and re.fullmatch(LABEL, label)):
             rule = "it names records and folders: letters and digits, and after the first one also _ . + -"
-            faults.append((place, f"label {label!r} is not allowed; {rule}"))
+            hint = "" if isinstance(label, str) else f"; YAML reads this as {describe_type(label)}: {QUOTE}"
+            faults.append((place, f"label {label!r} is not allowed; {rule}{hint}"))
 
-        first = labels.index(labels[index])
+        first = folded.index(labels[index].casefold())
         if labels[index] and first < index:
             line = document.location(("data", first)).line
-            clash = f'two data sets are called "{labels[index]}"; the first is in line {line}'
+            case = "" if labels[first] == labels[index] else f' or "{labels[first]}", which only the case tells apart'
+            clash = f'two data sets are called "{labels[index]}"{case}; the first is in line {line}'
             faults.append((place, f"{clash}; give each its own label"))
     return faults
 
@@ -87,13 +94,48 @@ def name_clashes(document: Document) -> list[tuple[Location, str]]:
                 owner = f'scale "{owners[part.name]}"' if owners[part.name] else "the suite as written"
                 clash = f'with label "{label}", the record is called {part.name}, like one of {owner}'
                 faults.append((scaled.location(("data", index, "label")), f"{clash}; give it another label"))
+    return faults + _trial_clashes(document) + _long_names(document)
+
+
+def _long_names(document: Document) -> list[tuple[Location, str]]:
+    """Names of records that are too long for a file system."""
+    faults = []
+    for scale in (None, *document.scales):
+        scaled = document.at(scale)
+        for index, (_, part) in enumerate(split(scaled)[0]):
+            size = len(part.name.encode())
+            if size > LONGEST_NAME:
+                place = (
+                    scaled.location(("data", index, "label"))
+                    if part.label
+                    else document.location(("scales", scale or ""))
+                )
+                limit = f"has {size} bytes, where {LONGEST_NAME} is the limit"
+                advice = "shorten the name of the file, the scale or the data set"
+                faults.append((place, f"the name of the record, {part.name[:30]}..., {limit}; {advice}"))
     return faults
+
+
+def _trial_clashes(document: Document) -> list[tuple[Location, str]]:
+    """Names of scales and data sets that give a record the name of the trials of tuning."""
+    places: dict[str, Location] = {}
+    trials: set[str] = set()
+    for scale in (None, *document.scales):
+        scaled = document.at(scale)
+        for index, (_, part) in enumerate(split(scaled)[0]):
+            place = ("data", index, "label") if part.label else ("scales", scale or "")
+            places.setdefault(part.name, document.location(place) if scale else scaled.location(place))
+            if part.content.get("tune") is not None:
+                trials.add(f"{part.name}{TRIALS}")
+    clash = "is called like that of the trials of tuning; give the scale or data set another name"
+    return [(place, f"the record {name} {clash}") for name, place in places.items() if name in trials]
 
 
 def select(document: Document, parts: Parts, label: str | None) -> Parts:
     """The data set with a label, or all of them if `label` is None. Raises SuiteError if it does not exist."""
-    matches = [part for part in parts if label in (None, part[0])]
-    if matches or label is None:
+    if label is None:
+        return parts
+    if matches := [part for part in parts if label and label == part[0]]:
         return matches
     labels = [name for name, _ in parts if name]
     reason = "its one data set has no label"

@@ -4,7 +4,7 @@ All of it except `question` and `execution` is science: it is hashed into the id
 not hashed, so that a new field with a neutral default keeps existing ids.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -30,6 +30,7 @@ class ArmSpec(Settings):
     network: NetworkSpec | None = None  # overrides of the suite's blocks; null: none
     budget: Budget | None = None
     training: Training | None = None
+    precision: Literal["float32", "bfloat16"] | None = None  # of training and evaluation; null: as `execution` says
 
 
 def as_tuple(value: Any) -> Any:
@@ -123,3 +124,14 @@ class SuiteSpec(Settings):
     def training_of(self, arm: ArmSpec) -> Training:
         """The training settings of an arm."""
         return arm.training or self.training
+
+    def execution_of(self, arm: ArmSpec) -> Execution:
+        """How an arm is run: as the suite says, in the arm's own precision if it names one."""
+        return (
+            self.execution if arm.precision is None else self.execution.model_copy(update={"precision": arm.precision})
+        )
+
+    @property
+    def executions(self) -> list[Execution]:
+        """The distinct ways in which the suite and its arms are run."""
+        return list(dict.fromkeys([self.execution, *map(self.execution_of, self.arms)]))

@@ -10,21 +10,32 @@ from pydantic import TypeAdapter, ValidationError
 from bench.engine.data import DataError, DataSpec, DataSummary, preview
 from bench.engine.data import summarize as describe_data
 from bench.engine.data.source_registry import LABEL
+from bench.engine.environment import Execution
 from bench.suite.ablation_block import RefusedArm
 from bench.suite.ablations import expand
 from bench.suite.arm_checks import check_arms, check_evaluation
 from bench.suite.arm_equivalence import with_inherited
 from bench.suite.datasets import locate_all, name_clashes, select, split
+from bench.suite.label_rules import QUOTE, describe_type, with_normal_labels
 from bench.suite.settings import SuiteSpec
 from bench.suite.suite_file import SuiteFile
 from bench.suite.tuning.lock_file import Lock
 from bench.suite.tuning.settings import Tune
 from bench.suite.tuning.tuning_checks import check as check_tuning
-from bench.suite.unknown_keys_and_types import unknown_keys, validate
-from bench.suite.yaml_document import Document, Fault, KeyPath, Location, Map, Seq, SuiteError, load, plain
+from bench.suite.unknown_keys_and_types import unknown_keys
+from bench.suite.validation import Validation, validate, without
+from bench.suite.yaml_document import Document, Fault, KeyPath, Location, Map, Seq, SuiteError
+from bench.suite.yaml_file import load, load_with_faults
 
 __all__ = ["Suite", "SuiteError", "read", "read_all", "with_all_data", "with_data"]
 
+PLACEHOLDERS = {  # of what is missing, so that the rest of a suite can be checked
+    "question": "?",
+    "data": {"source": "markov"},
+    "network": {"preset": "micro"},
+    "budget": {"steps": 1},
+    "seeds": [2**62],
+}
 NAME_RULE = "it names records: letters and digits, and after the first one also _ . + -"
 
 
@@ -63,20 +74,22 @@ def read_all(path: Path, scale: str | None = None, data: str | None = None) -> t
 
     Raises SuiteError with the faults of all of them, each reported once.
     """
-    document = load(path)
+    document = load_with_faults(path)
     intended: set[KeyPath] = set()
     located = [*_unknown_and_misplaced(document, intended), *name_clashes(document)]
 
-    scaled = document.at(scale)
+    scaled = with_normal_labels(document.at(scale))
     expanded, refused, ablation_faults = expand(scaled)
     inherited = replace(expanded, content=_with_inherited_blocks(expanded.content))
     inherited.content.pop("tune", None)
     parts, label_faults = split(inherited)
     located += scaled.locate([*ablation_faults, *label_faults])
 
-    checked = [(part, *_check(part, intended)) for _, part in select(scaled, parts, data)]
+    has_all_arms = not ablation_faults
+    checked = [(part, *_check(part, intended, has_all_arms)) for _, part in select(scaled, parts, data)]
     located += locate_all([(part, faults) for part, _, _, faults in checked])
-    tuned = [check_tuning(expanded, facts.vocab_size if facts else 2, intended) for _, _, facts, _ in checked]
+    sizes = [facts.vocab_size if facts else 2 for _, _, facts, _ in checked]
+    tuned = [check_tuning(expanded, size, intended, has_all_arms) for size in sizes]
     located += dict.fromkeys(fault for _, faults in tuned for fault in expanded.locate(faults))
     scaled.raise_for(located)
 
@@ -99,6 +112,17 @@ def read_all(path: Path, scale: str | None = None, data: str | None = None) -> t
             )
         )
     return tuple(suites)
+
+
+def read_execution(path: Path, scale: str | None = None) -> Execution:
+    """Read how a suite is run, and nothing else: no method is looked up. Raises SuiteError."""
+    document, faults = load(path).at(scale), list[Fault]()
+    if "execution" not in document.content:
+        return Execution()
+    execution = validate(Execution, document.content, ("execution",), faults, set()).value
+    document.raise_for(document.locate(faults))
+    assert execution is not None
+    return execution
 
 
 def command_arguments(path: Path, scale: str | None, label: str) -> str:
@@ -135,16 +159,20 @@ def with_all_data(suites: Sequence[Suite]) -> tuple[list[Suite], dict[str, str]]
     return available, reasons
 
 
-def _check(document: Document, intended: set[KeyPath]) -> tuple[SuiteSpec | None, DataSummary | None, list[Fault]]:
-    """Check a suite with one data set: its settings, the facts of its data, and its faults."""
+def _check(
+    document: Document, intended: set[KeyPath], has_all_arms: bool
+) -> tuple[SuiteSpec | None, DataSummary | None, list[Fault]]:
+    """Check a suite with one data set: its settings, the facts of its data, and its faults.
+
+    `has_all_arms` is False if ablations with faults have not added theirs.
+    """
     faults: list[Fault] = []
     base = document.path.parent
-    spec = validate(SuiteSpec, document.content, (), faults, intended)
-    facts = _data_facts(document.content, base, faults)
-    check_arms(document, facts.vocab_size if facts else 2, faults)
-    if spec and facts and not faults:
-        check_evaluation(spec, facts, base.resolve(), faults)
-    return spec, facts, faults
+    suite = validate(SuiteSpec, document.content, (), faults, intended, PLACEHOLDERS)
+    facts = _data_facts(suite, base, faults)
+    check_arms(document, facts.vocab_size if facts else 2, has_all_arms, faults)
+    faults += check_evaluation(suite, facts, base.resolve(), has_all_arms)
+    return suite.value, facts, faults
 
 
 def _unknown_and_misplaced(document: Document, intended: set[KeyPath]) -> list[tuple[Location, str]]:
@@ -156,7 +184,8 @@ def _unknown_and_misplaced(document: Document, intended: set[KeyPath]) -> list[t
         faults.append((("scales",), "scales: give named blocks"))
     for name, block in blocks.items():
         if not (isinstance(name, str) and re.fullmatch(LABEL, name)):
-            faults.append((("scales", name), f"scale {name!r} is not allowed; {NAME_RULE}"))
+            hint = "" if isinstance(name, str) else f"; YAML reads this as {describe_type(name)}: {QUOTE}"
+            faults.append((("scales", name), f"scale {name!r} is not allowed; {NAME_RULE}{hint}"))
         if not isinstance(block, Map | None):
             faults.append((("scales", name), f"scales.{name}: give a mapping of what differs at this scale"))
         for key in {"extends", "scales"} & set(block if isinstance(block, Map) else ()):
@@ -177,11 +206,19 @@ def _with_inherited_blocks(content: Map) -> Map:
     return completed
 
 
-def _data_facts(content: Map, base: Path, faults: list[Fault]) -> DataSummary | None:
+def _data_facts(suite: Validation[SuiteSpec], base: Path, faults: list[Fault]) -> DataSummary | None:
+    """The facts of the data, or None if they cannot be read or a part of their settings is faulty."""
     try:
-        return preview(TypeAdapter(DataSpec).validate_python(plain(content.get("data"))), base)
+        settings = TypeAdapter(DataSpec).validate_python(without(suite.block.get("data"), suite.removed, ("data",)))
+        facts = preview(settings, base)
     except ValidationError:
         return None  # reported by the validation of the suite
     except DataError as error:
-        faults.append((("data", error.field), str(error)))
+        written = suite.block["data"].get(error.field)
+        if not suite.removed_in(("data",)) or isinstance(written, str):  # sizes depend on what was taken out
+            faults.append((("data", error.field), str(error)))
         return None
+    except (MemoryError, OverflowError) as error:
+        faults.append((("data",), f"the data do not fit into memory ({error or 'out of memory'}); ask for fewer"))
+        return None
+    return None if suite.removed_in(("data",)) else facts

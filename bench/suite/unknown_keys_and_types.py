@@ -1,23 +1,23 @@
-"""Errors of single fields of a suite, with their places: unknown keys (did you mean), and ill-typed values."""
+"""Messages about single fields of a suite: unknown keys (did you mean), and ill-typed values."""
 
 import re
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from bench.suite.label_rules import QUOTE, describe_type, show
 from bench.suite.suite_file import LISTS, TAGGED
-from bench.suite.yaml_document import Fault, KeyPath, Map, Seq, has_key, plain, with_suggestion
+from bench.suite.yaml_document import Fault, KeyPath, Map, Seq, has_key, with_suggestion
 
 INTERNALS = re.compile(r" or instance of \w+| after validation, not \d+")  # names of ours and of pydantic
-
-Model = TypeVar("Model", bound=BaseModel)
+SHOWN = 200  # characters of a value in a message
 
 
 def unknown_keys(node: Any, model: type[BaseModel], place: KeyPath, intended: set[KeyPath]) -> list[Fault]:
     """A fault for each key that `model` does not know.
 
-    The keys that were probably meant are added to `intended`, so that `validate` does not report them as missing.
+    The keys that were probably meant are added to `intended`, so that validation does not report them as missing.
     """
     if not isinstance(node, Map):
         return []
@@ -26,7 +26,7 @@ def unknown_keys(node: Any, model: type[BaseModel], place: KeyPath, intended: se
     for key, value in node.items():
         if key not in fields:
             intended.update((*place, name) for name in get_close_matches(str(key), fields, n=1))
-            faults.append(((*place, key), with_suggestion(f'unknown key "{key}"', key, fields)))
+            faults.append(((*place, key), with_suggestion(f"unknown key {show(str(key))}", key, fields)))
             continue
         for steps, block, kind in _inner_blocks(key, value, fields[key].annotation):
             faults += unknown_keys(block, kind, (*place, *steps), intended)
@@ -57,25 +57,7 @@ def _tagged_blocks(key: str, value: Any) -> list[tuple[KeyPath, Any, type[BaseMo
     return [(place, block, kind) for place, block, kind in typed if kind]
 
 
-def validate(
-    model: type[Model], content: Map, place: KeyPath, faults: list[Fault], intended: set[KeyPath]
-) -> Model | None:
-    """Validate the block at `place` of a suite; if it is invalid, add the reasons to `faults` and return None."""
-    node: Any = content
-    for step in place:
-        node = node[step]
-    try:
-        return model.model_validate(plain(node))
-    except ValidationError as error:
-        for detail in error.errors():
-            path = (*place, *detail["loc"])
-            is_misspelt = detail["type"] == "missing" and path in intended
-            if detail["type"] != "extra_forbidden" and not is_misspelt:  # `unknown_keys` reported both
-                faults.append((path, _describe(content, path, detail)))
-        return None
-
-
-def _describe(content: Map, place: KeyPath, detail: Any) -> str:
+def describe(content: Map, place: KeyPath, detail: Any) -> str:
     """One of pydantic's errors as text: the field, its value, and what it should be."""
     node: Any = content
     names: list[str] = []
@@ -95,4 +77,12 @@ def _describe(content: Map, place: KeyPath, detail: Any) -> str:
         value = node.get(tag) if isinstance(node, Map) else node
         return with_suggestion(f"{name}.{tag} is {value!r}", value, kinds)
     message = INTERNALS.sub("", detail["msg"].removeprefix("Value error, "))
-    return f"{name}: {message}" if detail["type"] == "value_error" else f"{name} is {detail['input']!r}: {message}"
+    if detail["type"] == "string_type" and not isinstance(detail["input"], dict | list):
+        message = f"{message}; YAML reads this as {describe_type(detail['input'])}: {QUOTE}"
+    return f"{name}: {message}" if detail["type"] == "value_error" else f"{name} is {_show(detail['input'])}: {message}"
+
+
+def _show(value: Any) -> str:
+    """A value as it stands in a message, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

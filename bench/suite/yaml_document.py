@@ -1,24 +1,17 @@
-"""Suite files as written: YAML that keeps the location of each key, inheritance between files, and scales.
+"""Suite files as written: mappings and lists that keep the location of each key, how they merge, and scales.
 
-    extends: ../families.yaml    # one parent, relative to this file; the parent may extend another file
     scales: {quick: {...}}       # named overrides, applied by --scale
 
-The child wins: mappings merge key by key; all other values, lists included, are replaced. A budget, data of another
-source, and a policy or scorer of another kind are replaced as a whole. A relative path in a parent is resolved against
-the parent's folder.
+The overrides win: mappings merge key by key; all other values, lists included, are replaced. A budget, data of another
+source, and a policy or scorer of another kind are replaced as a whole.
 """
 
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-from bench.suite.suite_file import TAGGED, SuiteFile
+from bench.suite.suite_file import TAGGED
 from methods.suggestions import suggest
 
 KeyPath = tuple[str | int, ...]  # keys and indices from the root to a node
@@ -81,6 +74,7 @@ class Document:
     source: str  # the text of all files
     scale: str | None = None  # the scale that was applied
     label: str = ""  # of its data set, if the suite has several
+    faults: tuple[tuple[Location, str], ...] = ()  # of the YAML itself, such as tags
 
     def location(self, place: KeyPath) -> Location:
         """The location of the deepest node on the path; of its key, if it is a value of a mapping."""
@@ -96,7 +90,12 @@ class Document:
         return [(self.location(place), message) for place, message in faults]
 
     def raise_for(self, faults: list[tuple[Location, str]]) -> None:
-        """Raise SuiteError with all faults, in the order of the files, if there are any."""
+        """Raise SuiteError with these faults and those of the YAML, in the order of the files, if there are any.
+
+        A fault of the YAML hides others at its place, which follow from it.
+        """
+        places = {spot for spot, _ in self.faults}
+        faults = [*self.faults, *(fault for fault in faults if fault[0] not in places)]
         if not faults:
             return
         lines = sorted(
@@ -129,38 +128,12 @@ class Document:
             content.pop(key, None)
         if scale is not None and isinstance(scales[scale], Map):
             content = merge(content, scales[scale])
-        return Document(self.path, content, self.files, self.source, scale)
+        return replace(self, content=content, scale=scale)
 
 
 def suite_name(path: Path, scale: str | None, label: str | None = None) -> str:
     """NAME, NAME-SCALE, NAME-LABEL or NAME-SCALE-LABEL; LABEL is that of one of several data sets."""
     return "-".join(filter(None, (path.stem, scale, label)))
-
-
-def load(path: Path, children: tuple[Path, ...] = ()) -> Document:
-    """Read a suite file and the files that it extends; `children` are the files that extend it. Raises SuiteError."""
-    text = _read_text(path)
-    content = _parse(path, text)
-    document = Document(path, content, (path,), text)
-    extended = content.get("extends")
-    if extended is None:
-        return document
-
-    location = document.location(("extends",))
-    if not isinstance(extended, str):
-        raise SuiteError(f"{location}: extends is {plain(extended)!r}: it names one suite file, relative to this one")
-    parent_path = Path(os.path.normpath(path.parent / extended))
-    lineage = (*children, path)
-    if parent_path.resolve() in [file.resolve() for file in lineage]:
-        cycle = " extends ".join(str(file) for file in (*lineage, parent_path))
-        raise SuiteError(f"{location}: a suite cannot extend itself: {cycle}")
-    if not parent_path.is_file():
-        raise SuiteError(f'{location}: there is no file "{parent_path}" to extend; the path starts at {path.parent}/')
-
-    parent = load(parent_path, lineage)
-    inherited = _rebase_paths(parent.content, parent_path.parent, path.parent)
-    source = f"{text.rstrip()}\n\n# {extended}, which it extends\n{parent.source}"
-    return Document(path, merge(inherited, content), (path, *parent.files), source)
 
 
 def merge(base: Map, overrides: Map) -> Map:
@@ -178,69 +151,6 @@ def _is_alternative(key: Any, inherited: Map, value: Map) -> bool:
     """Whether a block replaces the inherited one instead of adding to it."""
     tag = TAGGED[key][0] if key in TAGGED else None
     return key == "budget" or (tag is not None and value.get(tag, inherited.get(tag)) != inherited.get(tag))
-
-
-def _rebase_paths(node: Any, old: Path, new: Path, key: Any = None) -> Any:
-    """Rewrite paths that are relative to folder `old` to be relative to folder `new`."""
-    if isinstance(node, Seq):
-        return Seq([_rebase_paths(item, old, new, key) for item in node], node.locations)
-    if not isinstance(node, Map):
-        return node
-
-    rebased = Map({name: _rebase_paths(value, old, new, name) for name, value in node.items()}, node.locations)
-    is_local = key == "scorer" and node.get("revision") is None  # a model with a revision is one of the hub
-    path_keys = {"data": ("path",), "scorer": ("path", "model") if is_local else ("path",)}
-    for name in path_keys.get(key, ()):
-        value = rebased.get(name)
-        if isinstance(value, str) and not value.startswith("~") and not Path(value).is_absolute():
-            rebased[name] = os.path.relpath(old / value, new)
-    return rebased
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SuiteError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise SuiteError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from None
-
-
-def _parse(path: Path, text: str) -> Map:
-    try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        position = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = " ".join(str(error.problem or error.context or error).split())
-        raise SuiteError(f"{path}{position}: not valid YAML: {problem}") from None
-    except YAMLError as error:
-        raise SuiteError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, CommentedMap):
-        raise SuiteError(f"{path}:1:1: a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
-    content: Map = _convert(path, document)
-    return content
-
-
-def _convert(path: Path, node: Any) -> Any:
-    """Convert the loader's nodes to Map, Seq and built-in scalars."""
-    if isinstance(node, CommentedMap):
-        marks = node.lc.data or {}  # by key: line and column, from 0
-        locations = {key: Location(path, mark[0] + 1, mark[1] + 1) for key, mark in marks.items() if key in node}
-        return Map({_scalar(key): _convert(path, value) for key, value in node.items()}, locations)
-    if isinstance(node, CommentedSeq):
-        positions = [node.lc.item(index) for index in range(len(node))]
-        item_locations = [Location(path, line + 1, column + 1) for line, column in positions]
-        return Seq([_convert(path, item) for item in node], item_locations)
-    return _scalar(node)
-
-
-def _scalar(node: Any) -> Any:
-    """Strip the round-trip loader's subclasses of the built-in scalars."""
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
 
 
 def plain(node: Any) -> Any:

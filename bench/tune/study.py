@@ -5,16 +5,19 @@ resumed before any other. With `sobol`, all points are enqueued when the study i
 (arXiv:1106.2461), each trial depends on the scores of earlier ones.
 """
 
+import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from bench.engine.storage import BrokenRecord
+from bench.engine.record_files import BrokenRecord, StorageFull
 from bench.suite.tuning.lock_file import TrialResult
 from bench.suite.tuning.search_space import derive_seed, encode_values, initial_points, scrambling_key
 from bench.suite.tuning.settings import Range, Tune
@@ -23,6 +26,20 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
 ATTRIBUTE = "bench"  # the user attribute of a trial that holds its result
+
+
+@contextmanager
+def explained(file: Path) -> Iterator[None]:
+    """Name the file in errors of the database. Raises BrokenRecord, StorageFull."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = str(getattr(cause, "orig", cause))
+        if "disk is full" in reason:
+            raise StorageFull(file, OSError(errno.ENOSPC, reason)) from None
+        advice = "if it is broken, remove it: trials that are done are not run again"
+        raise BrokenRecord(f"{file} cannot be opened ({reason}); {advice}") from None
 
 
 class Study:
@@ -36,11 +53,9 @@ class Study:
         self.storage, self.name = f"sqlite:///{file.resolve()}", f"{arm} ({digest})"
         self.tune, self.search = tune, tune.of(arm)
         self.arm, self.seed_name = arm, scrambling_key(tune, arm)
-        try:
+        self.file = file
+        with explained(file):
             self.study = self._open()
-        except SQLAlchemyError as error:
-            advice = "if it is broken, remove it: trials that are done are not run again"
-            raise BrokenRecord(f"{file} cannot be opened ({getattr(error, 'orig', error)}); {advice}") from None
 
     def _open(self) -> optuna.Study:
         study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
@@ -57,8 +72,12 @@ class Study:
 
     def remaining(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The number and values of each trial without a result; record each before asking for the next."""
-        while (trial := self._next()) is not None:
+        while (trial := self._next_trial()) is not None:
             yield trial.number, {key: _suggest(trial, key, space) for key, space in self.search.items()}
+
+    def _next_trial(self) -> optuna.Trial | None:
+        with explained(self.file):
+            return self._next()
 
     def _next(self) -> optuna.Trial | None:
         trials = self.study.get_trials(deepcopy=False)
@@ -80,9 +99,10 @@ class Study:
     def record(self, number: int, result: TrialResult) -> None:
         """Store the result of a trial; one without a score is a failure and keeps its slot."""
         trial = optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
-        trial.set_user_attr(ATTRIBUTE, result.model_dump(mode="json"))
         state = TrialState.COMPLETE if result.score is not None else TrialState.FAIL
-        self.study.tell(number, result.score, state=state)
+        with explained(self.file):
+            trial.set_user_attr(ATTRIBUTE, result.model_dump(mode="json"))
+            self.study.tell(number, result.score, state=state)
 
     def results(self) -> list[TrialResult]:
         """The results of all finished trials, in order."""

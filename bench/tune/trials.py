@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from bench.engine import storage
 from bench.engine.likelihood.settings import BoundSpec
+from bench.engine.lock import Busy
 from bench.engine.storage import digest
 from bench.plan.cells import Cell, Plan, folder_of
 from bench.plan.cost import stage_flops
 from bench.plan.plan import plan
+from bench.suite.datasets import TRIALS
 from bench.suite.settings import ArmSpec, Evaluation, SuiteSpec
 from bench.suite.suite import Suite, SuiteError
 from bench.suite.tuning.apply_values import apply_values
@@ -76,7 +78,7 @@ def plan_trials(suite: Suite, trials: list[Trial]) -> Plan:
         "evaluation": Evaluation(bound=_bounds(suite, trials)),
     }
     trial_spec = SuiteSpec.model_validate(content)
-    name = f"{suite.name}-trials"
+    name = f"{suite.name}{TRIALS}"
     return plan(replace(suite, name=name, spec=trial_spec, refused=(), tune=None, winners=None))
 
 
@@ -161,7 +163,7 @@ def _score(runs: Path, cell: Cell, metric: str) -> tuple[float, float | None] | 
         if state == "failed":
             return reason
         if state != "done":
-            raise storage.Busy(f"stage {stage.name} of cell {cell.id} has no result yet; run bench tune again")
+            raise Busy(f"stage {stage.name} of cell {cell.id} has no result yet; run bench tune again")
     estimate = storage.read_result(folder, cell.stages[-1].folder).measures[metric]
     value = estimate.value
     if value is None or not math.isfinite(value):
@@ -171,5 +173,5 @@ def _score(runs: Path, cell: Cell, metric: str) -> tuple[float, float | None] | 
 
 def _seconds(runs: Path, cell: Cell) -> float:
     """The seconds of the stages that are done."""
-    results = [storage.read_result(folder_of(runs, cell), stage.folder) for stage in cell.stages]
-    return math.fsum(result.seconds for result in results if result)
+    results = [storage.whole_result(folder_of(runs, cell), stage.folder) for stage in cell.stages]
+    return math.fsum(result.seconds or 0.0 for result in results if result)

@@ -1,6 +1,7 @@
 """Apply the winners of a lock file to the arms of a suite."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from bench.suite.suite import Suite, SuiteError, read_all
 from bench.suite.tuning.apply_values import apply_values
 from bench.suite.tuning.lock_file import Lock, TunedArm, format_values, read
 from bench.suite.tuning.search_space import contains
+from bench.suite.yaml_file import load
 from bench.tune.trials import tuned_arms, tuning_digest
+
+SUFFIXES = (".yaml", ".yml")  # of suite files
 
 
 class NotTuned(SuiteError):
@@ -19,6 +23,26 @@ class NotTuned(SuiteError):
 def lock_path(suite: Suite) -> Path:
     """The path of the lock file beside the suite; each scale and data set has its own."""
     return Path(os.path.relpath(suite.base / f"{suite.name}.lock"))
+
+
+def refuse_shared_locks(suites: Sequence[Suite]) -> None:
+    """Raise SuiteError if another tuned suite file in the folder has a lock file of the same name.
+
+    This is so for NAME.yaml at SCALE beside NAME-SCALE.yaml, and for NAME.yaml beside NAME.yml.
+    """
+    for suite in suites:
+        for path in (suite.base / f"{suite.name}{suffix}" for suffix in SUFFIXES):
+            if path.is_file() and path.resolve() != suite.file.resolve() and _is_tuned(path):
+                clash = f"its lock file {lock_path(suite)} would be that of {path.name} too"
+                raise SuiteError(f"{suite.file}: suite {suite.name}: {clash}; rename the file or the scale")
+
+
+def _is_tuned(path: Path) -> bool:
+    """Whether a suite file has a block `tune`; one that cannot be read has none."""
+    try:
+        return load(path).content.get("tune") is not None
+    except SuiteError:
+        return False
 
 
 def read_tuned(path: Path, scale: str | None = None, data: str | None = None) -> tuple[Suite, ...]:

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.engine import storage
+from bench.engine import lock, storage
+from bench.engine.records import RESULTS
 from bench.launch.job_files import submit
-from bench.launch.local_launcher import run
+from bench.launch.local_launcher import RunSettings, run
+from bench.launch.repair import clear_failures
 from bench.plan.cells import Cell
 from bench.results.record_names import record_name
 from bench.suite.settings import ArmSpec
@@ -18,6 +20,11 @@ from bench.tune.trials import Trial, metric_of, plan_trials, refusal, summarize_
 log = logging.getLogger(__name__)
 
 
+def stage_of(folder: str) -> str:
+    """The name of the stage whose folder is called so."""
+    return folder.partition("-")[0]
+
+
 def study_file(runs: Path, suite: Suite) -> Path:
     """The SQLite file with the studies of a suite."""
     return runs / "tuning" / f"{record_name(runs, suite.file, suite.name)}.db"
@@ -26,8 +33,16 @@ def study_file(runs: Path, suite: Suite) -> Path:
 class Tuner:
     """Tunes the arms of a suite one after the other; `finished` is called after each cell that was run."""
 
-    def __init__(self, runs: Path, suite: Suite, retry_failed: bool, finished: Callable[[Cell], None]):
+    def __init__(
+        self,
+        runs: Path,
+        suite: Suite,
+        retry_failed: bool,
+        finished: Callable[[Cell], None],
+        hang_timeout: float | None = None,
+    ):
         self.runs, self.suite, self.retry_failed, self.finished = runs, suite, retry_failed, finished
+        self.hang_timeout = hang_timeout
         self.trials: list[Trial] = []  # all that could be planned, for the record of the trials
 
     def tune(self) -> Lock:
@@ -38,10 +53,10 @@ class Tuner:
         """
         tune = self.suite.tune
         assert tune is not None, f"suite {self.suite.name} is not tuned"
-        with storage.at_work(study_file(self.runs, self.suite).parent):
+        with lock.at_work(study_file(self.runs, self.suite).parent):
             arms = {arm.label: self._tune_arm(arm) for arm in tuned_arms(self.suite)}
             if self.trials:
-                with storage.at_work(self.runs):
+                with lock.at_work(self.runs):
                     submit(self.runs, plan_trials(self.suite, self.trials))
         return Lock(
             suite=self.suite.name,
@@ -73,7 +88,7 @@ class Tuner:
         if reason is not None:
             return TrialResult(values=trial.values, reason=reason)
         plan = plan_trials(self.suite, [trial])
-        run(self.runs, plan, False, self.finished)
+        run(self.runs, plan, RunSettings(hang_timeout=self.hang_timeout), self.finished)
         return summarize_trial(self.runs, plan, trial.values, metric_of(self.suite))
 
     def _plan(self, trial: Trial) -> str | None:
@@ -86,8 +101,8 @@ class Tuner:
     def _reset_failures(self, study: Study) -> None:
         """Start the study again if a trial failed; cells that are done are not run again."""
         failed = [result for result in study.results() if result.score is None]
-        for id in (id for result in failed for id in result.cells):
-            for failure in (self.runs / "cells" / id).glob("*/failure.json"):
-                failure.unlink()
+        for id in dict.fromkeys(id for result in failed for id in result.cells):
+            cell = storage.cell_folder(self.runs, id)
+            clear_failures(cell, [path.name for path in sorted(cell.glob("*")) if stage_of(path.name) in RESULTS])
         if failed:
             study.reset()

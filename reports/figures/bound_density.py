@@ -26,7 +26,8 @@ def tabulate_density(record: SuiteRecord) -> pd.DataFrame:
     Values are nats per token per unit of the axis: means over seeds, with one standard error over seeds and documents.
     The nats per token of all bins add up to the integral.
     """
-    defaults: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "kind": "", "protocol": "", "status": "done"}
+    defaults: dict[str, Any] = {"tokens": 0, "monte_carlo_error": 0.0, "status": "done"}
+    defaults |= dict.fromkeys(("kind", "protocol", "execution"), "")
     profiles = record.profiles[record.profiles["arm"].isin(list(split_arms(record)))]
     bins = []
     for _, rows in profiles.groupby(["arm", "along", "low", "high"], sort=False):

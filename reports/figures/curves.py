@@ -16,7 +16,7 @@ from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, NAME_WIDTH, LineEnd, draw_labels, draw_lines, save
 from reports.tables.arms import choose_score, describe_missing, join_names, split_arms
-from reports.tables.main_table import find_references
+from reports.tables.main_table import find_references, name_references
 
 COLUMNS = ["arm", "method", "kind", "tokens", "bits", "standard_error", "seeds", "flops", "seconds"]
 X_LABELS = {"tokens": "training tokens", "flops": "training FLOPs", "seconds": "training seconds"}
@@ -79,12 +79,12 @@ def label_axis(record: SuiteRecord, curves: pd.DataFrame) -> str:
 
 def draw_references(axes: Axes, record: SuiteRecord) -> list[LineEnd]:
     """Draw dotted lines at the unigram and the source's entropy, if known, and return where they end."""
-    ends = []
+    ends, labels = [], name_references(record)
     for name, nats in find_references(record).items():
         if name in ("unigram", "entropy of the source"):
             bits = nats.value / math.log(2)
             axes.axhline(bits, color=FAINT, linewidth=1, linestyle=":", zorder=1)
-            ends.append(LineEnd(name, axes.get_xlim()[1], bits))
+            ends.append(LineEnd(labels[name], axes.get_xlim()[1], bits))
     return ends
 
 

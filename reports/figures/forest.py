@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.results.statistics.verdicts import TEST_TEXT_ONLY
 from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, INK, find_style, save
@@ -25,7 +26,7 @@ def format_numbers(delta: Any) -> str:
         return "not paired"
     difference, interval, _ = format_delta(delta)
     text = f"{difference} {interval}".strip()
-    return f"{text}, one seed" if delta.seeds == 1 else text
+    return f"{text}, {TEST_TEXT_ONLY}" if delta.seeds == 1 else text
 
 
 def draw_arm(axes: Axes, height: float, delta: Any) -> None:

@@ -21,8 +21,8 @@ from bench.results.statistics.pooled import ArmResults
 from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, INK, find_style, save
-from reports.tables.arms import describe_missing
-from reports.tables.quality_results import find_estimate, split_controls, split_shapes, split_ways
+from reports.tables.arms import describe_missing, distinguish
+from reports.tables.quality_results import CONTROL, find_estimate, split_controls, split_shapes, split_ways
 
 QUALITY_METRICS = {  # the upper panel shows the first of these that was measured
     "gen_ppl": "generative perplexity",
@@ -143,10 +143,11 @@ def draw_lines(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[LegendE
 
 def draw_data(axes: Axes, data: pd.DataFrame, y: str) -> None:
     """Draw held-out text as a level with a band of one standard error, named at its right end."""
-    for level, error in data[[y, f"{y}_error"]].fillna(0.0).to_numpy():
+    levels = data[[y, f"{y}_error"]].fillna(0.0).to_numpy()
+    for (level, error), name in zip(levels, data["line"], strict=True):
         axes.axhspan(level - error, level + error, color=FAINT, alpha=0.25, linewidth=0)
         axes.axhline(level, color=FAINT, linewidth=1, linestyle=":", zorder=1)
-        axes.annotate(DATA, (1.01, level), xycoords=axes.get_yaxis_transform(), va="center", annotation_clip=False)
+        axes.annotate(str(name), (1.01, level), xycoords=axes.get_yaxis_transform(), va="center", annotation_clip=False)
 
 
 def format_log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
@@ -217,9 +218,9 @@ def draw_temperature(points: pd.DataFrame, data: pd.DataFrame) -> Figure:
     for point in points.itertuples():
         position, offset = (point.entropy, point.quality), (5, 5)
         axes.annotate(f"{point.temperature:g}", position, offset, textcoords="offset points", fontsize=8)
-    for entropy, quality in data[["entropy", "quality"]].to_numpy():
+    for entropy, quality, name in data[["entropy", "quality", "line"]].itertuples(index=False):
         (star,) = axes.plot(entropy, quality, marker="*", markersize=14, color=INK, linestyle="", zorder=3)
-        entries.append(LegendEntry(star, DATA))
+        entries.append(LegendEntry(star, name))
 
     if metric == "gen_ppl":
         axes.set_yscale("log")
@@ -254,7 +255,7 @@ def tabulate_frontiers(record: SuiteRecord) -> dict[str, pd.DataFrame]:
     quality = choose_quality(record)
     points = tabulate_points(split_ways(record), quality)
     data = tabulate_points(split_controls(record), quality)
-    data = data[data["arm"] == DATA].assign(line=DATA)
+    data = data[data["arm"] == DATA].assign(line=distinguish(DATA, set(points["arm"]), CONTROL))
 
     cost_points = name_cost_lines(points)
     figures = {x: choose_lines(cost_points.dropna(subset=[x]), x, ["arm", "policy"]) for x in X_LABELS}

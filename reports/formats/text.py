@@ -8,11 +8,13 @@ from typing import Literal
 
 import pandas as pd
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from bench.results.statistics.pooled import PooledEstimate
+from reports.formats.footnotes import fold
 from reports.tables.table_model import LETTERS, Entry, Row, Table
 
 TEXT_COLUMNS = ("Method", "Status")
@@ -99,11 +101,14 @@ def make_grid(table: Table, columns: Sequence[int], width: int) -> Grid:
     return grid
 
 
-def print_table(table: Table, console: Console) -> None:
-    """Print a table and its footnotes; a terminal that is too narrow gets blocks of columns."""
+def print_table(table: Table, console: Console, verbose: bool = True) -> None:
+    """Print a table and its footnotes; a terminal that is too narrow gets blocks of columns.
+
+    Unless `verbose`, footnotes are folded, and each is cut to one line of a terminal.
+    """
     texts = [line for _, line in align_rows(table)]
     columns = [[*header, *(line[index] for line in texts)] for index, header in enumerate(wrap_headers(table))]
-    widths = [min(max(map(len, column)), STATUS_WIDTH) + GAP for column in columns]
+    widths = [min(max(map(cell_len, column)), STATUS_WIDTH) + GAP for column in columns]
     available = console.width if console.is_terminal else math.inf
 
     for text in filter(None, (Text(table.caption, "bold"), Text(table.warning, "bold red"))):
@@ -111,23 +116,28 @@ def print_table(table: Table, console: Console) -> None:
     for block in split_columns(widths, available):
         width = min(sum(widths[column] for column in block) - 1, available)
         console.print(make_grid(table, block, int(width)), crop=False)
-    for mark, note in table.footnotes:
-        console.print(Text(f"{mark.translate(SUPERSCRIPT):>2} {note}", "dim"), soft_wrap=True)
+    for mark, note in table.footnotes if verbose else fold(table.footnotes):
+        line = Text(f"{mark.translate(SUPERSCRIPT):>2} {note}", "dim")
+        if console.is_terminal and not verbose:
+            line.truncate(console.width, overflow="ellipsis")
+        console.print(line, soft_wrap=True)
 
 
 def tabulate(table: Table) -> pd.DataFrame:
     """Every number at full precision, a row per arm and metric, with status and reason even if there is no number.
 
-    `standard_error` is over seeds, or over the `n` documents if there is one seed.
+    `role` tells arms, controls and references apart, whose labels may be equal. `standard_error` is over seeds, or over
+    the `n` documents if there is one seed.
     """
     records = []
-    for row in table.rows + table.references:
+    for number, row in enumerate(table.rows + table.references):
         for column, entry in zip(table.columns, row.entries, strict=True):
             for metric, estimate in ((column.metric, entry.estimate), *entry.also):
                 if row.method or row.reason or estimate:
-                    record = {"arm": row.label, "method": row.method, "metric": metric}
+                    record = {"row": number, "arm": row.label, "method": row.method, "metric": metric}
                     record |= asdict(estimate or PooledEstimate(math.nan))
-                    records.append(record | {"status": row.status, "reason": row.reason})
-    columns = ["arm", "method", "metric", *(field.name for field in fields(PooledEstimate)), "status", "reason"]
-    numbers = pd.DataFrame(records, columns=columns).drop_duplicates(["arm", "metric"])
+                    records.append(record | {"status": row.status, "reason": row.reason, "role": row.role})
+    names = [field.name for field in fields(PooledEstimate) if field.name != "scale"]  # which follows from the metric
+    columns = ["arm", "method", "metric", *names, "status", "reason", "role"]
+    numbers = pd.DataFrame(records, columns=["row", *columns]).drop_duplicates(["row", "metric"])[columns]
     return numbers.rename(columns={"error": "standard_error", "documents": "n"})

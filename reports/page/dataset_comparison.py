@@ -11,26 +11,29 @@ from pathlib import Path
 import pandas as pd
 
 from bench.results.dataset_records import Records
-from bench.results.statistics.pooled import PooledEstimate, is_tied
+from bench.results.statistics.pooled import PooledEstimate, can_be_best, is_tied
 from bench.results.suite_record import SuiteRecord
 from reports.formats.html import format_html
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
 from reports.formats.text import tabulate
 from reports.page.html_page import find_template
-from reports.tables.arms import choose_score, split_arms, warn_incomplete
+from reports.report_files import replacing_files
+from reports.tables.arms import choose_score, describe_tracking, distinguish, split_arms, warn_incomplete
 from reports.tables.format_numbers import format_sample_size, format_with_error
-from reports.tables.main_table import describe_noise, find_references, list_estimates, make_reference
+from reports.tables.main_table import describe_noise, list_estimates, make_references
 from reports.tables.table_model import (
-    SIGN_NOTES,
+    ONE_SEED,
     Column,
     Entry,
     Footnotes,
     Note,
     Row,
     Table,
+    explain_signs,
     format_column,
     make_row,
+    mark_mixed,
     metric_column,
     pool_arm,
 )
@@ -39,9 +42,9 @@ Ranks = dict[str, tuple[float, float]]  # the best and the worst possible rank o
 
 RANK_TITLE = "Mean rank"
 RANK_NOTE = (
-    "Mean rank: the rank of an arm among the {arms} arms that have a score on every one of the {data} data sets with"
-    " scores; 1 is the lowest score. Tied arms (~) share the mean of their ranks; brackets give the range that ties"
-    " leave open."
+    "Mean rank: the rank of an arm among the {arms} arms that have a score of several seeds on every one of the {data}"
+    " data sets with scores; 1 is the lowest score. Tied arms (~) share the mean of their ranks; brackets give the"
+    " range that ties leave open."
 )
 OTHER_ARMS = "its record has no such arm; run the suite again"
 OTHER_SUITES = (
@@ -63,8 +66,7 @@ def build_part(label: str, record: SuiteRecord, footnotes: Footnotes) -> Table:
         column = replace(column, unit=f"{unit}, n = {usual}")
 
     rows = [make_row(arm, rows, (entry,)) for (arm, rows), entry in zip(arms.items(), entries, strict=True)]
-    references = [make_reference(name, nats, [column]) for name, nats in find_references(record).items()]
-    part = Table(label, warn_incomplete(record), (column,), tuple(rows), tuple(references), ())
+    part = Table(label, warn_incomplete(record), (column,), tuple(rows), make_references(record, [column]), ())
     return replace(part, footnotes=tuple(explain_part(part, unit)))
 
 
@@ -96,11 +98,17 @@ def rank_scores(scores: Mapping[str, PooledEstimate]) -> Ranks:
 
 
 def mean_ranks(parts: Mapping[str, Table]) -> tuple[Ranks, int]:
-    """The mean ranks of the arms that have a score on every data set with scores, and the number of these data sets."""
+    """The mean ranks of the arms that have a score on every data set with scores, and the number of these data sets.
+
+    An arm of one seed has no rank, nor has an arm that has no other to be ranked among.
+    """
     scores = [estimates for estimates in map(list_estimates, parts.values()) if estimates]
     if not scores:
         return {}, 0
-    arms = [arm for arm in scores[0] if all(arm in by_arm for by_arm in scores)]
+    complete = [arm for arm in scores[0] if all(arm in by_arm for by_arm in scores)]
+    arms = [arm for arm in complete if all(can_be_best(by_arm[arm]) for by_arm in scores)]
+    if len(arms) < 2:
+        return {}, len(scores)
     ranks = [rank_scores({arm: by_arm[arm] for arm in arms}) for by_arm in scores]
 
     means = {}
@@ -148,9 +156,19 @@ def join_row(arm: str, parts: Mapping[str, Table], records: Records, rank: Entry
 
 def join_references(parts: Mapping[str, Table], records: Records) -> list[Row]:
     """The references on all data sets, blank where they are unknown."""
-    entries = {(row.label, label): row.entries[0] for label, part in parts.items() for row in part.references}
-    names = dict.fromkeys(row.label for part in parts.values() for row in part.references)
-    return [Row(name, "", (*(entries.get((name, label), Entry()) for label in records), Entry())) for name in names]
+    entries = {(row.reference, label): row.entries[0] for label, part in parts.items() for row in part.references}
+    names = dict.fromkeys(row.reference for part in parts.values() for row in part.references)
+    arms = {row.label for part in parts.values() for row in part.rows}
+    return [
+        Row(
+            distinguish(name, arms, "reference"),
+            "",
+            (*(entries.get((name, label), Entry()) for label in records), Entry()),
+            role="reference",
+            reference=name,
+        )
+        for name in names
+    ]
 
 
 def build_parts(records: Records) -> tuple[dict[str, Table], Footnotes]:
@@ -179,25 +197,41 @@ def build_across(suite: str, records: Records) -> Table:
     ranks, data = mean_ranks(parts)
     entries = rank_entries(ranks, arms)
     rows = [join_row(arm, parts, records, entry) for arm, entry in zip(arms, entries, strict=True)]
+    references = join_references(parts, records)
 
     columns = [
         parts[label].columns[0] if label in parts else Column("bound", "", label, "no record", format_with_error)
         for label in records
     ]
-    columns.append(Column("", "mean_rank", RANK_TITLE, f"{data} data sets", format_with_error))
+    scores = [entry.estimate for row in rows for entry in row.entries[:-1]]
+    if ranks:
+        columns.append(Column("", "mean_rank", RANK_TITLE, f"{data} data sets", format_with_error))
+    else:
+        rows = [replace(row, entries=row.entries[:-1]) for row in rows]
+        references = [replace(row, entries=row.entries[:-1]) for row in references]
+    rows = list(mark_mixed(rows, columns, footnotes))
 
-    signs = {entry.sign for row in rows for entry in row.entries} | {"±", "~"}
-    notes = [(sign, meaning) for sign, meaning in SIGN_NOTES.items() if sign in signs]
+    signs = {entry.sign for row in rows for entry in row.entries} | ({"~"} if ranks else set())
+    notes = explain_signs(signs, scores)
+    if not any(map(can_be_best, scores)):
+        notes.append(("", ONE_SEED))
     notes += [note for part in parts.values() for note in part.footnotes]
     notes += footnotes.list_notes()
     notes.append(("", "n: scored sequences × seeds."))
-    notes.append(("", RANK_NOTE.format(arms=len(ranks), data=data)))
+    notes += [
+        ("", f"{label}: {note}")
+        for label, record in records.items()
+        if not isinstance(record, str)
+        for note in describe_tracking(record)
+    ]
+    if ranks:
+        notes.append(("", RANK_NOTE.format(arms=len(ranks), data=data)))
     return Table(
         caption=f"{suite}: {question}",
         warning=" ".join(list_warnings(parts, records)),
         columns=tuple(columns),
         rows=tuple(rows),
-        references=tuple(join_references(parts, records)),
+        references=tuple(references),
         footnotes=tuple(notes),
     )
 
@@ -210,7 +244,7 @@ def list_across(records: Records) -> pd.DataFrame:
     rows = []
     for arm, (best, worst) in ranks.items():
         values = {"mean_rank": (best + worst) / 2, "mean_rank_best": best, "mean_rank_worst": worst}
-        common = {"arm": arm, "status": "done", "data": "all"}
+        common = {"arm": arm, "status": "done", "data": "all", "role": "arm"}
         rows += [{**common, "metric": metric, "value": value} for metric, value in values.items()]
     table = pd.concat([*numbers, pd.DataFrame(rows)], ignore_index=True)
     table = table.astype(dict.fromkeys(("n", "seeds", "planned"), "Int64"))  # whole, or nothing
@@ -231,9 +265,11 @@ def write_across(records: Records, folder: Path) -> list[Path]:
 
     Returns the paths; index.html, which links to these pages, is last.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     table = build_across(folder.name, records)
-    pages = [(name, isinstance(record, SuiteRecord), describe_data(record)) for name, record in records.items()]
+    pages = [
+        (name, record.suite if isinstance(record, SuiteRecord) else "", describe_data(record))
+        for name, record in records.items()
+    ]
     first = next(record for record in records.values() if isinstance(record, SuiteRecord))
     main = format_html(replace(table, caption="Every arm on every data set; lower is better"))
     page = find_template("across.html.j2").render(
@@ -245,6 +281,7 @@ def write_across(records: Records, folder: Path) -> list[Path]:
         "across.csv": list_across(records).to_csv(index=False, lineterminator="\n"),
         "index.html": page,
     }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    with replacing_files(folder) as new:
+        for name, text in texts.items():
+            (new / name).write_text(text, encoding="utf-8", newline="\n")
     return [folder / name for name in texts]

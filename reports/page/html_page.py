@@ -1,7 +1,7 @@
 """One self-contained HTML page of a record: the answer, its tables and figures, and the evidence behind them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -9,17 +9,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bench.engine.records import DataFacts
-from bench.results.statistics.pooled import is_tied
+from bench.results.statistics.pooled import PooledEstimate, can_be_best, find_best, is_tied
+from bench.results.statistics.verdicts import TEST_TEXT_ONLY
 from bench.results.suite_record import SuiteRecord
 from reports.figures.curves import tabulate_curves
 from reports.figures.labels import FigureLabels, number_labels
 from reports.figures.learned_parameters import explain
 from reports.formats.html import format_html, format_label
 from reports.page.trajectory_player import list_finals, list_players
-from reports.tables.arms import join_names, split_arms
+from reports.tables.arms import distinguish, join_names, select_arms, split_arms
+from reports.tables.quality_results import CONTROL
 from reports.tables.report_tables import Tables
-from reports.tables.table_model import Table
+from reports.tables.table_model import Row, Table
 
+OPENINGS = ("the best bound", "bounds lie", "exact likelihoods", "no arm")  # of an answer that no label begins
 SAMPLES_PER_ARM = 4  # samples of each arm on the page
 NO_SAMPLES = "no samples; see the status in the results table"
 FIGURES = {  # the title of each figure
@@ -45,12 +48,17 @@ CERTIFICATES = {  # the states of a certificate in words
 
 
 def describe_best(table: Table, *, is_exact: bool) -> str:
-    """The best exact likelihood, or the best bound, with its unit and the arms it ties with; "" if there is none."""
+    """The best exact likelihood, or the best bound, with its unit and the arms it ties with; "" if there is none.
+
+    Of arms of one seed, none is called best: see `describe_range`.
+    """
     estimates = {row: row.entries[0].estimate for row in table.rows}
-    rivals = {row: number for row, number in estimates.items() if number and (number.kind == "exact") == is_exact}
-    if not rivals:
-        return ""
-    best = min(rivals, key=lambda row: rivals[row].value)
+    measured = {row: number for row, number in estimates.items() if number and (number.kind == "exact") == is_exact}
+    rivals = {row: number for row, number in measured.items() if can_be_best(number)}
+    lowest = find_best(list(measured.values()))
+    if lowest is None:
+        return describe_range(measured, table.columns[0].unit, is_exact=is_exact) if measured else ""
+    best = next(row for row, number in rivals.items() if number is lowest)
     entry, number = best.entries[0], rivals[best]
     ties = [row.label for row, rival in rivals.items() if row is not best and is_tied(rival, number)]
 
@@ -59,27 +67,47 @@ def describe_best(table: Table, *, is_exact: bool) -> str:
     asides = [f"over {number.seeds} of {number.planned} seeds"] if number.planned > number.seeds else []
     if ties:
         asides.append(f"not told apart from {join_names(ties)}")
+    if lone := [row.label for row in measured if row not in rivals]:
+        asides.append(f"left out for having one seed: {join_names(lone)}")
     aside = f" ({'; '.join(asides)})" if asides else ""
     return f"{claim} {entry.value}{error} {table.columns[0].unit}{aside}"
+
+
+def describe_range(scores: Mapping[Row, PooledEstimate], unit: str, *, is_exact: bool) -> str:
+    """The scores of arms that cannot be compared, for having one seed: one with its error, of several the range."""
+    ordered = sorted(scores, key=lambda row: scores[row].value)
+    low, high = ordered[0], ordered[-1]
+    if low is high:
+        error = f" ± {low.entries[0].error} ({TEST_TEXT_ONLY})" if low.entries[0].error else ""
+        return f"{low.label} {'is exact' if is_exact else 'has a bound'} at {low.entries[0].value}{error} {unit}"
+    claim = "exact likelihoods" if is_exact else "bounds"
+    return f"{claim} lie between {low.entries[0].value} and {high.entries[0].value} {unit}"
 
 
 def answer(table: Table) -> str:
     """The main table in one sentence, with uncertainties and the arms that have no score."""
     exact, bound = describe_best(table, is_exact=True), describe_best(table, is_exact=False)
     parts = [part for part in (exact, bound) if part] or ["no arm has a score yet"]
-    references = {row.label: row.entries[0].value for row in table.references}
+    scores = [row.entries[0].estimate for row in table.rows if row.entries[0].estimate]
+    if scores and not any(map(can_be_best, scores)):
+        parts.append("one seed, so no verdict")
+    references = {row.reference: row.entries[0].value for row in table.references}
     if "entropy of the source" in references:
         parts.append(f"the entropy of the source is {references['entropy of the source']}")
     if missing := [f"{row.label} ({row.status})" for row in table.rows if not row.entries[0].estimate]:
         parts.append(f"there is no score from {join_names(missing)}")
     sentence = "; ".join(parts)
-    return (sentence if exact else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its case
+    begins_with_label = not sentence.startswith(OPENINGS)
+    return (sentence if begins_with_label else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its case
 
 
 def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
     """The settings that differ between the environments."""
     names = dict.fromkeys(name for environment in environments for name in environment)
     return [name for name in names if len({environment.get(name) for environment in environments}) > 1]
+
+
+BY_CHANCE = re.compile(r"(sequences|passages)_in_.*|repeated_.*")  # facts that are chance if the distribution is known
 
 
 def list_facts(data: DataFacts) -> list[tuple[str, str]]:
@@ -89,7 +117,10 @@ def list_facts(data: DataFacts) -> list[tuple[str, str]]:
     for name, value in data.model_dump(exclude_defaults=True).items():
         title = name.removesuffix("_nats").replace("_", " ").capitalize()
         if isinstance(value, dict):
-            facts.append((title, ", ".join(f"{count:,} {split}" for split, count in value.items())))
+            chance = (
+                " (by chance: sequences are independent)" if BY_CHANCE.fullmatch(name) and data.entropy_nats else ""
+            )
+            facts.append((title, ", ".join(f"{count:,} {split}" for split, count in value.items()) + chance))
         elif value is not None and name != "notes":
             facts.append((title, f"{value:.4f} {nats[name]}" if name in nats else str(value)))
     return facts
@@ -97,8 +128,15 @@ def list_facts(data: DataFacts) -> list[tuple[str, str]]:
 
 def list_protocols(record: SuiteRecord) -> list[tuple[str, str]]:
     """Each protocol with the arms measured under it."""
-    measured = record.table[record.table["protocol"] != ""].drop_duplicates(["arm", "protocol"])
-    return [(str(name), ", ".join(rows["arm"])) for name, rows in measured.groupby("protocol", sort=False)]
+    measured = record.table[record.table["protocol"] != ""].drop_duplicates(["role", "arm", "protocol"])
+    arms = set(measured.loc[measured["role"] == "arm", "arm"])
+    kinds = {"control": CONTROL, "scorer": "scorer"}
+    labels = [
+        arm if role == "arm" else distinguish(arm, arms, kinds[role])
+        for role, arm in zip(measured["role"], measured["arm"], strict=True)
+    ]
+    groups = measured.assign(label=labels).groupby("protocol", sort=False)
+    return [(str(name), ", ".join(rows["label"])) for name, rows in groups]
 
 
 def list_commands(record: SuiteRecord) -> list[str]:
@@ -142,11 +180,13 @@ def list_samples(record: SuiteRecord) -> list[list[tuple[Markup, str]]]:
 
     Texts of controls come last. An arm whose samples are lost says so in its first place.
     """
-    if not record.samples:
+    if not record.samples and not record.controls:
         return []
     methods = {label: str(rows["method"].iloc[0]) for label, rows in split_arms(record).items()}
-    ways = record.table[record.table["stage"] == "samples"].groupby("arm", sort=False)["way"].first()
-    texts = {arm: record.samples.get(arm) or [NO_SAMPLES] for arm in ways.index if arm in methods} | record.samples
+    arms = select_arms(record)
+    ways = arms[arms["stage"] == "samples"].groupby("arm", sort=False)["way"].first()
+    texts = {arm: record.samples.get(arm) or [NO_SAMPLES] for arm in ways.index} | record.samples
+    texts |= {distinguish(kind, texts, CONTROL): control for kind, control in record.controls.items()}
 
     names = []
     for arm in texts:

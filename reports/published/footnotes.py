@@ -8,7 +8,7 @@ from reports.published.published_file import Counterpart, Paper, Protocol
 from reports.published.published_numbers import Claim, Place, Published, overlay
 from reports.tables.format_numbers import format_compact
 from reports.tables.table_model import SIGN_NOTES as MEASURED_MEANINGS
-from reports.tables.table_model import Row
+from reports.tables.table_model import Row, explain_errors
 
 HERE = "Measured here"
 DISPUTED = "‡"
@@ -25,7 +25,8 @@ MEANINGS = {
 BOLD = "Bold: the best number of its group among those with the same sign."
 VERDICTS = (
     f"{HERE}: {REPRODUCED} if the paper's number lies within the 95 % interval of our number, joined in quadrature with"
-    " 1.96 times the paper's ± and widened by half of the paper's last digit; otherwise the difference. "
+    " 1.96 times the paper's ± and widened by half of the paper's last digit; otherwise the difference. With one seed"
+    " there is no verdict, only the difference. "
     f"{NOT_RUN}: no recorded arm has this protocol. {NO_COUNTERPART}: nothing to compare."
 )
 NOTHING = f"{HERE}: {NO_COUNTERPART}, as this project measures none of these numbers."
@@ -93,8 +94,8 @@ def list_notes(published: Published, matches: Sequence[Match], rows: Sequence[Ro
 
     measured_signs = {entry.sign for entry in entries} - paper_signs
     notes += [(sign, text) for sign, text in MEASURED_MEANINGS.items() if sign in measured_signs and sign]
-    if any(match.estimate for match in matches):
-        notes.append(("±", f"for a number measured here: {MEASURED_MEANINGS['±']}"))
+    measured = [match.estimate for match in matches]
+    notes += [(sign, f"for a number measured here: {meaning}") for sign, meaning in explain_errors(measured)]
     if any(entry.best for entry in entries):
         notes.append(("", BOLD))
     is_compared = any(match.verdict != NO_COUNTERPART for match in matches)

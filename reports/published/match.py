@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.engine import storage
 from bench.engine.model.method_instances import option_departures
 from bench.engine.model.network import PRESETS
 from bench.engine.records import DataFacts, StoredSuite
-from bench.results.statistics.pooled import PooledEstimate
+from bench.results.find_cell import read_suites
+from bench.results.statistics.pooled import PooledEstimate, can_be_best
 from bench.results.statistics.reproduction import last_digit, reproduction_half_width
+from bench.results.statistics.verdicts import NO_VERDICT
 from bench.results.suite_record import read
 from reports.published.published_file import Counterpart
 from reports.published.published_numbers import Claim
@@ -66,10 +67,9 @@ class Match:
 def list_arms(runs: Path) -> list[Arm]:
     """Every arm of every suite recorded under `runs`, ordered by suite."""
     arms: list[Arm] = []
-    for path in sorted((runs / "suites").glob("*.json")):
-        suite = storage.read_suite(runs, path.stem)
-        assert suite is not None, f"{path} disappeared while it was read"
-        arms += [make_arm(suite, path.stem, label, rows) for label, rows in split_arms(read(runs, path.stem)).items()]
+    for suite in read_suites(runs):
+        rows_of = split_arms(read(runs, suite.suite))
+        arms += [make_arm(suite, suite.suite, label, rows) for label, rows in rows_of.items()]
     return arms
 
 
@@ -155,13 +155,14 @@ def find_match(claim: Claim, arms: Sequence[Arm]) -> Match:
 
 
 def format_verdict(claim: Claim, estimate: PooledEstimate) -> str:
-    """Whether an estimate reproduces a published number, or by how much it differs."""
+    """Whether an estimate reproduces a published number, or by how much it differs; of one seed, the difference."""
     difference = estimate.value - float(claim.value)
-    suffix = ", one seed" if estimate.seeds == 1 else ""
+    size = f"{difference:+.{max(-last_digit(claim.value), 0) + 1}f}"
+    if not can_be_best(estimate):
+        return f"{NO_VERDICT} ({size})"
     if abs(difference) <= reproduction_half_width(estimate, claim.value, claim.spread):
-        return REPRODUCED + suffix
-    digits = max(-last_digit(claim.value), 0)
-    return f"{DIFFERS} {difference:+.{digits + 1}f}{suffix}"
+        return REPRODUCED
+    return f"{DIFFERS} {size}"
 
 
 def explain_mismatch(match: Match) -> str:

@@ -17,6 +17,7 @@ from reports.formats.text import print_table
 from reports.published.match import list_arms
 from reports.published.published_numbers import list_names, read
 from reports.published.table import View, build_view
+from reports.report_files import replacing_files
 
 ALL = "all"
 ROW = "<tr data-method="  # how `format_html` begins the row of an arm
@@ -56,15 +57,15 @@ def print_groups(view: View, console: Console) -> None:
 
 def write_view(view: View, folder: Path) -> list[Path]:
     """Write the table as Markdown, LaTeX, CSV and HTML, and return their paths; equal tables give equal bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "md": format_markdown_view(view),
         "tex": format_latex_view(view),
         "csv": view.numbers.to_csv(index=False, lineterminator="\n"),
         "html": format_page(view),
     }
-    for ending, text in texts.items():
-        (folder / f"{view.name}.{ending}").write_text(text, encoding="utf-8", newline="\n")
+    with replacing_files(folder) as new:
+        for ending, text in texts.items():
+            (new / f"{view.name}.{ending}").write_text(text, encoding="utf-8", newline="\n")
     return [folder / f"{view.name}.{ending}" for ending in texts]
 
 

@@ -22,7 +22,7 @@ from reports.published.match import NO_COUNTERPART, Arm, Match, find_match
 from reports.published.published_file import Protocol
 from reports.published.published_numbers import Claim, Place, Published
 from reports.tables.format_numbers import format_sample_size, format_with_error
-from reports.tables.table_model import MISSING, Column, Entry, Footnotes, Row, Table
+from reports.tables.table_model import MISSING, Column, Entry, Footnotes, Row, Table, mark_mixed
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "neither": ""}
 
@@ -60,6 +60,7 @@ def build_view(published: Published, arms: Sequence[Arm]) -> View:
         results = ResultsRow(numbers, best, number_notes)
         rows.append(Row(label, "", tuple(format_entry(column, results, footnotes) for column in columns)))
 
+    rows = list(mark_mixed(rows, columns, footnotes))
     notes = [*list_notes(published, matches, rows), *footnotes.list_notes()]
     notes += list_protocols(published) + list_measured_notes(claims, matches) + list_sources(claims)
     table = Table(published.sheet.title, "", tuple(columns), tuple(rows), (), tuple(notes))

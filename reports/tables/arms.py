@@ -1,13 +1,14 @@
 """The cells of a record: which of them are arms, and what is wrong with those that are not done."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 
 import pandas as pd
 
 from bench.engine.metric_definitions import METRICS
 from bench.engine.model.method_instances import method_instance
+from bench.engine.storage import describe_status
 from bench.results.suite_record import SuiteRecord
 from methods import METHODS
 from methods.discrete.mixing import Mixing
@@ -30,6 +31,29 @@ def split_cells(record: SuiteRecord) -> list[tuple[str, str, pd.DataFrame]]:
     table = record.table
     named = table.assign(arm=table["arm"].where(table["role"] == "arm", table["role"]))
     return [(str(role), str(name), rows) for (role, name), rows in named.groupby(["role", "arm"], sort=False)]
+
+
+def distinguish(label: str, taken: Collection[str], kind: str) -> str:
+    """The label, followed by what it is the label of if others have it: "uniform (reference)"."""
+    while label in taken:
+        label = f"{label} ({kind})"
+    return label
+
+
+def name_ways(ways: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """A label of its own for each arm and way: "ARM: WAY", or "ARM" without a way."""
+    labels: dict[tuple[str, str], str] = {}
+    for arm, way in ways:
+        if (arm, way) not in labels:
+            labels[arm, way] = distinguish(f"{arm}: {way}" if way else arm, labels.values(), "another arm")
+    return labels
+
+
+def label_by_way(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows, with arms labelled by the way in a column too, so that each way is an arm of its own."""
+    keys = list(zip(rows["arm"], rows[column], strict=True))
+    labels = name_ways(keys)
+    return rows.assign(arm=[labels[key] for key in keys])
 
 
 def choose_score(record: SuiteRecord) -> tuple[str, str]:
@@ -55,7 +79,7 @@ def find_problems(rows: pd.DataFrame) -> pd.DataFrame:
 def describe_problem(problem: pd.Series) -> str:
     """A problem in words: "failed: out of memory (train, seed 0)"."""
     reason = " ".join(str(problem["reason"]).split()) or "no result yet"
-    return f"{problem['status']}: {reason} ({problem['stage']}, seed {problem['seed']})"
+    return f"{describe_status(problem['status'], reason)} ({problem['stage']}, seed {problem['seed']})"
 
 
 def describe_missing(record: SuiteRecord, *stages: str) -> str:
@@ -102,6 +126,13 @@ def describe_tuning(record: SuiteRecord) -> list[str]:
     tokens = sum(arm["tokens"] for arm in tuned.values())
     summary = f"Tuned: {count} trials per arm on the {record.tuning['split']} split, {tokens:,} tokens in total."
     return [summary, *(f"{arm} was not tuned: {reason}." for arm, reason in untuned.items())]
+
+
+def describe_tracking(record: SuiteRecord) -> list[str]:
+    """That MLflow's store lacks some of the record, why, and what mends it; nothing if it lacks nothing."""
+    if not record.untracked:
+        return []
+    return [f"Not tracked in MLflow, whose store {record.untracked}; mend it with: bench sync {record.suite}."]
 
 
 def build_methods(record: SuiteRecord) -> dict[str, Method]:

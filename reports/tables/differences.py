@@ -8,35 +8,41 @@ from typing import Any
 
 import pandas as pd
 
+from bench.results.statistics.paired_differences import OTHER_NOISE
 from bench.results.statistics.pooled import SIGNS, PooledEstimate
-from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE, summarize
+from bench.results.statistics.significance_tests import ADVISED_SEEDS, describe_flips
+from bench.results.statistics.verdicts import BETTER, NO_VERDICT, SAME, TEST_TEXT_ONLY, TIED, WORSE, summarize
 from bench.results.suite_record import SuiteRecord
-from reports.tables.arms import choose_score, split_arms, warn_incomplete
+from reports.tables.arms import choose_score, distinguish, split_arms, warn_incomplete
 from reports.tables.breakdown import explain_terms
 from reports.tables.format_numbers import format_sample_size, format_with_error
 from reports.tables.table_model import (
     MISSING,
-    SIGN_NOTES,
     Column,
     Entry,
     Footnotes,
     Note,
     Row,
     Table,
+    explain_signs,
     make_row,
+    mark_mixed,
     metric_column,
     pool_arm,
 )
 
-ONE_SEED = "the interval is over documents only: one seed shows no training variance"
+SCORE = 2  # the column of the scores themselves
+ONE_SEED = f"one seed, {TEST_TEXT_ONLY}: the interval is over documents, and there is no verdict"
 NOISE = "noise is not shared, because the estimators differ: {unlike}"
 UNPAIRED = "not all seeds are paired; see the status"
 NOTES = {
     "delta": "Delta: arm minus base {on}; negative is better. 95 % interval: {how}.",
-    "documents": "over the documents of the one seed, without training variance",
+    "documents": f"{TEST_TEXT_ONLY}, over the documents of the one seed",
     "seeds": "Student's t over paired seeds, combined in quadrature with that over the documents, which seeds share",
     "verdict": "Worse, better: the interval excludes zero{corrected}{and_p}. If no arm differs, at most one table in"
     " 20 has a verdict by chance{alone}.",
+    "no verdict": "No verdict: the spread over training runs is unknown with one seed; give at least"
+    f" {ADVISED_SEEDS} seeds.",
     "clusters": "The n sequences are cut from a running text; their error is clustered over {count} runs of"
     " neighbours.",
     "detectable": "Detectable: the true difference, in the unit of Delta, that gets a verdict in 80 % of experiments.",
@@ -68,8 +74,8 @@ def format_delta(delta: Any) -> tuple[str, str, int]:
 
 
 def format_p(delta: Any) -> str:
-    """The corrected p-value of the sign-flip test, or that it cannot be small; none if arm and base are one run."""
-    if delta.verdict == SAME:
+    """The corrected p-value of the sign-flip test, or that it cannot be small; none of one run or of one seed."""
+    if delta.verdict in (SAME, NO_VERDICT):
         return MISSING
     return "out of reach" if delta.reach else f"{delta.p_holm:.2g}"
 
@@ -77,11 +83,6 @@ def format_p(delta: Any) -> str:
 def is_decided(delta: Any) -> bool:
     """Whether the arm is better or worse than its base."""
     return delta.verdict in (WORSE, BETTER)
-
-
-def format_verdict(delta: Any) -> str:
-    """The verdict, with a warning if it rests on a single seed."""
-    return f"{delta.verdict}, one seed" if delta.seeds == 1 and is_decided(delta) else str(delta.verdict)
 
 
 def score_entry(estimate: PooledEstimate | None, protocols: set[str], footnotes: Footnotes) -> Entry:
@@ -111,7 +112,7 @@ def delta_entries(delta: Any, score: Entry, marks: str) -> tuple[Entry, ...]:
         score,
         Entry(format_sample_size(number)[0], estimate=number),
         Entry(format_p(delta)),
-        Entry(format_verdict(delta), estimate=number if is_decided(delta) else None),
+        Entry(str(delta.verdict), estimate=number if is_decided(delta) else None),
         detectable_entry(delta, digits),
     )
 
@@ -123,6 +124,8 @@ def list_caveats(delta: Any, deltas: pd.DataFrame) -> list[str]:
         caveats.append(ONE_SEED)
     if delta.unlike:
         caveats.append(NOISE.format(unlike=delta.unlike))
+    if delta.mix:
+        caveats.append(delta.mix)
     if 0 < delta.seeds < delta.planned:
         caveats.append(UNPAIRED)
     return caveats
@@ -147,7 +150,7 @@ def make_base_row(label: str, arms: dict[str, pd.DataFrame], score: Entry) -> Ro
     entries = (Entry("base"), Entry(), score, *[Entry()] * 4)
     if label not in arms:
         return Row(label, "", entries)
-    return replace(make_row(label, arms[label], entries), label=f"{label} (base)")
+    return replace(make_row(label, arms[label], entries), label=distinguish(label, arms, "base"))
 
 
 def join_reasons(row: Row, delta: Any) -> str:
@@ -175,17 +178,17 @@ def make_rows(record: SuiteRecord, deltas: pd.DataFrame, footnotes: Footnotes) -
     return rows
 
 
-def explain_signs(rows: Sequence[Row]) -> list[Note]:
-    """The footnotes of the signs in the table."""
-    signs = {entry.sign for row in rows for entry in row.entries} | {"±"}
-    return [(sign, meaning) for sign, meaning in SIGN_NOTES.items() if sign in signs]
+def explain_scores(rows: Sequence[Row]) -> list[Note]:
+    """The footnotes of the signs and errors of the scores."""
+    scores = [row.entries[SCORE] for row in rows]
+    return explain_signs({entry.sign for entry in scores}, [entry.estimate for entry in scores])
 
 
 def explain_verdicts(paired: pd.DataFrame) -> list[str]:
     """What a difference, its interval and a verdict are."""
-    has_shared_noise = bool((paired["unlike"] == "").any())
+    has_shared_noise = bool(((paired["unlike"] == "") & ~paired["mix"].str.contains(OTHER_NOISE)).any())
     has_reachable_p = bool((paired["p_holm"].notna() & (paired["reach"] == "")).any())
-    is_corrected = int(paired["p_interval"].notna().sum()) > 1
+    is_corrected = int((paired["p_interval"].notna() & (paired["verdict"] != NO_VERDICT)).sum()) > 1
     and_p = " and, if within reach, p < 0.05" if has_reachable_p else ""
     if has_reachable_p and is_corrected:
         and_p += " after it"
@@ -198,7 +201,12 @@ def explain_verdicts(paired: pd.DataFrame) -> list[str]:
         and_p=and_p,
         alone="; each interval is for its arm alone" if is_corrected else "",
     )
-    return [delta, verdict]
+    has_one_seed, has_verdicts = (
+        bool((paired["verdict"] == NO_VERDICT).any()),
+        bool((paired["verdict"] != NO_VERDICT).any()),
+    )
+    notes = [delta, *([verdict] if has_verdicts else []), *([NOTES["no verdict"]] if has_one_seed else [])]
+    return notes + [f"{flips}." for flips in dict.fromkeys(map(describe_flips, paired["seeds"])) if flips]
 
 
 def explain_limits(paired: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
@@ -207,7 +215,8 @@ def explain_limits(paired: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
     clusters = paired["clusters"][paired["clusters"] < paired["documents"]]
     if clusters.any():
         notes.append(NOTES["clusters"].format(count=", ".join(map(str, sorted(set(clusters))))))
-    notes += [f"{reach}." for reach in dict.fromkeys(filter(None, paired["reach"]))]
+    reaches = paired["reach"][paired["verdict"] != NO_VERDICT]
+    notes += [f"{reach}." for reach in dict.fromkeys(filter(None, reaches))]
     if (paired["verdict"] == TIED).any():
         notes.append(NOTES["detectable"])
     kinds = {entry.estimate.kind for row in rows for entry in row.entries if entry.estimate}
@@ -222,8 +231,9 @@ def build_deltas(record: SuiteRecord) -> Table | None:
     if deltas.empty:
         return None
     footnotes = Footnotes()
-    rows, columns = make_rows(record, deltas, footnotes), list_columns(record)
-    notes, paired = explain_signs(rows), deltas[deltas["seeds"] > 0]
+    columns = list_columns(record)
+    rows = list(mark_mixed(make_rows(record, deltas, footnotes), columns, footnotes))
+    notes, paired = explain_scores(rows), deltas[deltas["seeds"] > 0]
     if not paired.empty:
         notes += [("", text) for text in (*explain_verdicts(paired), *explain_limits(paired, rows))]
     notes += [*explain_terms(record), *footnotes.list_notes()]

@@ -5,17 +5,19 @@ All estimators of a bound have the same mean and differ in variance, which is co
 
 import math
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from bench.results.suite_record import SuiteRecord
-from reports.tables.arms import differ_in_schedule, select_arms
+from reports.tables.arms import differ_in_schedule, label_by_way, select_arms
 from reports.tables.format_numbers import format_sample_size, format_with_error
-from reports.tables.table_model import SIGN_NOTES, Column, Row, Table, build_table, metric_column
+from reports.tables.table_model import Column, Row, Table, build_table, explain_signs, metric_column
 
 STAGES = ("bound", "estimate")
+ROUNDING = 2.0**-23  # of a number in float32, relative to it
 FROM_DRAWS = ("estimator_sd", "variance_ratio")  # seeds share their documents and draws, so these do not average out
 
 
@@ -51,30 +53,45 @@ NOTES = {
 
 
 def find_cost(rows: pd.DataFrame) -> tuple[float, float]:
-    """Variance per sequence × network calls, and its relative error; nan if unknown."""
+    """Variance per sequence × network calls, and its relative error; nan if unknown, or if there is no variance.
+
+    A deviation that is within the rounding of the network's float32 numbers is none.
+    """
     metrics = rows.drop_duplicates("metric").set_index("metric")
     if not {"estimator_sd", "network_calls"} <= set(metrics.index):
         return math.nan, math.nan
     values = metrics["value"].astype(float)
     deviation, error = values["estimator_sd"], float(metrics["standard_error"].astype(float)["estimator_sd"])
+    if not deviation > ROUNDING * abs(values.get("nats_per_token", 0.0)):
+        return math.nan, math.nan
     return deviation**2 * values["network_calls"], 2 * error / deviation
 
 
 def list_ratios(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Tidy rows of the variance of each further estimator over that of the first, for each arm and seed.
 
-    Variances are compared at equal network calls. Errors are to first order, with both deviations independent.
+    Variances are compared at equal network calls; one of zero has no ratio. Over seeds the ratio is that of the mean
+    variances, R = mean(cost) / mean(first cost), so that it has the order of the deviations: the row of a seed holds R
+    + (cost - R first cost) / mean(first cost), whose mean is R and whose spread is that of R to first order. Errors are
+    to first order, with both deviations independent.
     """
     ratios = []
-    for _, cell in rows.groupby(["arm", "seed"], sort=False):
-        first_cost, first_error = find_cost(cell[cell["stage"] == "bound"])
-        for _, estimate in cell[cell["stage"] == "estimate"].groupby("way", sort=False):
-            cost, error = find_cost(estimate)
-            ratio = cost / first_cost
-            row = {str(name): value for name, value in estimate.iloc[0].items()}
-            row |= {"metric": "variance_ratio", "unit": "", "value": ratio}
-            row["standard_error"] = ratio * math.hypot(error, first_error)
-            ratios.append(row)
+    for _, arm in rows.groupby("arm", sort=False):
+        first = {seed: find_cost(cell[cell["stage"] == "bound"]) for seed, cell in arm.groupby("seed", sort=False)}
+        for _, estimates in arm[arm["stage"] == "estimate"].groupby("way", sort=False):
+            costs = {seed: find_cost(estimate) for seed, estimate in estimates.groupby("seed", sort=False)}
+            seeds = [seed for seed, (cost, _) in costs.items() if cost > 0 and first[seed][0] > 0]
+            if not seeds:
+                continue
+
+            first_mean = fmean(first[seed][0] for seed in seeds)
+            ratio = fmean(costs[seed][0] for seed in seeds) / first_mean
+            for seed in seeds:
+                row = {str(name): value for name, value in estimates[estimates["seed"] == seed].iloc[0].items()}
+                row |= {"metric": "variance_ratio", "unit": ""}
+                row["value"] = ratio + (costs[seed][0] - ratio * first[seed][0]) / first_mean
+                row["standard_error"] = ratio * math.hypot(costs[seed][1], first[seed][1])
+                ratios.append(row)
     return ratios
 
 
@@ -88,7 +105,7 @@ def list_estimates(record: SuiteRecord) -> pd.DataFrame:
         rows = pd.concat([rows, pd.DataFrame(list_ratios(rows), columns=rows.columns)])
     is_shared = rows["metric"].isin(FROM_DRAWS)
     rows = rows.assign(monte_carlo_error=rows["monte_carlo_error"].mask(is_shared, rows["standard_error"]))
-    return rows.assign(arm=rows["arm"] + ": " + rows["way"], stage="bound")
+    return label_by_way(rows, "way").assign(stage="bound")
 
 
 def has_estimators(record: SuiteRecord) -> bool:
@@ -118,7 +135,7 @@ def build_estimators(record: SuiteRecord) -> Table | None:
     table = build_table(part, columns, f"{record.suite}: estimators of the bound")
     rows = tuple(add_sign(row) for row in table.rows)
 
-    marks = {row.entries[0].sign for row in rows} | {"±"}
-    notes = [(mark, meaning) for mark, meaning in SIGN_NOTES.items() if mark in marks]
+    bounds = [row.entries[0] for row in rows]
+    notes = explain_signs({bound.sign for bound in bounds}, [bound.estimate for bound in bounds])
     notes += [("", note) for metric, note in NOTES.items() if metric in measured]
     return replace(table, rows=rows, footnotes=(*notes, *table.footnotes))

@@ -10,12 +10,16 @@ Formatter = Callable[[PooledEstimate], tuple[str, str]]
 
 
 def format_with_error(number: PooledEstimate) -> tuple[str, str]:
-    """The value and its error to two significant digits of the error; without an error, four digits of the value."""
+    """The value and its error to two significant digits of the error; without an error, four digits of the value.
+
+    An error that would be printed as zero stands as a power of ten.
+    """
     if not math.isfinite(number.value):
         return f"{number.value:.0f}", ""
     if number.error > 0 and math.isfinite(number.error):
         decimals = count_decimals(number.error, significant=2)
-        return f"{number.value:.{decimals}f}", f"{number.error:.{decimals}f}"
+        error = f"{number.error:.{decimals}f}"
+        return f"{number.value:.{decimals}f}", error if float(error) > 0 else f"{number.error:.0e}"
     return f"{number.value:.{count_decimals(number.value, significant=4)}f}", ""
 
 

@@ -4,16 +4,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.results.statistics.pooled import SIGNS, PooledEstimate, pool
+from bench.engine.metric_definitions import scale_of
+from bench.results.execution_settings import share_protocols
+from bench.results.statistics.pooled import SIGNS, PooledEstimate, can_be_best, pool
 from bench.results.statistics.ranks import rank_arms
 from bench.results.statistics.verdicts import summarize
-from bench.results.suite_record import SuiteRecord
-from reports.tables.arms import choose_score, describe_tuning, list_other_problems
+from bench.results.suite_record import SuiteRecord, describe_unverified
+from reports.tables.arms import (
+    choose_score,
+    describe_tracking,
+    describe_tuning,
+    distinguish,
+    list_other_problems,
+    split_arms,
+)
 from reports.tables.format_numbers import format_plain, format_sample_size, format_with_error
 from reports.tables.samplers import has_samplers
 from reports.tables.table_model import (
     MISSING,
-    SIGN_NOTES,
+    ONE_SEED,
     TRAINING_TOKENS,
     Column,
     Entry,
@@ -21,6 +30,7 @@ from reports.tables.table_model import (
     Row,
     Table,
     build_table,
+    explain_signs,
     metric_column,
 )
 
@@ -61,16 +71,28 @@ def find_references(record: SuiteRecord) -> dict[str, PooledEstimate]:
     return references
 
 
+def name_references(record: SuiteRecord) -> dict[str, str]:
+    """The label of each reference: its own name, or "uniform (reference)" if an arm is called "uniform"."""
+    arms = split_arms(record)
+    return {name: distinguish(name, arms, "reference") for name in find_references(record)}
+
+
+def make_references(record: SuiteRecord, columns: Sequence[Column]) -> tuple[Row, ...]:
+    """The rows of all references."""
+    labels = name_references(record)
+    return tuple(
+        replace(make_reference(labels[name], nats, columns), role="reference", reference=name)
+        for name, nats in find_references(record).items()
+    )
+
+
 def make_reference(label: str, nats: PooledEstimate, columns: Sequence[Column]) -> Row:
     """A reference as a row: bits or perplexity in the columns of scores, blank elsewhere."""
     entries = [Entry() for _ in columns]
     for index, column in enumerate(columns):
         if column.is_score:
-            is_perplexity = column.metric == "perplexity"
-            value = math.exp(nats.value) if is_perplexity else nats.value / math.log(2)
-            slope = value if is_perplexity else 1 / math.log(2)  # errors to first order
-            errors = {name: getattr(nats, name) * slope for name in ("error", "sampling", "monte_carlo_error")}
-            estimate = replace(nats, value=value, **errors)
+            is_linear = scale_of(column.metric) == "linear"
+            estimate = nats.scaled(1 / math.log(2)) if is_linear else nats.convert(scale_of(column.metric))
             entries[index] = Entry(*format_with_error(estimate), SIGNS[estimate.kind], estimate=estimate)
     return Row(label, "", tuple(entries))
 
@@ -90,12 +112,15 @@ def explain_scores(record: SuiteRecord, table: Table) -> list[Note]:
     """The footnotes of scores: signs, ties, errors, Monte Carlo noise, and the protocol if all share it."""
     estimates, entries = list_estimates(table), [row.entries[0] for row in table.rows]
     marks = {entry.sign for entry in entries}
-    marks |= {"±" for entry in entries if entry.error} | {"~" for entry in entries if entry.best}
-    notes = [(mark, meaning) for mark, meaning in SIGN_NOTES.items() if mark in marks]
+    marks |= {"~" for entry in entries if entry.best}
+    notes = explain_signs(marks, estimates.values())
+    if estimates and not any(map(can_be_best, estimates.values())):
+        notes.append(("", ONE_SEED))
 
     if noise := describe_noise(estimates):
         notes.append(("", f"Monte Carlo error of the estimates, in {choose_score(record)[1]}: {noise}."))
     protocols = {estimate.protocol for estimate in estimates.values()} - {""}
+    protocols = set(share_protocols(protocols).values())
     if len(protocols) == 1:
         notes.append(("", f"Protocol: {protocols.pop()}."))
     return notes
@@ -138,16 +163,17 @@ def add_ranks(table: Table, record: SuiteRecord) -> Table:
 def build_scores(record: SuiteRecord) -> Table:
     """The scores and costs of all arms, with references below and the footnotes of scores."""
     table = build_table(record, list_main_columns(record), f"{record.suite}: {record.question}")
-    references = [make_reference(label, nats, table.columns) for label, nats in find_references(record).items()]
     notes = (*explain_scores(record, table), *table.footnotes)
-    return replace(table, references=tuple(references), footnotes=notes)
+    return replace(table, references=make_references(record, table.columns), footnotes=notes)
 
 
 def build_main(record: SuiteRecord) -> Table:
     """The main table, with ranks and with notes on the data, the machines and the tuning."""
     table = add_ranks(build_scores(record), record)
-    notes = list(record.data.notes)
+    notes = [*record.data.notes, *(f"Warning: {warning}." for warning in record.warnings)]
     if len(record.environment) > 1:
         notes.append(f"The cells ran in {len(record.environment)} environments; times are comparable only within one.")
-    notes += describe_tuning(record)
+    notes += [*describe_tuning(record), *record.training_warnings, *describe_tracking(record)]
+    if record.unverified:
+        notes.append(f"{describe_unverified(record)}.")
     return replace(table, footnotes=(*table.footnotes, *(("", note) for note in notes), *list_other_problems(record)))

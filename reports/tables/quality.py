@@ -10,8 +10,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from bench.engine.metric_definitions import JUDGED
-from bench.engine.quality.controls import DATA
-from bench.results.statistics.pooled import PooledEstimate, combined_error, is_tied
+from bench.results.statistics.pooled import PooledEstimate, can_be_best, combined_error, find_best, is_tied
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import join_names, warn_incomplete
 from reports.tables.format_numbers import format_count
@@ -26,40 +25,49 @@ from reports.tables.quality_results import (
 from reports.tables.table_model import (
     ARROWS,
     MISSING,
-    SIGN_NOTES,
+    ONE_SEED,
+    TEXTS_ONLY,
     Column,
     Entry,
     Footnotes,
     Note,
     Row,
     Table,
+    explain_errors,
     format_column,
     make_row,
+    mark_mixed,
 )
 
 SIGN = "‡"
 FALSE_ALARMS = 0.05  # share of rows of real text that differ from held-out text in some column
+MOST_ERRORS = 100  # a difference of more combined standard errors is not told more closely
 SCREEN_METRICS = {
     *("gen_ppl", "sample_nats_per_token", "unigram_entropy", "rep_4", "js_2", "js_4"),
     *("mauve", "copied", "network_calls"),
 }
 UNLIKE = Column("quality", "unlike_data", "Unlike data", "columns", format_count, is_marked=False)
 NOTES = {
-    "bold": "Bold: the best arm of a judged column; ↓ lower is better, ↑ higher, ≈ nearer to the row data.",
+    "bold": "Bold: the best arm of a judged column; ↓ lower is better, ↑ higher, ≈ nearer to the row {data}.",
     "~": "tied with the best arm (bold): the 95 % interval of the difference contains zero, unpaired",
     "unlike": "Unlike data: judged columns, of all in quality.csv, in which a row differs significantly from held-out"
     " text, and the largest difference in combined standard errors. Text of the same law has 0 in 95 of 100 rows"
-    " (Bonferroni; the error is 1 / n if no two texts differ).",
+    " (Bonferroni). An error is at least the metric's resolution: one of all tokens, for the longest repeat and MAUVE"
+    " one of the texts.",
 }
 
 
 def mark_best(entries: dict[str, Entry], metric: str, results: QualityResults) -> dict[str, Entry]:
-    """The entries of a judged column with its best arm in bold and ~ at the arms that tie with it."""
-    losses = list_losses(metric, results.estimates[metric])
-    losses = {label: loss for label, loss in losses.items() if label in results.arms}
+    """The entries of a judged column with its best arm in bold and ~ at the arms that tie with it.
+
+    Arms of one seed are neither.
+    """
+    losses = {label: loss for label, loss in list_losses(metric, results).items() if label in results.arms}
+    best = find_best(list(losses.values()))
     marked = dict(entries)
     for label, loss in losses.items():
-        best = min(losses.values(), key=lambda loss: loss.value)
+        if best is None or not can_be_best(loss):
+            continue
         is_best = loss.value == best.value
         tie = "~" if is_tied(loss, best) and not is_best else ""
         marked[label] = replace(entries[label], best=is_best, marks=tie + entries[label].marks)
@@ -86,33 +94,27 @@ def make_entries(column: Column, results: QualityResults, footnotes: Footnotes) 
     return mark_best(entries, column.metric, results)
 
 
-def count_errors(first: PooledEstimate, second: PooledEstimate) -> float:
-    """The difference of two numbers in combined standard errors; the error is 1 / n if neither number has one."""
-    error = combined_error(first, second) or 1 / max(1, first.documents, second.documents)
-    return abs(first.value - second.value) / error
-
-
 def count_differences(label: str, results: QualityResults) -> Entry:
     """The number of judged columns in which a row differs from held-out text, and the one in which it differs most.
 
-    A single text has no error, so its columns are left out.
+    A single text has no error, so its columns are left out. Errors have a floor; see `floor_errors`.
     """
-    if label == DATA:
+    if label == results.data:
         return Entry()
-    judged = {metric: estimates for metric, estimates in results.estimates.items() if metric in JUDGED}
     distances = {}
-    for metric, estimates in judged.items():
-        pair = [estimates[name] for name in (label, DATA) if name in estimates]
+    for metric in filter(JUDGED.get, results.estimates):
+        estimates = results.compared(metric)
+        pair = [estimates[name] for name in (label, results.data) if name in estimates]
         if len(pair) == 2 and min(estimate.documents for estimate in pair) > 1:
-            distances[metric] = count_errors(*pair)
+            distances[metric] = abs(pair[0].value - pair[1].value) / combined_error(*pair)
     if not distances:
         return Entry(MISSING)
 
     limit = NormalDist().inv_cdf(1 - FALSE_ALARMS / (2 * len(distances)))
     count = sum(distance > limit for distance in distances.values())
     worst, distance = max(distances.items(), key=lambda item: item[1])
-    decimals = 1 if distance < 10 else 0
-    detail = f": {worst.replace('_', ' ')} ({distance:.{decimals}f})" if count else ""
+    size = f"{distance:.{1 if distance < 10 else 0}f}" if distance < MOST_ERRORS else f"over {MOST_ERRORS}"
+    detail = f": {worst.replace('_', ' ')} ({size})" if count else ""
     return Entry(f"{count} of {len(distances)}{detail}", estimate=PooledEstimate(count))
 
 
@@ -160,11 +162,14 @@ def explain(columns: Sequence[Column], results: QualityResults, rows: Sequence[R
     metrics = [column.metric for column in columns if column.metric in results.estimates]
     notes = []
     if any(entry.best for entry in entries):
-        notes.append(("", NOTES["bold"]))
+        notes.append(("", NOTES["bold"].format(data=results.data)))
     if any("~" in entry.marks for entry in entries):
         notes.append(("~", NOTES["~"]))
-    if any(entry.error for entry in entries):
-        notes.append(("±", SIGN_NOTES["±"]))
+    with_error = [entry.estimate for entry in entries if entry.error]
+    notes += explain_errors(with_error, TEXTS_ONLY)
+    of_arms = [results.estimates[metric][label] for metric in metrics for label in results.list_measured_arms(metric)]
+    if of_arms and not any(map(can_be_best, of_arms)):
+        notes.append(("", ONE_SEED))
     if winners := describe_winners(metrics, results):
         notes.append((SIGN, f"won by an adversary, so meaningless on its own: {winners}"))
     notes.append(("", NOTES["unlike"]))
@@ -203,10 +208,15 @@ def build_quality(record: SuiteRecord, *, every_column: bool = False) -> Table |
     entries = [{label: count_differences(label, results) for label in results.labels}]
     entries += [make_entries(column, results, footnotes) for column in columns]
     arms, controls = (
-        tuple(make_row(label, rows, tuple(by_label[label] for by_label in entries)) for label, rows in groups.items())
-        for groups in (results.arms, results.controls)
+        tuple(
+            replace(make_row(label, rows, tuple(by_label[label] for by_label in entries)), role=role)
+            for label, rows in groups.items()
+        )
+        for role, groups in (("arm", results.arms), ("control", results.controls))
     )
     columns = [UNLIKE, *(describe_column(column, results) for column in columns)]
+    rows = mark_mixed([*arms, *controls], columns, footnotes)
+    arms, controls = rows[: len(arms)], rows[len(arms) :]
     notes = (*explain(columns, results, arms + controls), *footnotes.list_notes())
     caption = f"{record.suite}: sample quality"
     return Table(caption, warn_incomplete(record), tuple(columns), arms, controls, notes)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bench.results.suite_record import SuiteRecord
-from reports.tables.arms import select_arms
+from reports.tables.arms import label_by_way, select_arms
 from reports.tables.format_numbers import format_seeds
 from reports.tables.table_model import Column, Table, build_table, metric_column
 
@@ -31,8 +31,7 @@ def build_samplers(record: SuiteRecord) -> Table | None:
     rows = select_arms(record)
     samples = rows[rows["stage"] == "samples"]
     is_complete = samples["status"].isin(["done", "stale"]).all()
-    by_setting = samples.assign(arm=samples["arm"] + ": " + samples["protocol"])
-    part = replace(record, table=by_setting, state="complete" if is_complete else record.state)
+    part = replace(record, table=label_by_way(samples, "protocol"), state="complete" if is_complete else record.state)
 
     measured = set(samples.loc[samples["value"].notna() & (samples["value"] != 0), "metric"])
     columns = [column for column in COLUMNS if column.metric in measured]

@@ -1,15 +1,19 @@
 """The model of a table: columns, rows, entries and footnotes; `reports.formats` prints it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from bench.engine.metric_definitions import METRICS, Better
-from bench.results.statistics.pooled import SIGNS, ArmResults, PooledEstimate, is_tied
+from bench.results.execution_settings import share_protocols
+from bench.results.statistics.pooled import SIGNS, ArmResults, PooledEstimate, can_be_best, find_best, is_tied
+from bench.results.statistics.significance_tests import ADVISED_SEEDS
+from bench.results.statistics.verdicts import TEST_TEXT_ONLY
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import describe_problem, find_problems, split_arms, warn_incomplete
-from reports.tables.format_numbers import FORMATS, Formatter, format_compact
+from reports.tables.format_numbers import FORMATS, Formatter, format_compact, format_sample_size, format_seeds
+from reports.tables.mixed_execution import COUNTED, find_mix
 
 Note = tuple[str, str]  # mark and text of a footnote
 
@@ -20,11 +24,20 @@ SIGN_NOTES = {
     "=": "exact likelihood",
     "<=": "certified bound",
     "†": "bound that is not certified; <= is kept for certified ones",
-    "±": "one standard error: over seeds, with the Monte Carlo noise that they share; for a single seed, over its n"
-    " sequences only (no training variance). Neighbouring sequences of a running text are clustered",
+    "±": "one standard error over seeds, with the Monte Carlo noise that they share",
     "~": "tied with the lowest value (bold): the 95 % interval of the difference contains zero (Student's t over seeds"
     " and sequences, unpaired)",
 }
+TEXTS_ONLY = "texts only"  # what the error of one seed is over in a table of samples
+ERRORS_OF_ONE_SEED = {
+    TEST_TEXT_ONLY: "one standard error over the n sequences of one seed, neighbours in a running text clustered",
+    TEXTS_ONLY: "one standard error over the n texts of one seed, or of a control",
+}
+ONE_SEED = (
+    "One seed: no rank, no best and no verdict, since the spread over training runs is unknown; give at least"
+    f" {ADVISED_SEEDS} seeds."
+)
+LONE_SEED = f"one seed, {TEST_TEXT_ONLY}: not ranked and not compared, since its spread over training runs is unknown"
 LOST_SEEDS = "mean over the seeds that finished; see the status for the others"
 STALE = "measured by a different version of the code"
 
@@ -85,6 +98,8 @@ class Row:
     entries: tuple[Entry, ...]
     status: str = "done"
     reason: str = ""
+    role: str = "arm"  # or "control", or "reference"
+    reference: str = ""  # which one it is, whatever its label
 
 
 @dataclass(frozen=True)
@@ -117,8 +132,9 @@ class Footnotes:
     def mark_estimate(self, estimate: PooledEstimate, protocols: set[str]) -> str:
         """The letters of a number: its protocol if its column has several, lost seeds, stale code."""
         texts = []
-        if len(protocols) > 1:
-            texts.append(f"protocol: {estimate.protocol or 'not recorded'}")
+        shown = share_protocols(protocols)
+        if len(set(shown.values())) > 1:
+            texts.append(f"protocol: {shown[estimate.protocol] or 'not recorded'}")
         if estimate.planned > estimate.seeds:
             texts.append(LOST_SEEDS)
         if estimate.is_stale:
@@ -142,24 +158,46 @@ def number_entry(value: float, format_number: Formatter) -> Entry:
 
 
 def format_column(column: Column, estimates: Sequence[PooledEstimate | None], footnotes: Footnotes) -> list[Entry]:
-    """The entries of one column; a score has signs, its best in bold, and ~ at those that tie with the best."""
-    measured = [estimate for estimate in estimates if estimate]
-    protocols = {estimate.protocol for estimate in measured}
-    best = min(measured, key=lambda estimate: estimate.value, default=None)
+    """The entries of one column; a score has signs, its best in bold, and ~ at those that tie with the best.
+
+    Arms of one seed are neither; see `find_best`.
+    """
+    protocols = {estimate.protocol for estimate in estimates if estimate}
+    best = find_best(estimates) if column.is_score else None
 
     entries = []
     for estimate in estimates:
-        if estimate is None or best is None:
+        if estimate is None:
             entries.append(Entry(MISSING))
             continue
         marks = footnotes.mark_estimate(estimate, protocols) if column.is_marked else ""
+        if column.is_score and estimate.has_one_seed and any(map(can_be_best, estimates)):
+            marks = "".join(sorted(marks + footnotes.mark(LONE_SEED)))
         entry = Entry(*column.format(estimate), marks=marks, estimate=estimate)
         if column.is_score:
+            entry = replace(entry, sign=SIGNS[estimate.kind])
+        if best and can_be_best(estimate):
             is_best = estimate.value == best.value
             tie = "~" if is_tied(estimate, best) and not is_best else ""
-            entry = replace(entry, sign=SIGNS[estimate.kind], marks=tie + marks, best=is_best)
+            entry = replace(entry, marks=tie + marks, best=is_best)
         entries.append(entry)
     return entries
+
+
+def explain_errors(estimates: Iterable[PooledEstimate | None], of_one_seed: str = TEST_TEXT_ONLY) -> list[Note]:
+    """The footnote of ±: over seeds, and what it is over for arms of one seed."""
+    with_error = [estimate for estimate in estimates if estimate and estimate.error > 0]
+    meanings = [SIGN_NOTES["±"]] if any(not estimate.has_one_seed for estimate in with_error) else []
+    if any(estimate.has_one_seed for estimate in with_error):
+        introduction = "of one seed, " if meanings else ""
+        meanings.append(f"{introduction}{of_one_seed}: {ERRORS_OF_ONE_SEED[of_one_seed]}")
+    return [("±", "; ".join(meanings))] if meanings else []
+
+
+def explain_signs(marks: Collection[str], estimates: Iterable[PooledEstimate | None]) -> list[Note]:
+    """The footnotes of the signs and marks of scores, with that of ± among them."""
+    notes = [(mark, meaning) for mark, meaning in SIGN_NOTES.items() if mark in marks and mark not in ("±", "~")]
+    return [*notes, *explain_errors(estimates), *([("~", SIGN_NOTES["~"])] if "~" in marks else [])]
 
 
 def make_row(label: str, rows: pd.DataFrame, entries: tuple[Entry, ...]) -> Row:
@@ -170,6 +208,27 @@ def make_row(label: str, rows: pd.DataFrame, entries: tuple[Entry, ...]) -> Row:
         entries = (Entry(status), *entries[1:])
     reasons = "; ".join(describe_problem(problem) for _, problem in problems.iterrows())
     return Row(label, str(rows["method"].iloc[0]), entries, status, reasons)
+
+
+def mark_mixed(rows: Sequence[Row], columns: Sequence[Column], footnotes: Footnotes) -> tuple[Row, ...]:
+    """The rows, with a letter at each number that was made in another way than most of its column."""
+    marked = list(rows)
+    for index, column in enumerate(columns):
+        if column.metric in COUNTED or column.format in (format_sample_size, format_seeds):
+            continue
+        executions = [entry.estimate.execution if (entry := row.entries[index]).estimate else "" for row in rows]
+        mix = find_mix([row.label for row in rows], executions)
+        for number, is_marked in enumerate(mix.is_marked):
+            if is_marked:
+                marked[number] = _with_mark(marked[number], index, footnotes.mark(mix.note))
+    return tuple(marked)
+
+
+def _with_mark(row: Row, index: int, letter: str) -> Row:
+    """The row with one more letter at an entry."""
+    entry = row.entries[index]
+    marked = replace(entry, marks=entry.marks + letter)
+    return replace(row, entries=(*row.entries[:index], marked, *row.entries[index + 1 :]))
 
 
 def build_table(record: SuiteRecord, columns: Sequence[Column], caption: str) -> Table:
@@ -183,4 +242,5 @@ def build_table(record: SuiteRecord, columns: Sequence[Column], caption: str) ->
 
     by_arm = zip(arms.items(), zip(*entries, strict=True), strict=True)
     rows = [make_row(label, arm_rows, arm_entries) for (label, arm_rows), arm_entries in by_arm]
-    return Table(caption, warn_incomplete(record), tuple(columns), tuple(rows), (), tuple(footnotes.list_notes()))
+    marked = mark_mixed(rows, columns, footnotes)
+    return Table(caption, warn_incomplete(record), tuple(columns), marked, (), tuple(footnotes.list_notes()))

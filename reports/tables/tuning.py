@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,20 +17,26 @@ from reports.tables.table_model import (
     MISSING,
     Column,
     Entry,
+    Footnotes,
     Note,
     Table,
     make_row,
+    mark_mixed,
     metric_column,
     number_entry,
     pool_arm,
 )
 
 TRAINING = metric_column("train", "seconds")
+ERRORS = {
+    "one": "scored text only, one standard error over its sequences for the one seed of tuning",
+    "several": "one standard error over the seeds of tuning",
+}
 NOTES = {
     "how": "Every arm had {trials} trials of {budget}, proposed by {sampler} and scored on the {split} split with seed"
     " {seeds}; failed trials were not replaced. Reported scores use another split and other seeds.",
-    "winner": "Winner: the lowest of several noisy scores, and so biased low; it is not a result. ± as in the main"
-    " table. Spread: one standard deviation over the trials that did not fail.",
+    "winner": "Winner: the lowest of several noisy scores, and so biased low; it is not a result. ±: {error}."
+    " Spread: one standard deviation over the trials that did not fail.",
     "best": "Expected best of k: over all orders of the trials; a failed one counts as the worst of the others",
     "tpe": " (TPE's trials depend on earlier ones, so k trials alone would probably do worse)",
     "seconds": "Tuning seconds and FLOPs include training and scoring of all trials; training seconds are summed over"
@@ -75,7 +82,8 @@ def list_columns(record: SuiteRecord) -> tuple[Column, ...]:
 def tuning_entries(rows: pd.DataFrame, tuned: Any | None) -> tuple[Entry, ...]:
     """The entries of an arm; for one that was not tuned, only the cost of its training."""
     seconds = pool_arm(rows, TRAINING)
-    training = number_entry(seconds.value * seconds.seeds, format_plain) if seconds else Entry(MISSING)
+    total = seconds and replace(seconds, value=seconds.value * seconds.seeds)
+    training = Entry(*format_plain(total), estimate=total) if total else Entry(MISSING)
     if tuned is None:
         return (Entry("untuned"), *[Entry(MISSING)] * 4, training, *[Entry(MISSING)] * 3)
     return (
@@ -112,9 +120,10 @@ def explain(record: SuiteRecord) -> list[Note]:
         split=tuning["split"],
         seeds=join_distinct(tuning["seeds"], ", "),
     )
+    winner = NOTES["winner"].format(error=ERRORS["several" if len(tuning["seeds"]) > 1 else "one"])
     best = NOTES["best"] + (NOTES["tpe"] if tuning["sampler"] == "tpe" else "") + "."
     untuned = [NOTES["untuned"].format(arm=arm, reason=reason) for arm, reason in tuning["untuned"].items()]
-    return [("", note) for note in (how, NOTES["winner"], best, NOTES["seconds"], *untuned)]
+    return [("", note) for note in (how, winner, best, NOTES["seconds"], *untuned)]
 
 
 def build_tuning(record: SuiteRecord) -> Table | None:
@@ -124,8 +133,10 @@ def build_tuning(record: SuiteRecord) -> Table | None:
     tuned, rows = record.tuning["arms"], []
     for label, arm_rows in split_arms(record).items():
         rows.append(make_row(label, arm_rows, tuning_entries(arm_rows, tuned.get(label))))
-    columns, notes = list_columns(record), tuple(explain(record))
-    return Table(f"{record.suite}: tuning", warn_incomplete(record), columns, tuple(rows), (), notes)
+    columns, footnotes = list_columns(record), Footnotes()
+    marked = mark_mixed(rows, columns, footnotes)
+    notes = (*explain(record), *footnotes.list_notes())
+    return Table(f"{record.suite}: tuning", warn_incomplete(record), columns, marked, (), notes)
 
 
 def list_trials(record: SuiteRecord) -> pd.DataFrame:

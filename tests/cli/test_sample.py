@@ -18,10 +18,12 @@ from bench.launch.exit_codes import DONE, USAGE_ERROR
 from bench.launch.job_files import submit
 from bench.plan.plan import plan
 from bench.results.find_cell import find
+from bench.results.record_names import AmbiguousName
 from bench.results.suite_record import NoRecord
 from bench.suite.suite import read as read_suite
 from methods import METHODS, OptionError, build
 from tests.conftest import TINY
+from tests.support.changed_records import change, rewrite
 
 L, WINDOW = 12, 8  # tokens of a text of the tiny suite, and of a window of the models below
 ARMS = "  - {label: UDLM, method: udlm}\nseeds"
@@ -70,8 +72,10 @@ def test_of_several_seeds_the_first_is_meant_and_labels_may_hold_slashes(planned
 
     assert told("two/A") == ("mdlm", 7)
     assert told("two/A/3") == ("mdlm", 3)
-    assert told("two/A/7") == told("two/A/7/7") == ("ar", 7)
+    assert told("two/A/7/7") == ("ar", 7)
     assert told("two/A/7/3") == ("ar", 3)
+    with pytest.raises(AmbiguousName, match=r'arm "A/7" of suite two: \w+\n.*"A", seed 7, of suite two'):
+        told("two/A/7")
 
 
 def test_what_names_no_cell_or_several_is_answered_with_all_there_are(done, tmp_path, capsys):
@@ -196,6 +200,7 @@ def test_the_settings_of_a_command_are_those_of_a_suite():
         ("remask", ["eta"], {}, "option eta: write it as KEY=VALUE"),
         ("remask", ["eta=2"], {}, "policy.remask.eta is 2: Input should be less than or equal to 1"),
         ("remask", ["rule=x"], {}, "policy.remask.rule is 'x'"),
+        ("remask", ["eta=" + "[" * 50_000], {}, "policy.remask.eta is .*: Input should be a valid number"),
         ("ancestral", [], {"count": 0, "top_p": 2.0}, "count is 0.*\n.*top_p is 2.0"),
         ("ancestral", [], {"temperature": 0.0}, "temperature is 0.0: Input should be greater than 0"),
     ],
@@ -235,6 +240,12 @@ def test_weights_that_are_not_final_or_made_by_other_code_are_told(done, tmp_pat
     assert "training is not finished" in draw(cell).warnings[0]
 
 
+def test_samples_in_another_precision_than_that_of_training_are_told(done, tmp_path):
+    cell = shutil.copytree(find(done, "tiny/MDLM"), tmp_path / "cells" / "copy")
+    change(cell / "job.json", lambda job: job["execution"].update(precision="bfloat16"))
+    assert draw(cell).warnings == ["this cell was trained in float32, and these samples are drawn in bfloat16"]
+
+
 def test_a_cell_without_weights_says_what_to_do(planned, capsys):
     assert asked(planned, "two/A") == USAGE_ERROR
     assert "has no trained weights; train it with: bench run SUITE" in capsys.readouterr().err
@@ -248,7 +259,7 @@ def test_a_cell_without_weights_says_what_to_do(planned, capsys):
 def test_a_broken_checkpoint_and_changed_data_are_told(done, tmp_path, capsys):
     cell = shutil.copytree(find(done, "tiny/MDLM"), tmp_path / "cells" / "copy")
     job = json.loads((cell / "job.json").read_text())
-    (cell / "job.json").write_text(json.dumps({**job, "fingerprint": "other"}))
+    rewrite(cell / "job.json", {**job, "fingerprint": "other"})
     assert asked(done, str(cell)) == USAGE_ERROR
     assert "data of source markov changed" in capsys.readouterr().err
     (cell / "train" / "checkpoint.pt").write_bytes(b"half a file")
@@ -261,7 +272,7 @@ def test_a_cell_of_a_gpu_can_be_looked_at_on_a_cpu_and_a_gpu_that_is_missing_is_
     cell = shutil.copytree(find(done, "tiny/MDLM"), tmp_path / "cells" / "copy")
     job = json.loads((cell / "job.json").read_text())
     job["execution"] |= {"device": "cuda", "attention": "flash", "precision": "auto"}
-    (cell / "job.json").write_text(json.dumps(job))
+    rewrite(cell / "job.json", job)
     assert asked(done, str(cell)) == DONE
     assert asked(done, str(cell), "--device", "cuda") == USAGE_ERROR
     assert "torch sees no GPU; use device: auto or cpu" in capsys.readouterr().err

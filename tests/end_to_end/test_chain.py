@@ -14,7 +14,7 @@ import bench
 from bench.cli.main import main
 from bench.engine import storage as record
 from bench.engine.records import TrainResult
-from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
+from bench.launch.exit_codes import DONE, FAILED, NOT_TRACKED, USAGE_ERROR
 from bench.launch.local_launcher import is_due
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
@@ -145,7 +145,7 @@ def test_a_failed_cell_is_a_row_with_its_reason_and_the_others_go_on(tmp_path, c
 def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     suite = tmp_path / "tiny.yaml"
     suite.write_text(TINY)
-    monkeypatch.setattr("bench.launch.local_launcher.sys.executable", "/bin/false")
+    monkeypatch.setattr("bench.launch.worker_process.sys.executable", "/bin/false")
     assert run("run", suite, "--runs", tmp_path / "runs") == FAILED
     reasons = set(read(tmp_path / "runs", "tiny").table["reason"])
     assert any("the worker ended with exit code 1 without a result" in reason for reason in reasons)
@@ -194,7 +194,7 @@ def test_a_store_that_cannot_be_written_costs_no_result(tiny, tmp_path, capsys, 
     monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)  # ten retries with backoff would take 100 s
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mlflow.db").write_text("no database")
-    assert run("run", tiny, "--runs", tmp_path / "runs") == DONE
+    assert run("run", tiny, "--runs", tmp_path / "runs") == NOT_TRACKED
     told = capsys.readouterr()
     assert "NOT tracked" in told.err
     assert "MDLM" in told.out
@@ -217,14 +217,19 @@ def test_results_that_change_reach_mlflow(tiny, tmp_path):
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize("command", ["run", "status", "report", "plan"])
-def test_a_torn_record_is_named_with_the_way_out(command, done, tiny, tmp_path, capsys):
+@pytest.mark.parametrize(("command", "code"), [("run", FAILED), ("status", FAILED), ("report", FAILED), ("plan", DONE)])
+def test_a_torn_record_is_a_failed_cell_with_the_way_out(command, code, done, tiny, tmp_path, capsys):
     shutil.copytree(done / "runs", tmp_path / "runs")
     torn = next((tmp_path / "runs" / "cells").glob("*/train/result.json"))
     torn.write_text("{")
     capsys.readouterr()
-    assert run(command, tiny, "--runs", tmp_path / "runs") == USAGE_ERROR
-    assert f"{torn} is not a whole record" in capsys.readouterr().err
+    assert run(command, tiny, "--runs", tmp_path / "runs") == code
+    captured = capsys.readouterr()
+    told = " ".join((captured.out + captured.err).split())
+    if command == "plan":
+        assert f"failed: cells/{torn.parents[1].name}/train/result.json is not a whole record" in told
+    else:
+        assert f"run again with: bench run {tiny} --runs {tmp_path / 'runs'} --retry-failed" in told
 
 
 def test_a_broken_checkpoint_is_a_failure_that_says_what_to_do(tmp_path):
@@ -236,7 +241,7 @@ def test_a_broken_checkpoint_is_a_failure_that_says_what_to_do(tmp_path):
     assert run("run", suite, "--runs", tmp_path / "runs") == FAILED
     reasons = bench.load(tmp_path / "runs")["reason"]
     assert reasons.str.contains("is not a whole checkpoint").any()
-    assert reasons.str.contains("remove it to train again").any()
+    assert reasons.str.contains("bench run --retry-failed trains again").any()
 
 
 def test_labels_are_words_and_not_markup(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from bench.engine.quality.controls import CONTROLS
 from bench.engine.sample.trajectory import decode
 from bench.engine.train.trainer import Interrupted
 from bench.launch.exit_codes import DONE, USAGE_ERROR
-from bench.launch.local_launcher import run
+from bench.launch.local_launcher import RunSettings, run
 from bench.launch.worker import FAILED as WORKER_FAILED
 from bench.launch.worker import INTERRUPTED as WORKER_INTERRUPTED
 from bench.launch.worker import Worker
@@ -25,6 +26,7 @@ from bench.plan.plan import plan
 from bench.results.suite_record import read
 from bench.suite.suite import read as read_suite
 from bench.suite.suite import with_data
+from tests.support.changed_records import rewrite
 
 SUITE = """\
 question: Are the texts any good?
@@ -64,7 +66,7 @@ def written(folder: Path, scorer: str = TRAINED, **changes: str) -> Path:
 
 def carry_out(suite: Path, runs: Path) -> None:
     """`bench run` without what it prints, tracks and reports."""
-    run(runs, plan(with_data(read_suite(suite))), retry_failed=False, finished=lambda cell: None)
+    run(runs, plan(with_data(read_suite(suite))), RunSettings(), finished=lambda cell: None)
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +156,14 @@ def test_the_same_suite_does_nothing_again_and_other_quality_neither_trains_nor_
             "{kind: huggingface, model: nowhere}",
             {},
             "15:",
-            r"there is no folder \S+nowhere; for a model of the Hugging",
+            r"nowhere: there is no such file or folder; .*; for a model of the Hugging",
         ),
-        ("{kind: cell, path: nowhere}", {}, "15:", r"nowhere is no cell \(it holds no job.json\)"),
+        (
+            "{kind: cell, path: nowhere}",
+            {},
+            "15:",
+            r"nowhere: there is no such file or folder; .*name a folder RUNS/cells/<id>",
+        ),
         ("{kind: trained}", {"a": (", reserve: 0.2", "")}, "15:", "needs data that no arm sees; give data.reserve"),
         (
             "{kind: trained, seed: 0}",
@@ -268,7 +275,7 @@ def test_a_stage_that_fails_stops_only_what_needs_it(ran, tmp_path):
             (folder / stage["folder"] / "result.json").unlink()
         if stage["folder"] == broken:
             stage["settings"]["quality"]["copied"] = 99
-    record.write_json(folder / "job.json", job)
+    rewrite(folder / "job.json", job)
     worker = Worker(folder)
     assert worker.run() == WORKER_FAILED
     assert record.status(folder, broken)[0] == "failed"
@@ -285,12 +292,11 @@ def test_a_worker_that_is_asked_to_stop_starts_no_other_stage(ran, tmp_path):
         (folder / name / "result.json").unlink()
     worker = Worker(folder)
     seen = []
-    worker._run_stage = lambda stage: seen.append(stage) or worker._stop(0, None)  # type: ignore[method-assign]
+    worker._run_stage = lambda stage, pulse: seen.append((stage, pulse)) or worker._stop(signal.SIGTERM)  # type: ignore[method-assign]
     assert worker.run() == WORKER_INTERRUPTED
     assert len(seen) == 1
-    worker.stopped = True
     with pytest.raises(Interrupted):
-        Worker._run_stage(worker, seen[0])
+        Worker._run_stage(worker, *seen[0])
     assert not (folder / later[0] / "result.json").exists()
 
 

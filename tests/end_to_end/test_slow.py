@@ -161,13 +161,13 @@ FAULTS = [  # file, what stands there, what is planted in its place
     ("bench/engine/likelihood/standard_error.py", "(count / (count - 1) * sum_of_squares)", "sum_of_squares"),
     ("bench/engine/likelihood/estimators.py", "k = (1 + (u * length)", "k = (0 + (u * length)"),
     ("bench/engine/likelihood/estimators.py", "masking.inverse(1 - hidden.squeeze(-1))", "masking.inverse(1 - u)"),
-    ("bench/engine/likelihood/estimators.py", "weight * (1 - method.t_min) *", "weight *"),
+    ("bench/engine/likelihood/estimators.py", "align(weight, nats) * (1 - method.t_min) *", "align(weight, nats) *"),
     ("bench/engine/likelihood/estimators.py", "weight = self.warp * u ** (self.warp - 1)", "weight = 1.0"),
     ("bench/engine/likelihood/estimators.py", "yield (stratum + 1 - offsets", "yield (stratum + offsets"),
     (
         "bench/engine/likelihood/bound.py",
-        '"prior_gap": model.method.prior_gap(x).sum(-1)',
-        '"prior_gap": 0 * model.method.prior_gap(x).sum(-1)',
+        '"prior_gap": reduce(model.method.prior_gap(x))',
+        '"prior_gap": 0 * reduce(model.method.prior_gap(x))',
     ),
     ("bench/engine/model/method_with_network.py", "return (first + 1 + (u", "return (first + (u"),
     (

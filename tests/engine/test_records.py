@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from bench.engine import record_files
 from bench.engine.likelihood.standard_error import Estimate
-from bench.engine.records import RESULTS, Job, Measurement, Record, StoredSuite, TrainResult
+from bench.engine.measurements import Measurement
+from bench.engine.records import RESULTS, Job, Record, StoredSuite, TrainResult
 from bench.engine.storage import (
     BrokenRecord,
     read_job,
@@ -126,17 +128,17 @@ def test_a_truncated_file_is_broken(tmp_path: Path) -> None:
     with pytest.raises(BrokenRecord) as error:
         read_job(tmp_path)
     assert str(error.value).startswith(f"{path} is not a whole record (")
-    assert str(error.value).endswith("); remove it and run the suite again")
+    assert str(error.value).endswith("); bench run writes it again")
 
 
 @pytest.mark.parametrize(
     ("update", "reason"),
     [
         ({"steps": "many"}, "steps: Input should be a valid integer, unable to parse string as an integer"),
-        ({"stages": None}, "stages: Input should be a valid tuple"),
+        ({"stages": None}, "stages: is not a list"),
         ({"stages": [{"name": "train", "id": 7}]}, "stages.0.id: Input should be a valid string"),
-        ({"stages": [{"id": "7"}]}, "stages.0.name: Field required"),
-        ({"stages": [{"name": "bound"}]}, "stages.0.id: Field required"),
+        ({"stages": [{"id": "7"}]}, "stages.0.name: is missing"),
+        ({"stages": [{"name": "bound"}]}, "stages.0.id: is missing"),
     ],
 )
 def test_a_wrong_type_is_broken(update: dict[str, Any], reason: str, tmp_path: Path) -> None:
@@ -145,12 +147,12 @@ def test_a_wrong_type_is_broken(update: dict[str, Any], reason: str, tmp_path: P
     with pytest.raises(BrokenRecord) as error:
         read_job(tmp_path)
     problem = f"{path} is not a record of this version ({reason})"
-    assert str(error.value) == f"{problem}; remove it and run the suite again"
+    assert str(error.value) == f"{problem}; bench run writes it again"
 
 
 def test_a_file_that_holds_no_record_is_broken(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text("[1, 2]", "utf-8")
-    with pytest.raises(BrokenRecord, match=r"job\.json is not a record of this version \(the file: "):
+    with pytest.raises(BrokenRecord, match=r"job\.json is not a record of this version \(the file: is not an object\)"):
         read_job(tmp_path)
 
 
@@ -173,13 +175,13 @@ def test_an_error_that_does_not_exist_is_null() -> None:
 def count_opens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are opened from now on."""
     opened: list[str] = []
-    read_text = Path.read_text
+    read_bytes = record_files.read_bytes
 
-    def counted(path: Path, *rest: Any, **options: Any) -> str:
+    def counted(path: Path) -> bytes:
         opened.append(path.name)
-        return read_text(path, *rest, **options)
+        return read_bytes(path)
 
-    monkeypatch.setattr(Path, "read_text", counted)
+    monkeypatch.setattr(record_files, "read_bytes", counted)
     return opened
 
 

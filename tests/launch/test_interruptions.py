@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.engine import storage as record
-from bench.launch.exit_codes import DONE, INCOMPLETE
+from bench.engine import lock
+from bench.launch.exit_codes import DONE, INCOMPLETE, INTERRUPTED
 from bench.launch.job_files import submit
+from bench.launch.signals import STOP_SIGNALS
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
 from bench.suite.suite import read as read_suite
@@ -40,7 +42,7 @@ def uninterrupted(tmp_path_factory) -> Path:
     return cell
 
 
-def wait_for(condition, worker: subprocess.Popen[bytes]) -> None:
+def wait_for(condition, worker: subprocess.Popen[bytes] | ForkedWorker) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert worker.poll() is None, "the worker ended too early"
@@ -52,17 +54,23 @@ EVERY_STEP = ", checkpoint_seconds: 0"  # not part of a cell's id: a run may con
 LONG = TINY.replace("steps: 6", "steps: 60").replace("{device: cpu}", f"{{device: cpu{EVERY_STEP}}}")
 
 
-@pytest.mark.parametrize("name", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_cell_goes_on_where_it_was_and_ends_bit_for_bit_the_same(name, uninterrupted, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, *STOP_SIGNALS], ids=lambda number: signal.Signals(number).name)
+def test_a_killed_cell_goes_on_where_it_was_and_ends_bit_for_bit_the_same(number, uninterrupted, tmp_path, capsys):
     folder = prepare(tmp_path)
-    worker = subprocess.Popen([sys.executable, "-m", "bench", "cell", str(folder)], cwd=ROOT)
+    worker = ForkedWorker(str(folder))
     wait_for((folder / "train" / "checkpoint.pt").exists, worker)
-    os.kill(worker.pid, name)
-    assert worker.wait() == (130 if name == signal.SIGTERM else -signal.SIGKILL)
+    os.kill(worker.pid, number)
+    assert worker.wait() == (-number if number == signal.SIGKILL else INTERRUPTED)
     state = torch.load(folder / "train" / "checkpoint.pt", weights_only=True)
     assert 0 < state["progress"]["step"] < 60
+
     assert run("status", "long", "--runs", tmp_path / "runs") == INCOMPLETE
+    step = r"\d+" if number == signal.SIGKILL else str(state["progress"]["step"])
+    assert re.search(rf"train +interrupted at step {step} of 60", capsys.readouterr().out)
+
+    (folder / "train" / "checkpoint.pt.partial").write_bytes(b"half")
     assert ForkedWorker(str(folder)).wait() == 0
+    assert {path.name for path in folder.rglob("*")} == {path.name for path in uninterrupted.rglob("*")}
     assert _numbers(folder) == _numbers(uninterrupted)
     ends = [torch.load(path / "train" / "checkpoint.pt", weights_only=True) for path in (uninterrupted, folder)]
     for key in ("model", "ema"):
@@ -76,11 +84,18 @@ def _numbers(folder: Path) -> list[object]:
     return [results[0]["measures"], results[1]["texts"], [(point["tokens"], point["value"]) for point in points]]
 
 
+def heed_interrupts() -> None:
+    """Undo that a shell starts what follows its & with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path):
     suite = tmp_path / "long.yaml"
     suite.write_text(LONG.replace("steps: 60", "steps: 300"))
     command = [sys.executable, "-m", "bench", "run", str(suite), "--runs", str(tmp_path / "runs")]
-    driver = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE)
+    driver = subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+    )
     first = folder_of(tmp_path / "runs", plan(read_suite(suite)).cells[0])
     wait_for((first / "train" / "checkpoint.pt").exists, driver)
     os.killpg(driver.pid, signal.SIGINT)  # as Ctrl-C does: to the driver and its worker
@@ -103,16 +118,16 @@ def test_a_worker_dies_with_its_driver_and_the_next_run_goes_on(tmp_path):
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     deadline = time.monotonic() + 30
-    while record.is_busy(first) and time.monotonic() < deadline:
+    while lock.is_busy(first) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not record.is_busy(first)
+    assert not lock.is_busy(first)
     assert not (first / "train" / "result.json").exists()
     suite.write_text(suite.read_text().replace(EVERY_STEP, ""))
     assert run("run", suite, "--runs", tmp_path / "runs") == DONE
 
 
 def test_a_second_run_in_the_same_folder_waits_its_turn(tiny, tmp_path, capsys):
-    with record.at_work(tmp_path / "runs"):
+    with lock.at_work(tmp_path / "runs"):
         assert run("run", tiny, "--runs", tmp_path / "runs") == INCOMPLETE
     assert "another process is at work" in capsys.readouterr().err
     assert not (tmp_path / "runs" / "cells").exists()
@@ -120,11 +135,11 @@ def test_a_second_run_in_the_same_folder_waits_its_turn(tiny, tmp_path, capsys):
 
 def test_a_cell_is_worked_on_by_one_process_at_a_time(tmp_path):
     (tmp_path / "cell").mkdir()
-    with record.at_work(tmp_path / "cell"):
-        assert record.is_busy(tmp_path / "cell")
-        with pytest.raises(record.Busy, match="another process is at work"), record.at_work(tmp_path / "cell"):
+    with lock.at_work(tmp_path / "cell"):
+        assert lock.is_busy(tmp_path / "cell")
+        with pytest.raises(lock.Busy, match="another process is at work"), lock.at_work(tmp_path / "cell"):
             pass
-    assert not record.is_busy(tmp_path / "cell")
+    assert not lock.is_busy(tmp_path / "cell")
 
 
 THREADS = """

@@ -98,7 +98,7 @@ def test_a_cell_whose_plug_in_changed_fails_with_the_reason(plugin, suite, tmp_p
     (cell / "train" / "result.json").unlink()
     plugin.write_text(PLUGIN + "# a change\n")
     forget()
-    assert main(["cell", str(cell)]) == FAILED
+    assert main(["cell", str(cell), "--plugin", str(plugin)]) == FAILED
     assert "changed since the suite was planned" in json.loads((cell / "train" / "failure.json").read_text())["reason"]
 
 
@@ -147,6 +147,14 @@ FAULTS = {
     ),
     "a missing name": ("from methods.method import Nothing\n", "mine.py:1: ImportError: cannot import name 'Nothing'"),
     "an exit": ("import sys\n\nsys.exit(0)\n", "mine.py:3: the plug-in exits when it is imported (SystemExit: 0)"),
+    "an exit at once": (
+        "import os\n\nos._exit(0)\n",
+        "mine.py:3: the plug-in exits when it is imported (SystemExit: 0)",
+    ),
+    "another program": (
+        "import os\n\nos.execlp('true', 'true')\n",
+        "mine.py:3: the plug-in exits when it is imported (SystemExit: ",
+    ),
     "an exit without a code": ("raise SystemExit\n", "mine.py:1: the plug-in exits when it is imported"),
     "another kind of exception": ("raise GeneratorExit('no')\n", "mine.py:1: GeneratorExit: no"),
     "no METHODS": ("x = 1\n", r'no methods are named; end the file with METHODS = {"my-method": MyMethod}'),
@@ -191,7 +199,9 @@ def test_a_plug_in_that_cannot_be_used_is_wrong_usage(text, reason, plugin, caps
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("fault", ["no file", "a syntax error", "a missing module", "an exit", "no METHODS"])
+@pytest.mark.parametrize(
+    "fault", ["no file", "a syntax error", "a missing module", "an exit", "an exit at once", "no METHODS"]
+)
 def test_no_command_takes_a_plug_in_that_fails_to_load_for_a_failed_check(
     command, fault, plugin, suite, capsys, monkeypatch
 ):
@@ -210,6 +220,15 @@ def test_an_exiting_plug_in_ends_the_process_with_the_code_of_wrong_usage(plugin
     process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert process.returncode == USAGE_ERROR
     assert f"{plugin}:3: the plug-in exits" in process.stderr
+
+
+def test_a_method_that_exits_when_it_is_built_is_no_success(plugin, suite, monkeypatch, capsys):
+    text = PLUGIN.replace("super().__init__(", "import sys; sys.exit(0); super().__init__(")
+    plugin.write_text(text)
+    assert text != PLUGIN
+    monkeypatch.chdir(suite.parent)
+    assert main(["run", str(suite), "--plugin", str(plugin)]) == USAGE_ERROR
+    assert "ended the command: SystemExit: 0" in capsys.readouterr().err
 
 
 def test_all_methods_of_a_plug_in_are_registered_or_none(plugin):

@@ -68,7 +68,7 @@ def test_a_budget_asks_for_its_price():
         ("{flops: -1.0e9}", r"4:10: budget.flops is -1000000000.0: "),
         ("{flops: many}", r"4:10: budget.flops is 'many': "),
         ("{flops: true}", r"4:10: budget.flops is True: "),
-        ("{flops: .inf}", r"4:10: budget.flops is inf: "),
+        ("{flops: .inf}", r"4:10: flops is .inf: "),
         ("{flops: 1.0e9, tokens: 96}", r"4:1: budget: give one of steps, tokens and flops"),
         ("{flop: 1.0e9}", r'4:10: unknown key "flop"; did you mean "flops"\?'),
     ],

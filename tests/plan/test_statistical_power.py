@@ -8,7 +8,8 @@ import pytest
 
 from bench.cli.main import main
 from bench.engine import storage as record
-from bench.engine.records import RESULTS, BoundResult, Measurement
+from bench.engine.measurements import Measurement
+from bench.engine.records import RESULTS, BoundResult
 from bench.launch.exit_codes import DONE
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
@@ -36,7 +37,7 @@ def test_more_arms_need_more_seeds(seeds, arms, needed, reachable, tmp_path):
     assert found is not None
     assert (found.arms, found.seeds_needed, found.is_reachable) == (arms, needed, reachable)
     assert found.smallest_p == arms * 2.0 ** (1 - seeds)
-    told = describe_power(found)[0]
+    told = describe_power(found, seeds)[0]
     assert (f"{needed} seeds suffice for" in told) is not reachable
     assert ("can reach p < 0.05" in told) is reachable
 
@@ -46,7 +47,7 @@ def test_the_smallest_difference_that_is_found_shrinks_with_the_seeds(tmp_path):
     three, eleven = of(tmp_path, 3, 1), of(tmp_path, 11, 1)
     assert three.detectable_sd == pytest.approx(3.26, abs=0.01)
     assert eleven.detectable_sd == pytest.approx(0.94, abs=0.01)
-    assert "in 80% of experiments if it is at least 3.3 standard deviations" in describe_power(three)[1]
+    assert "in 80% of experiments if it is at least 3.3 standard deviations" in describe_power(three, 3)[1]
 
 
 def test_the_scores_are_those_of_the_bound_that_counts(tmp_path, capsys):
@@ -80,16 +81,17 @@ def test_the_power_in_a_plan_is_what_the_table_of_differences_finds(seeds, arms,
 def test_one_seed_has_no_error_over_seeds(tmp_path):
     found = of(tmp_path, 1, 1)
     assert math.isnan(found.detectable_sd)
-    first, second = describe_power(found)
-    assert (
-        first == "one seed: errors over seeds are unknown; intervals over documents hold for these training runs alone"
-    )
-    assert second.endswith("; 6 seeds suffice for 1 arm")
+    first, second = describe_power(found, 1)
+    assert first.startswith("no verdict from one seed: give at least 3 seeds (the 95 % interval is ± 9 with 2, ± 2.5 ")
+    assert second == "with 6 seeds, the sign-flip test can reach p < 0.05 for 1 arm"
 
 
 def test_without_a_base_no_difference_is_tested(tiny):
     assert plan_power(plan(read(tiny)), {}, "bits_per_char") is None
-    assert describe_power(None) == ["no arm has a base, so no difference will be tested"]
+    assert describe_power(None, 3) == ["no arm has a base, so no difference will be tested"]
+    lone, *rest = describe_power(None, 1)
+    assert lone.startswith("no verdict from one seed: give at least 3 seeds")
+    assert rest == describe_power(None, 3)
 
 
 def test_measured_differences_are_told_in_the_score_s_unit(tmp_path, capsys):

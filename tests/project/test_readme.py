@@ -14,7 +14,16 @@ from bench.cli.main import main
 from bench.engine.quality import CONTROLS, JUDGED, QualitySpec
 from bench.engine.quality.scorers import SCORERS
 from bench.engine.sample.policies import POLICIES
-from bench.launch.exit_codes import DONE, FAILED, INCOMPLETE, INTERRUPTED, USAGE_ERROR
+from bench.launch.exit_codes import (
+    BROKEN_PIPE,
+    DONE,
+    FAILED,
+    INCOMPLETE,
+    INTERRUPTED,
+    NOT_TRACKED,
+    STORAGE_FULL,
+    USAGE_ERROR,
+)
 from bench.suite.suite import read_all
 from methods import METHODS, SCHEDULES, parameters
 from tests.conftest import ROOT, TINY
@@ -44,7 +53,21 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     shutil.copytree(ROOT / "suites", tmp_path / "suites")
     monkeypatch.chdir(tmp_path)
     shown = commands("bench ")
-    verbs = ["methods", "certify", "plan", "run", "status", "report", "sample", "compare", "sync", "tune", "ui"]
+    verbs = [
+        "methods",
+        "certify",
+        "plan",
+        "run",
+        "status",
+        "report",
+        "sample",
+        "score",
+        "compare",
+        "sync",
+        "tune",
+        "ui",
+    ]
+    (tmp_path / "mine.txt").write_text("the end\n")
     assert [line.split()[1] for line in shown] == verbs
     questions = tuple(name for name in checks.CHECK_GROUPS if name != "samples")  # slow; test_tutorial.py asks it
     monkeypatch.setattr(checks, "CHECK_GROUPS", questions)
@@ -77,9 +100,12 @@ def test_the_words_of_suites_can_be_planned(block, tmp_path, capsys):
     others = re.sub(rf"^{word}:.*\n(?:  .*\n)*", "", TINY, flags=re.MULTILINE)
     path = tmp_path / "suite.yaml"
     path.write_text(others + block)
+    for index, name in enumerate(re.findall(r"[\w/]+\.txt", block)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{index} is the number of this text. " * 9)
     suites = read_all(path)
     assert all(suite.spec.evaluation.bound for suite in suites)
-    assert len(suites) == (2 if word == "data" else 1)
+    assert len(suites) == max(1, block.count("source:"))
     if word != "tune":  # that waits for its winners
         assert main(["plan", str(path), "--runs", str(tmp_path / "runs")]) == DONE
         assert "FLOPs" in capsys.readouterr().out
@@ -87,7 +113,7 @@ def test_the_words_of_suites_can_be_planned(block, tmp_path, capsys):
 
 def test_the_documented_exit_codes_are_those_of_the_command():
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", COMMANDS, re.MULTILINE)}
-    assert codes == {DONE, USAGE_ERROR, FAILED, INCOMPLETE, INTERRUPTED}
+    assert codes == {DONE, USAGE_ERROR, FAILED, INCOMPLETE, STORAGE_FULL, NOT_TRACKED, BROKEN_PIPE, INTERRUPTED}
 
 
 def test_the_readme_fits_on_a_few_screens():

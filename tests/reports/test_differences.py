@@ -170,12 +170,16 @@ def test_pieces_of_a_running_text_are_clustered_and_the_table_says_so(record: Su
 def test_one_seed_is_an_interval_over_documents_and_says_so(record: SuiteRecord) -> None:
     single = with_pairs(record, make_pairs("worse", "A", 0.120))
     assert texts_of(single, "worse")[:2] == ["+0.1200", "[0.1180, 0.1220]"]
-    assert texts_of(single, "worse")[5] == "worse, one seed"
-    assert "over the documents of the one seed, without training variance" in notes_of(single)
+    assert texts_of(single, "worse")[5] == "no verdict: one seed"
+    assert "test text only, over the documents of the one seed" in notes_of(single)
+    assert "the interval excludes zero" not in notes_of(single)
     assert row_of(single, "worse").entries[0].marks == ""
     mixed = with_pairs(record, make_pairs("worse", "A", 0.120), make_pairs("near", "A", 0.1, 0.2))
     letter = row_of(mixed, "worse").entries[0].marks
-    assert "one seed shows no training variance" in dict(table_of(mixed).footnotes)[letter]
+    assert (
+        "one seed, test text only: the interval is over documents, and there is no verdict"
+        in dict(table_of(mixed).footnotes)[letter]
+    )
     assert row_of(mixed, "near").entries[0].marks == ""
 
 
@@ -263,7 +267,7 @@ def test_the_forest_shows_every_arm_a_panel_for_each_base(record: SuiteRecord, t
         make_pairs("A", "near", 0.1),
     )
     svg = plot_forest(several, tmp_path)[0].read_text()
-    for text_part in ("minus A", "minus near", "+0.1230 [0.1153, 0.1307]", "not paired", "lost", "one seed"):
+    for text_part in ("minus A", "minus near", "+0.1230 [0.1153, 0.1307]", "not paired", "lost", "test text only"):
         assert f">{text_part}" in svg or f"{text_part}<" in svg, text_part
     assert svg.count("negative is better") == 2
     assert {STYLES["md4"].color.lower()} <= set(re.findall(r"#[0-9a-f]{6}", svg.lower()))

@@ -30,6 +30,7 @@ from reports.page.html_page import describe_cost_panels
 from reports.tables.arms import describe_missing
 from reports.tables.fairness import list_fairness
 from tests.conftest import TINY
+from tests.support.changed_records import change
 from tests.support.report_records import Rows, make_arm, make_record
 from tests.support.toys import LAW, TEXTS, L, Oracle, V, model
 
@@ -161,8 +162,7 @@ def test_a_system_that_does_not_tell_its_memory_fails_nothing(
         assert environment.peak_memory(torch.device("cpu")) is None
     shutil.copytree(runs, tmp_path / "runs")
     for path in (tmp_path / "runs" / "cells").glob("*/train/result.json"):
-        found = json.loads(path.read_text())
-        path.write_text(json.dumps(found | {"peak_memory_bytes": None}))
+        change(path, lambda result: result.update(peak_memory_bytes=None))
     table = read(tmp_path / "runs", "plots").table
     assert "peak_memory_bytes" not in set(table["metric"])
     assert "seconds" in set(table["metric"])
@@ -181,8 +181,9 @@ def test_speed_and_memory_are_means_over_seeds_with_their_errors() -> None:
         for seed in (0, 1)
     ]
     cost = tabulate_cost(make_record(*seeds)).set_index("metric")
-    assert cost.loc["tokens_per_second", "value"] == pytest.approx(1100)
-    assert cost.loc["tokens_per_second", "standard_error"] == pytest.approx(100)
+    rate = 2 / (1 / 1000 + 1 / 1200)  # all tokens over all seconds
+    assert cost.loc["tokens_per_second", "value"] == pytest.approx(rate)
+    assert cost.loc["tokens_per_second", "standard_error"] == pytest.approx(rate**2 * (1 / 1000 - 1 / 1200) / 2)
     assert cost.loc["seconds_per_sequence", ["value", "seeds"]].to_list() == [0.5, 2]
 
 

@@ -16,7 +16,7 @@ from reports.tables.fairness import build_fairness
 from reports.tables.main_table import build_main
 from reports.tables.report_tables import build_tables
 from tests.support.browser import run_page
-from tests.support.report_records import make_arm, make_record
+from tests.support.report_records import make_arm, make_record, spread_seeds
 
 PROBE = """
 const part = (name) => document.getElementById("filter-" + name), table = document.querySelector("#results table");
@@ -66,7 +66,7 @@ def test_long_names_leave_room_for_curves_and_numbers(arms: int) -> None:
 
 
 def test_the_answer_and_the_axis_count_the_names_that_they_have_no_room_for() -> None:
-    record = make_record(*(make_arm(f"AR {place}", 3.0 + place / 1000, "exact") for place in range(20)))
+    record = make_record(*(spread_seeds(f"AR {place}", 3.0 + place / 1000, "exact") for place in range(20)))
     sentence = answer(build_main(record))
     assert "not told apart from AR 1, AR 2, AR 3 and 16 more" in sentence
     label = draw_curves(record, tabulate_curves(record)).axes[0].get_ylabel()

@@ -13,7 +13,7 @@ from reports.figures.curves import plot_curves
 from reports.page.html_page import answer
 from reports.tables.main_table import build_main
 from tests.reports.test_reports import print_table
-from tests.support.report_records import make_arm, make_record
+from tests.support.report_records import make_arm, make_record, spread_seeds
 
 
 def find_tags(html: str) -> set[str]:
@@ -56,13 +56,28 @@ def test_a_record_of_nothing_still_gives_every_report(tmp_path: Path) -> None:
     assert "Score" in print_table(nothing, "terminal")
 
 
-def test_the_answer_is_made_from_the_numbers(record: SuiteRecord) -> None:
-    assert answer(build_main(record)) == (
+def test_the_answer_is_made_from_the_numbers() -> None:
+    arms = spread_seeds("AR", 2.7134, "exact"), spread_seeds("MDLM", 3.07), spread_seeds("MD4", 3.05)
+    assert answer(build_main(make_record(*arms))) == (
         "AR is exact at 2.713 ± 0.030 bits per character; "
         "the best bound is MD4's, 3.050 ± 0.030 bits per character (not told apart from MDLM)."
     )
     lost = build_main(make_record(make_arm("ar", 3.0, "exact"), make_arm("B", 3.0, failures={"bound": "why"})))
-    assert answer(lost) == "ar is exact at 3.000 ± 0.030 bits per character; there is no score from B (failed)."
+    assert answer(lost) == (
+        "ar is exact at 3.000 ± 0.030 (test text only) bits per character; one seed, so no verdict;"
+        " there is no score from B (failed)."
+    )
+
+
+def test_the_answer_of_one_seed_names_no_best_arm(record: SuiteRecord) -> None:
+    assert answer(build_main(record)) == (
+        "AR is exact at 2.713 ± 0.030 (test text only) bits per character;"
+        " bounds lie between 3.050 and 3.070 bits per character; one seed, so no verdict."
+    )
+    some = build_main(make_record(make_arm("alone", 3.0), spread_seeds("A", 3.07), spread_seeds("B", 3.9)))
+    assert answer(some) == (
+        "The best bound is A's, 3.070 ± 0.030 bits per character (left out for having one seed: alone)."
+    )
 
 
 def test_the_curves_follow_the_reader_into_the_dark(record: SuiteRecord, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from bench.cli import main as cli
 from bench.cli import result_commands as commands
 from bench.engine import storage as record
+from bench.engine.records import RESULTS
 from bench.launch.job_files import submit
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
@@ -220,7 +221,7 @@ def write_run(runs: Path, *bits: float, name: str = "own", **changes: Any) -> Pa
             found = {"value": value, "standard_error": 0.001, "monte_carlo_error": 0.0, "n": 19531}
             bound = {"measures": {"bits_per_char": found}, "kind": "bound", "split": said["split"], "protocol": "p"}
             result = {"environment": {"code": code, "precision": "any"}} | (bound if stage.name == "bound" else {})
-            record.write_json(folder_of(runs, cell) / stage.folder / "result.json", result)
+            record.succeed(folder_of(runs, cell) / stage.folder, RESULTS[stage.name].model_validate(result))
     return runs
 
 

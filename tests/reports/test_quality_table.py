@@ -59,7 +59,7 @@ FLAT = GOOD | {"gen_ppl": 12.0, "unigram_entropy": 2.1, "rep_4": 0.40, "js_2": 0
 
 def make_texts(label: str, values: dict[str, float], error: float = 0.02, **common: Any) -> Rows:
     """The rows of one way of drawing, or of a control; errors are a share of the values."""
-    base = {**COLUMNS, "suite": "toy", "arm": label, "method": "mdlm", "status": "done"} | common
+    base = {**COLUMNS, "suite": "toy", "arm": label, "method": "mdlm", "status": "done", "texts": "64 x 128"} | common
     costs = {name: values[name] for name in ("network_calls", "seconds_per_sequence") if name in values}
     measured = {"stage": "quality", "n": 64, "protocol": PROTOCOL, "monte_carlo_error": math.nan} | common
     return [{**base, "stage": "samples", "metric": name, "value": value} for name, value in costs.items()] + [
@@ -71,6 +71,11 @@ def make_texts(label: str, values: dict[str, float], error: float = 0.02, **comm
 
 def make_controls(controls: dict[str, dict[str, float]] = CONTROLS) -> Rows:
     return [row for name, values in controls.items() for row in make_texts(name, values, role="control", method="")]
+
+
+def make_seeds(label: str, values: dict[str, float], count: int = 12, **common: Any) -> Rows:
+    """The texts of several seeds, which agree."""
+    return [row for seed in range(count) for row in make_way(label, values, seed=seed, **common)]
 
 
 def make_way(label: str, values: dict[str, float], calls: int = 64, **common: Any) -> Rows:
@@ -121,8 +126,8 @@ def test_arms_stand_above_controls(record: SuiteRecord) -> None:
     assert [row.label for row in table.references] == list(CONTROLS)
 
 
-def test_the_best_arm_is_bold_in_each_direction(record: SuiteRecord) -> None:
-    table = table_of(record, every_column=True)
+def test_the_best_arm_is_bold_in_each_direction() -> None:
+    table = table_of(make_record(make_seeds("MDLM", GOOD), make_seeds("MD4", FLAT), make_controls()), every_column=True)
     best = {c.metric: {label for label, cell in column(table, c.metric).items() if cell.best} for c in table.columns}
     assert best["gen_ppl"] == {"MD4"}  # lower
     assert best["mauve"] == {"MDLM"}  # higher
@@ -132,14 +137,14 @@ def test_the_best_arm_is_bold_in_each_direction(record: SuiteRecord) -> None:
 
 def test_nearer_counts_from_both_sides() -> None:
     above, below = GOOD | {"unigram_entropy": 4.2}, GOOD | {"unigram_entropy": 3.7}
-    table = table_of(make_record(make_way("above", above), make_way("below", below), make_controls()))
+    table = table_of(make_record(make_seeds("above", above), make_seeds("below", below), make_controls()))
     assert [cell.best for cell in column(table, "unigram_entropy").values()][:2] == [True, False]
     near = table_of(make_record(make_way("above", above), make_way("near", GOOD | {"unigram_entropy": 3.85})))
     assert not any(cell.best for cell in column(near, "unigram_entropy").values())  # there is no row data
 
 
 def test_ties_with_the_best_are_marked() -> None:
-    ways = [make_way(label, GOOD | {"gen_ppl": value}) for label, value in (("a", 30.0), ("b", 31.0), ("c", 40.0))]
+    ways = [make_seeds(label, GOOD | {"gen_ppl": value}) for label, value in (("a", 30.0), ("b", 31.0), ("c", 40.0))]
     cells = column(table_of(make_record(*ways, make_controls())), "gen_ppl")
     assert [("~" in cells[label].marks, cells[label].best) for label in "abc"] == [
         (False, True),
@@ -211,8 +216,8 @@ def test_texts_of_the_right_law_are_like_data_and_every_adversary_is_not(tmp_pat
     ]
     unlike = {label: cell.value for label, cell in column(table_of(make_record(rows)), "unlike_data").items()}
     assert unlike["arm"].startswith("0 of 16")
-    assert re.fullmatch(r"1 of 16: copied \(\d+\)", unlike["copied text"])
-    assert re.fullmatch(r"\d+ of 16: js \d \(\d+\)", unlike["shuffled text"])
+    assert re.fullmatch(r"1 of 16: copied \((\d+|over 100)\)", unlike["copied text"])
+    assert re.fullmatch(r"\d+ of 16: (js \d|sample nats per token) \((\d+|over 100)\)", unlike["shuffled text"])
     assert int(unlike["n-gram model"].split(" of ")[0]) > 1
 
 
@@ -221,11 +226,29 @@ def test_unlike_data_counts_only_what_errors_leave() -> None:
     assert column(table_of(wide), "unlike_data")["A"].value == "0 of 7"
 
 
-def test_a_difference_without_errors_is_told_by_the_number_of_texts() -> None:
-    values = REAL | {"copied": 0.5, "js_2": REAL["js_2"] + 0.001}  # 31 and 0.06 times 1 / 64
-    exact = make_record(make_texts("A", values, error=0, way="w"), make_controls({"data": REAL}))
-    table = exact.table.assign(standard_error=0.0)
-    assert column(table_of(replace(exact, table=table)), "unlike_data")["A"].value == "1 of 7: copied (31)"
+@pytest.mark.parametrize("error", [0.0, 1e-17, math.nan])
+@pytest.mark.parametrize(
+    ("metric", "real", "value", "expected"),
+    [  # steps of 1 / (64 x 128) tokens, or of 1 / 64 texts, in either number
+        ("distinct_1", 27 / 8192, 26 / 8192, "0 of 1"),
+        ("distinct_1", 27 / 8192, 17 / 8192, "1 of 1: distinct 1 (7.1)"),
+        ("copied", 0.0, 1 / 8192, "0 of 1"),
+        ("copied", 0.0, 1.0, "1 of 1: copied (over 100)"),
+        ("longest_repeat", 5.0, 5.0 + 1 / 64, "0 of 1"),
+        ("longest_repeat", 5.0, 6.0, "1 of 1: longest repeat (45)"),
+        ("gen_ppl", 20.0, 20.001, "0 of 1"),
+        ("mauve", 0.95, 0.94, "0 of 1"),
+    ],
+)
+def test_no_text_is_known_better_than_its_metric_resolves(
+    metric: str, real: float, value: float, expected: str, error: float
+) -> None:
+    """An error that is zero, or that is left by rounding, does not make any difference significant."""
+    arm, data = make_way("A", {metric: value}), make_texts("data", {metric: real}, role="control")
+    record = make_record(arm, data)
+    table = table_of(replace(record, table=record.table.assign(standard_error=error)), every_column=True)
+    assert column(table, "unlike_data")["A"].value == expected
+    assert any("An error is at least the metric's resolution" in note for _, note in table.footnotes)
 
 
 def test_the_title_of_mauve_names_where_its_features_come_from(record: SuiteRecord) -> None:
@@ -262,7 +285,8 @@ def test_seeds_are_pooled() -> None:
     seeds = [make_way("A", GOOD | {"gen_ppl": value}, seed=seed) for seed, value in enumerate((30.0, 32.0))]
     cell = column(table_of(make_record(*seeds, make_controls())), "gen_ppl")["A"]
     assert cell.estimate
-    assert (cell.estimate.value, cell.estimate.seeds) == (31.0, 2)
+    assert cell.estimate.value == pytest.approx(math.sqrt(30.0 * 32.0))  # of all tokens together
+    assert cell.estimate.seeds == 2
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "html"])

@@ -25,7 +25,7 @@ from reports.formats.markdown import format_markdown
 from reports.tables.format_numbers import format_with_error
 from reports.tables.main_table import build_main
 from reports.tables.table_model import Entry, Footnotes, Table
-from tests.support.report_records import EXACT, LN2, SAMPLED, make_arm, make_record
+from tests.support.report_records import EXACT, LN2, SAMPLED, make_arm, make_record, spread_seeds
 
 FORMATS = ["terminal", "markdown", "latex", "html"]
 
@@ -167,10 +167,10 @@ def test_stale_numbers_are_shown_and_marked() -> None:
 
 def test_the_best_is_bold_and_only_what_ties_with_it_is_marked() -> None:
     arms = {"best": 3.0, "near": 3.08, "far": 3.09}  # 1.96 x sqrt(0.03^2 + 0.03^2) = 0.083
-    table = build_main(make_record(*(make_arm(label, bits) for label, bits in arms.items())))
+    table = build_main(make_record(*(spread_seeds(label, bits, count=30, error=0.001) for label, bits in arms.items())))
     assert [score(table, label).best for label in arms] == [True, False, False]
     assert ["~" in score(table, label).marks for label in arms] == [False, True, False]
-    assert re.findall(r"\*\*3.*?\*\*", format_markdown(table)) == ["**3.000**"]
+    assert re.findall(r"\*\*3.*?\*\*", format_markdown(table)) == ["**3.0000**"]
 
 
 def test_different_protocols_are_marked_and_one_is_not(record: SuiteRecord) -> None:

@@ -112,8 +112,28 @@ def test_variances_are_compared_at_equal_calls_with_the_errors_of_both():
     ratio = 9 * 10 / 8
     assert found["value"] == pytest.approx(ratio)
     assert found["standard_error"] == pytest.approx(ratio * 2 * math.hypot(0.1, 0.2))
-    (found,) = list_ratios(rows[(rows["metric"] != "estimator_sd") | (rows["stage"] == "estimate")])
-    assert math.isnan(found["value"])
+    assert list_ratios(rows[(rows["metric"] != "estimator_sd") | (rows["stage"] == "estimate")]) == []
+
+
+@pytest.mark.parametrize("deviations", [(0.0, 0.3), (0.3, 0.0), (0.0, 0.0)])
+def test_an_estimator_without_variance_has_no_ratio(deviations):
+    first, second = deviations
+    assert list_ratios(pd.DataFrame(estimates("A", {"first": (first, 0.0, 8), "second": (second, 0.0, 10)}))) == []
+
+
+def test_over_seeds_a_ratio_of_variances_is_that_of_their_means():
+    """So that ratios have the order of the deviations, which are roots of mean variances."""
+    deviations = {0: (0.1, 0.3), 1: (0.4, 0.2)}
+    rows = [
+        row | {"seed": seed}
+        for seed, (first, second) in deviations.items()
+        for row in estimates("A", {"first": (first, 0.01, 8), "second": (second, 0.01, 8)})
+    ]
+    ratios = [ratio["value"] for ratio in list_ratios(pd.DataFrame(rows))]
+    assert np.mean(ratios) == pytest.approx((0.3**2 + 0.2**2) / (0.1**2 + 0.4**2))
+    spread = np.std(ratios, ddof=1)
+    residuals = [second**2 - np.mean(ratios) * first**2 for first, second in deviations.values()]
+    assert spread == pytest.approx(np.std(residuals, ddof=1) / np.mean([first**2 for first, _ in deviations.values()]))
 
 
 def test_exact_likelihoods_are_no_estimators():
@@ -138,3 +158,10 @@ def test_an_addend_is_told_with_error_and_size_in_the_unit_of_the_score():
         "S - 1 - log S"
     ]
     assert explain_terms(record_of("MDLM")) == []
+
+
+def test_a_deviation_within_rounding_has_no_ratio() -> None:
+    """An estimator that is exact but for float32 is no base to divide by."""
+    rows = pd.DataFrame(estimates("A", {"first": (1e-9, 1e-10, 8), "second": (0.1, 0.01, 10)}))
+    nats = [{**row, "metric": "nats_per_token", "value": 2.0} for row in rows.drop_duplicates("way").to_dict("records")]
+    assert list_ratios(pd.concat([rows, pd.DataFrame(nats)])) == []

@@ -168,13 +168,11 @@ def at_hand(monkeypatch):
     """Cells are run in this process, which takes no time to start."""
     from bench.launch import worker
 
-    def start(folder, cell):
+    def start(folder, cell, hang_timeout):
         worker.Worker(folder).run()
 
     monkeypatch.setattr("bench.launch.local_launcher.start", start)
-    monkeypatch.setattr(worker, "stop_with_parent", lambda: None)
-    monkeypatch.setattr(worker.signal, "signal", lambda *arguments: None)
-    monkeypatch.setattr("bench.cli.suite_commands.track", lambda *arguments: "")
+    monkeypatch.setattr("bench.results.tracker.Tracker.track", lambda *arguments: None)
 
 
 def test_what_was_tuned_is_run_with_its_winners_and_reported(tmp_path, at_hand, capsys):
@@ -190,13 +188,31 @@ def test_what_was_tuned_is_run_with_its_winners_and_reported(tmp_path, at_hand, 
         arm.failed > 0 for arm in lock.arms.values()
     )  # of two points each half has one, and one rate leads to nan
     assert all(each.reason or each.tokens == 384 for arm in lock.arms.values() for each in arm.tried)
-    assert main(["run", str(path), "--runs", str(runs)]) == DONE
+    assert main(["run", str(path), "--runs", str(runs), "--verbose"]) == DONE
     assert "tiny: tuning" in capsys.readouterr().out
     rates = [arm.training.learning_rate for arm in read_tuned(path)[0].spec.arms]
     assert rates == [arm.winner["training.learning_rate"] for arm in lock.arms.values() if arm.winner]
     record = read_record(runs, "tiny")
     assert record.tuning["arms"]["AR"] == lock.arms["AR"].model_dump(mode="json")
-    assert main(["report", str(path), "--runs", str(runs)]) == DONE
+    assert main(["report", str(path), "--runs", str(runs), "--verbose"]) == DONE
     assert "tiny: tuning" in capsys.readouterr().out
     trials = read_record(runs, "tiny-trials")
     assert len(trials.table["arm"].unique()) == 6
+
+
+@pytest.mark.parametrize(("seeds", "meaning"), [([100], "scored text only"), ([100, 101], "over the seeds of tuning")])
+def test_the_error_of_a_winner_is_over_what_tuning_saw(record, seeds, meaning):
+    notes = [text for _, text in table_of(replace(record, tuning=record.tuning | {"seeds": seeds})).footnotes]
+    assert any(f"±: {meaning}" in text or f"±: one standard error {meaning}" in text for text in notes)
+
+
+@pytest.mark.parametrize("sampler", ["sobol", "tpe"])
+def test_trials_that_were_made_in_another_precision_are_told(sampler, tmp_path, at_hand, capsys):
+    path, runs = write_suite(tmp_path, ("  seeds: [100]", f"  sampler: {sampler}\n  seeds: [100]")), tmp_path / "runs"
+    assert main(["tune", str(path), "--runs", str(runs)]) == DONE
+    path.write_text(path.read_text().replace("{device: cpu}", "{device: cpu, precision: bfloat16}"))
+    capsys.readouterr()
+    for command in ("tune", "run"):
+        assert main([command, str(path), "--runs", str(runs)]) == DONE
+        told = capsys.readouterr().err
+        assert told.count("made in float32, this suite asks for bfloat16") == 1, told

@@ -15,7 +15,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.cli.views.comparison import exit_code
-from bench.engine.storage import read_json, write_json
+from bench.engine.record_files import read_json
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.results.compare.compare import BOUNDS, MIXED, compare, match
 from bench.results.compare.compared_results import CompareError, Side, find_side
@@ -23,6 +23,7 @@ from bench.results.compare.gate import REGRESSION, Margin
 from bench.results.statistics.verdicts import BETTER, SAME, TIED, WORSE
 from bench.results.suite_record import NoRecord, load, read
 from tests.conftest import TINY
+from tests.support.changed_records import change, rewrite
 
 Names = Callable[..., Path]
 
@@ -41,7 +42,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(runs / "cells" / cell["id"], runs / "cells" / copied["id"])
             grow(runs / "cells" / copied["id"], 0.0002 * seed)
             plan["cells"].append(copied)
-    write_json(runs / "suites" / "tiny.json", plan)
+    rewrite(runs / "suites" / "tiny.json", plan)
     load(runs).to_csv(folder / "tidy.csv", index=False)
     return runs
 
@@ -59,13 +60,6 @@ def grow(cell: Path, share: float) -> None:
 def scale(measures: Any, factor: float) -> None:
     for name in ("bits_per_char", "bits_per_byte", "nats_per_token"):
         measures[name]["value"] *= factor
-
-
-def change(path: Path, how: Callable[[Any], Any]) -> None:
-    """Read, change and write a JSON file."""
-    content = read_json(path)
-    how(content)
-    write_json(path, content)
 
 
 @pytest.fixture
@@ -93,7 +87,10 @@ def test_a_planted_regression_is_caught(ran: Path, copied: Names, capsys: pytest
     arguments = ["compare", str(ran), str(copied(share=0.02)), "--fail-on-regression"]
     assert main([*arguments, "0.5%"]) == FAILED
     output = capsys.readouterr().out
-    assert "margin 0.5 % of A: held: MD4; regression: MDLM (exit code 3)" in " ".join(output.split())
+    gate = re.search(r"margin 0\.5 % of A = (.+?) bits per character: (.+)", " ".join(output.split()))
+    assert gate
+    assert gate[2] == "held: MD4; regression: MDLM (exit code 3)"
+    assert all(0.0078 < float(size) < 0.0079 for size in gate[1].split(" to "))
     assert main([*arguments, "0.005"]) == FAILED
     assert main([*arguments, "4%"]) == DONE
     assert main(["compare", str(ran), str(ran.parent / "runs"), "--fail-on-regression", "0"]) == DONE
@@ -188,7 +185,7 @@ def test_an_arm_of_two_suites_has_to_be_named_with_its_suite(copied: Names) -> N
     runs = copied()
     change(runs / "suites" / "tiny.json", lambda plan: None)
     plan = read_json(runs / "suites" / "tiny.json")
-    write_json(runs / "suites" / "more.json", plan | {"suite": "more"})
+    rewrite(runs / "suites" / "more.json", plan | {"suite": "more"})
     with pytest.raises(CompareError, match="is an arm of 2 suites; say which: more/MD4, tiny/MD4"):
         find_side(runs, "MD4")
     with pytest.raises(CompareError, match="holds 2 suites; name one: more, tiny"):
@@ -248,6 +245,21 @@ def test_settings_and_surroundings_that_differ_are_told(ran: Path, copied: Names
     assert comparison.settings["MD4"] == {"training.learning_rate": (str(before), "0.5")}
     assert comparison.surroundings["MD4"]["train.torch"][1] == "9.9"
     assert list(comparison.surroundings["MD4"]) == ["train.torch"]
+
+
+def test_the_same_arm_in_another_precision_is_subtracted_with_a_note(ran: Path, copied: Names) -> None:
+    runs = copied()
+    for path in (runs / "cells").glob("*/*/result.json"):
+        change(path, lambda result: result["environment"].update(precision="bfloat16"))
+        change(path, lambda result: result["environment"].pop("tf32"))  # as an earlier version wrote it
+    comparison = subtract(ran, "tiny", runs)
+    assert all("made in bfloat16; the base in float32" in bound.notes for bound in comparison.bounds)
+    assert comparison.surroundings["MD4"] == {
+        f"{stage}.precision": ("float32", "bfloat16") for stage in ("train", "bound", "samples")
+    }
+    load(runs).to_csv(runs.parent / "other.csv", index=False)
+    (bound,) = subtract(ran, f"{ran.parent}/tidy.csv/MD4", f"{runs.parent}/other.csv/MD4").bounds
+    assert bound.notes.startswith("made in bfloat16; A in float32")
 
 
 def test_what_was_not_measured_does_not_pass_a_gate(ran: Path, copied: Names) -> None:

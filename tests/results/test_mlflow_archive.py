@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pandas as pd
 import pyarrow.parquet
@@ -10,11 +11,13 @@ from mlflow import MlflowClient
 
 import bench
 from bench.cli.main import main
+from bench.engine.storage import read_suite
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.results import mlflow_archive as archive
 from bench.results import tidy_parquet as tidy
 from bench.results.suite_record import read
 from tests.conftest import TINY
+from tests.support.changed_records import rewrite
 
 
 def run(*words) -> int:
@@ -66,7 +69,7 @@ def test_what_changes_of_a_record_reaches_the_store(ran):
     before = record.read_text()
     changed = json.loads(before) | {"question": "Does it still hold?"}
     try:
-        record.write_text(json.dumps(changed))
+        rewrite(record, changed)
         assert archive.read(uri_of(ran), "tiny").question == "Does it hold?"
         assert run("sync", "tiny", "--runs", ran / "runs") == DONE
         assert archive.read(uri_of(ran), "tiny").question == "Does it still hold?"
@@ -119,3 +122,21 @@ def test_a_table_of_another_schema_is_refused(ran, tmp_path, monkeypatch):
     with pytest.raises(tidy.WrongSchema, match=f"is of schema {tidy.SCHEMA + 1}, and this version reads"):
         tidy.read(path)
     assert pyarrow.parquet.read_schema(path).metadata[tidy.KEY] == str(tidy.SCHEMA + 1).encode()
+
+
+@pytest.mark.parametrize("name", ["heartbeat.json", "train/sequences.npz"])
+def test_nothing_behind_a_link_is_uploaded(name, ran, tmp_path):
+    shutil.copytree(ran / "runs" / "suites", tmp_path / "suites")
+    shutil.copytree(ran / "runs" / "cells", tmp_path / "cells")
+    (tmp_path / "private").write_text("precious")
+    stored = read_suite(tmp_path, "tiny")
+    cell = next(cell for cell in stored.cells if cell.arm == "AR")
+    folder = tmp_path / "cells" / cell.id
+    (folder / "train" / "result.json").unlink()  # with its checkpoint, it was interrupted
+
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(tmp_path / "private")
+    assert name not in archive.files_of_cell(tmp_path, cell)
+    (folder / name).unlink()
+    (folder / name).write_text("x")
+    assert name in archive.files_of_cell(tmp_path, cell)

@@ -17,6 +17,7 @@ from scipy import stats
 import bench.results.statistics.paired_differences
 from bench.engine.likelihood.standard_error import clusters_of, find_runs, ratio_estimate
 from bench.engine.records import StoredCell
+from bench.engine.storage import digest
 from bench.results.recorded_cell import RecordedCell
 from bench.results.statistics.paired_differences import COLUMNS, MeasuredBound, average, pair
 from bench.results.statistics.significance_tests import (
@@ -27,7 +28,7 @@ from bench.results.statistics.significance_tests import (
     interval_p,
     is_reachable,
 )
-from bench.results.statistics.verdicts import BETTER, TIED, WORSE, assess, summarize
+from bench.results.statistics.verdicts import BETTER, NO_VERDICT, TIED, WORSE, Delta, assess, summarize
 from reports.tables.differences import build_deltas
 from tests.reports.test_differences import make_record, make_seeds, with_pairs
 
@@ -68,7 +69,14 @@ def draw(rng: np.random.Generator, arms: int, seeds: int, of_seeds: float, share
 
 
 def verdicts(differences: Nats, is_running: bool = False) -> list[str]:
-    return [row.verdict for row in assess(pairs_of(differences, is_running))]
+    """The verdicts of a table; for one seed, which has none, what its test text tells the gate of `compare`."""
+    return [
+        decide(row) if row.verdict == NO_VERDICT else row.verdict for row in assess(pairs_of(differences, is_running))
+    ]
+
+
+def decide(row: Delta) -> str:
+    return TIED if row.p_interval_holm >= LEVEL else WORSE if row.value > 0 else BETTER
 
 
 def count_false(tables: Callable[[], Nats], tries: int = TRIES, is_running: bool = False) -> float:
@@ -84,11 +92,11 @@ def test_the_tables_of_this_file_are_those_of_a_run(rng: np.random.Generator, mo
 
     def measure(cell: RecordedCell) -> MeasuredBound:
         values = torch.from_numpy(nats[cell.arm, cell.seed])[:, None] * LENGTH
-        return MeasuredBound(Path(cell.id), values, LENGTH, {}, "", find_runs(len(values)))
+        return MeasuredBound(Path(cell.id), values, LENGTH, {}, "", find_runs(len(values)), {})
 
     monkeypatch.setattr(bench.results.statistics.paired_differences, "measure", measure)
     cells = [
-        StoredCell(id=f"{arm}-{seed}", arm=arm, seed=seed, stages=(), base=None if arm == "A" else "A")
+        StoredCell(id=digest({"cell": [arm, seed]}), arm=arm, seed=seed, stages=(), base=None if arm == "A" else "A")
         for arm, seed in nats
     ]
     recorded = summarize(pair([RecordedCell(cell, Path()) for cell in cells], "char"), "nats_per_token")
@@ -211,11 +219,22 @@ def test_the_p_of_an_interval_is_where_it_reaches_zero() -> None:
     assert interval_p(0.4, sources[:1]) == pytest.approx(2 * stats.t.sf(4.0, 2))
     assert interval_p(-0.4, sources) == p
     assert interval_p(0.0, sources) == 1.0
-    assert [interval_p(0.4, [(0.0, n)]) for n in (2, 3, 6, 30)] == [0.0] * 4
     assert math.isnan(interval_p(0.4, [(0.1, 1)]))
 
 
-@pytest.mark.parametrize(("seeds", "said"), [(1, True), (3, True), (5, True), (6, False)])
+@pytest.mark.parametrize("seeds", [2, 3, 6, 30])
+def test_no_spread_at_all_makes_nothing_certain(seeds: int) -> None:
+    """Seeds that agree to the last digit are no measured error; that over documents decides."""
+    assert math.isnan(interval_p(0.4, [(0.0, seeds)]))
+    assert interval_p(0.0, [(0.0, seeds)]) == 1.0
+    assert interval_p(0.4, [(0.0, seeds), (0.1, 40)]) == pytest.approx(interval_p(0.4, [(0.1, 40)]))
+    (row,) = assess(pairs_of(np.full((1, seeds, DOCUMENTS), 0.1)))
+    assert (row.verdict, row.rank_best, row.rank_worst) == (TIED, 1, 2)
+    assert math.isnan(row.low)
+    assert math.isnan(row.p_interval)
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, False), (3, True), (5, True), (6, False)])
 def test_fewer_than_six_paired_seeds_say_that_p_is_out_of_reach(seeds: int, said: bool, rng) -> None:
     rows = pairs_of(draw(rng, 1, seeds, 0.5))
     pairs = [row | {"arm": "B", "method": "md4", "metric": "bits_per_char"} for row in rows]

@@ -1,15 +1,22 @@
 """Intervals and tests keep their error rates, in thousands of simulated experiments."""
 
+import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from bench.results.statistics import significance_tests
+from bench.results.statistics.expected_best import expected_best
 from bench.results.statistics.significance_tests import (
+    DRAWN_FLIPS,
     LEVEL,
+    MAX_EXACT_SEEDS,
     POWER,
     combine,
+    describe_flips,
     describe_reach,
     detectable_effect,
     half_width,
@@ -95,6 +102,49 @@ def test_the_sign_flip_test_is_scipys(rng: np.random.Generator) -> None:
     numbers = rng.normal(0.5, 1, 9)
     expected = stats.permutation_test((numbers,), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert sign_flip_p(numbers.tolist()) == pytest.approx(expected.pvalue)
+
+
+@pytest.mark.parametrize("n", [1, 2, 29, 30, 31, 46, 50, 100, 1000])
+def test_any_number_of_seeds_is_flipped(n: int, rng: np.random.Generator) -> None:
+    """Exactly up to a stated number, beyond it with drawn signs: p is that of the normal law, to its error."""
+    numbers = rng.normal(0, 1, n)
+    numbers *= 1.5 / (math.sqrt(np.square(numbers).sum()) or 1)
+    numbers += (1.5 - numbers.sum()) / n  # the sum is 1.5 standard deviations of the flipped sums, about
+    p, deviation = sign_flip_p(numbers.tolist()), math.sqrt(np.square(numbers).sum())
+    assert smallest_p(n) <= p <= 1
+    if n > 40:
+        assert p == pytest.approx(2 * stats.norm.sf(1.5 / deviation), abs=0.02)
+    assert (describe_flips(n) == "") == (n <= MAX_EXACT_SEEDS)
+
+
+def test_drawn_flips_agree_with_counted_ones(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = rng.normal(0.3, 1, 20).tolist()
+    counted = sign_flip_p(numbers)
+    monkeypatch.setattr(significance_tests, "MAX_EXACT_SEEDS", 10)
+    assert sign_flip_p(numbers) == pytest.approx(counted, abs=4 * math.sqrt(counted / DRAWN_FLIPS))
+    assert sign_flip_p(numbers) == sign_flip_p(numbers)  # drawn with a seed of its own
+    assert sign_flip_p([1.0] * 60) == pytest.approx(smallest_p(60))
+
+
+def test_flips_are_drawn_in_memory_that_does_not_grow(rng: np.random.Generator) -> None:
+    peaks = []
+    for n in (100, 1000):
+        numbers = rng.normal(0, 1, n).tolist()
+        tracemalloc.start()
+        sign_flip_p(numbers)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < 64 << 20
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_the_expected_best_of_many_trials_is_a_number(rng: np.random.Generator) -> None:
+    scores = rng.normal(0, 1, 3000).tolist()
+    assert expected_best(scores, 3000) == min(scores)
+    assert expected_best(scores, 1) == pytest.approx(np.mean(scores))
+    few = scores[:9]
+    expected = np.mean([min(chosen) for chosen in itertools.combinations(few, 4)])
+    assert expected_best(few, 4) == pytest.approx(expected)
 
 
 def test_sums_that_are_equal_but_for_rounding_count_as_equal() -> None:

@@ -223,7 +223,7 @@ def test_every_command_works_on_all_data_sets_or_on_one(unrun, capsys):
     assert main(["run", *asked]) == INCOMPLETE
     for command in ("status", "report"):
         capsys.readouterr()
-        assert main([command, *asked]) == INCOMPLETE
+        assert main([command, *asked, *(["--verbose"] if command == "report" else [])]) == INCOMPLETE
         out = capsys.readouterr().out
         assert "suite-markov:" in out
         assert "suite-order-2:" in out
@@ -278,7 +278,9 @@ def test_data_that_cannot_be_had_stop_only_themselves_and_are_told(unrun, capsys
 
 def test_certify_takes_the_arms_once(unrun, monkeypatch):
     seen: list[str] = []
-    monkeypatch.setattr("bench.cli.certify.show", lambda arms, *_: seen.extend(name for name, _ in arms) or True)
+    monkeypatch.setattr(
+        "bench.cli.certify.show", lambda subjects, _: seen.extend(subject.method for subject in subjects) or True
+    )
     assert main(["certify", "--suite", str(write(unrun, ONE, TWO))]) == DONE
     assert seen == ["ar", "mdlm"]
 

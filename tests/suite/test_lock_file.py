@@ -103,7 +103,7 @@ def test_a_lock_is_read_as_it_was_written_and_not_as_it_was_changed(tmp_path):
     ):
         assert old in text
         file.write_text(text.replace(old, new, 1))
-        with pytest.raises(SuiteError, match=rf"tiny.lock: .*{message}.*; write it again with: bench tune"):
+        with pytest.raises(SuiteError, match=rf"tiny.lock:.*{message}.*; write it again with: bench tune"):
             read_lock(file)
 
 
@@ -134,6 +134,6 @@ def test_a_lock_with_fewer_trials_or_that_is_no_text_is_refused(tmp_path):
     write(lock_path(suite), whole.model_copy(update={"arms": fewer}))
     assert 'arm "AR" has 1 trials, and the suite asks for 3, so it was edited by hand' in told(path)
     lock_path(suite).write_bytes(b"\xff\xfe")
-    assert "tiny.lock: not UTF-8" in told(path)
+    assert "tiny.lock:1:1: the encoding is UTF-16" in told(path)
     lock_path(suite).write_text("")
     assert "tiny.lock: the file: Input should be a valid dictionary" in told(path)

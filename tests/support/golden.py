@@ -23,10 +23,10 @@ from bench.cli.main import main as bench
 from bench.engine import code_hash, storage
 from bench.engine.code_hash import STAGES as CODE
 from bench.engine.code_hash import current_code, equal_rows, write_table
+from bench.engine.environment import make_deterministic
 from bench.engine.stages import STAGES
 from bench.engine.stages.context import CellContext, StageContext
 from bench.launch.job_files import submit
-from bench.launch.worker import make_deterministic
 from bench.plan.cells import folder_of, merge_stages
 from bench.plan.plan import plan
 from bench.suite.suite import read, with_data

@@ -42,6 +42,16 @@ def make_arm(label: str, bits: float, kind: str = "bound", seed: int = 0, **comm
     return [{**COLUMNS, **base, "stage": stage, **row} for stage, rows in measured.items() for row in rows]
 
 
+def spread_seeds(
+    label: str, bits: float, kind: str = "bound", count: int = 3, error: float = 0.03, **common: Any
+) -> Rows:
+    """An arm of several seeds around a score, with this standard error over them."""
+    deviations = [place - (count - 1) / 2 for place in range(count)]
+    step = error * math.sqrt(count * (count - 1) / sum(deviation**2 for deviation in deviations))
+    arms = [make_arm(label, bits + step * deviations[seed], kind, seed=seed, **common) for seed in range(count)]
+    return [row for arm in arms for row in arm]
+
+
 def make_record(*arms: Rows, **changes: Any) -> SuiteRecord:
     """A record of these arms on 27 letters."""
     table = pd.DataFrame([row for arm in arms for row in arm], columns=list(COLUMNS))

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from bench.engine.data import Dataset, DataSpec, load
 from bench.launch.job_files import submit
+from bench.launch.pulse import Pulse
 from bench.launch.worker import Worker
 from bench.plan.cells import folder_of
 from bench.plan.plan import plan
@@ -23,7 +24,7 @@ def train_cells(folder: Path) -> Path:
     submit(folder, planned)
     for cell in planned.cells:
         worker = Worker(folder_of(folder, cell))
-        worker._run_stage(worker.job.stages[0])
+        worker._run_stage(worker.job.stages[0], Pulse(worker.folder, "train"))
     return folder
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.engine.records import BoundResult, TrainResult
+from bench.engine.storage import succeed
+from bench.launch.local_launcher import RunSettings
 from bench.plan.cells import Cell, Plan, folder_of, merge_stages
 from bench.suite.suite import Suite, read, with_data
 from bench.suite.tuning.lock_file import Lock
@@ -56,7 +59,7 @@ class Fake:
     def __init__(self, bits: Callable[[Cell], Any] = score):
         self.bits, self.ran = bits, list[Cell]()
 
-    def __call__(self, runs: Path, plan: Plan, retry_failed: bool, finished: Callable[[Cell], None]) -> None:
+    def __call__(self, runs: Path, plan: Plan, settings: RunSettings, finished: Callable[[Cell], None]) -> None:
         for cell in merge_stages(plan.all):
             train, bound = (folder_of(runs, cell) / stage.folder for stage in cell.stages)
             if (bound / "result.json").exists() or (train / "failure.json").exists():
@@ -67,8 +70,8 @@ class Fake:
                 write(train / "failure.json", {"reason": bits})
                 continue
             measures = {"bits_per_char": {"value": bits, "standard_error": 0.01}}
-            write(train / "result.json", {"seconds": 2.0, "environment": {}})
-            write(bound / "result.json", {"seconds": 1.0, "environment": {}, "measures": measures})
+            succeed(train, TrainResult(seconds=2.0))
+            succeed(bound, BoundResult.model_validate({"seconds": 1.0, "measures": measures}))
 
 
 def tune(suite: Suite, runs: Path, fake: Fake, monkeypatch: Any, retry: bool = False) -> Lock:

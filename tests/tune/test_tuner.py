@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from bench.cli.main import main
+from bench.engine import lock
 from bench.engine import storage as record
 from bench.launch.exit_codes import USAGE_ERROR
 from bench.plan.plan import plan
@@ -234,7 +235,7 @@ def test_the_dashboard_opens_the_studies(tmp_path, monkeypatch):
 
 
 def test_one_driver_at_a_time(tmp_path, monkeypatch):
-    with record.at_work(tmp_path / "runs" / "tuning"), pytest.raises(record.Busy):
+    with lock.at_work(tmp_path / "runs" / "tuning"), pytest.raises(lock.Busy):
         tune(read(write_suite(tmp_path)), tmp_path / "runs", Fake(), monkeypatch)
 
 

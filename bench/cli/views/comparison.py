@@ -13,14 +13,15 @@ from rich.text import Text
 from bench.engine.metric_definitions import METRICS
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from bench.results.compare.compare import Comparison
-from bench.results.compare.gate import REGRESSION, Margin, decide
+from bench.results.compare.gate import REGRESSION, Margin, decide, describe_decision, describe_margin
 from bench.results.compare.setting_differences import Changes
 from bench.results.compare.unpaired_difference import Difference
-from bench.results.statistics.verdicts import SAME, TIED
+from bench.results.statistics.significance_tests import describe_flips
+from bench.results.statistics.verdicts import NO_VERDICT, SAME, TEST_TEXT_ONLY, TIED
 
 PAIRED = "paired: the same sequences, seed by seed, and the same noise unless noted otherwise"
 UNPAIRED = "unpaired: a results file has no values of single sequences"
-ONE_SEED = "one seed: the interval covers only the sequences, not the variance of training"
+ONE_SEED = f"one seed, {TEST_TEXT_ONLY}: interval and p leave out the spread over training runs, so there is no verdict"
 MAX_WIDTH = 10_000  # characters in a line
 
 
@@ -62,6 +63,7 @@ def as_json(comparison: Comparison, margin: Margin | None) -> dict[str, Any]:
     content = asdict(comparison)
     for row, difference in zip(content["bounds"], comparison.bounds, strict=True):
         row["decision"] = None if margin is None else decide(difference, margin)
+        row["is_test_text_only"] = difference.verdict == NO_VERDICT
     content["exit_code"] = exit_code(comparison, margin)
     plain: dict[str, Any] = _without_nan(content)
     return plain
@@ -92,10 +94,15 @@ def _print_qualities(console: Console, comparison: Comparison) -> None:
     if not comparison.qualities:
         return
     _print_heading(console, "Samples, B minus A (unpaired: each side drew its own)")
-    different = [difference for difference in comparison.qualities if difference.verdict != TIED]
+    different = [difference for difference in comparison.qualities if difference.verdict not in (TIED, NO_VERDICT)]
     if different:
         _print_unfolded(console, _qualities_table(different))
-    if tied := len(comparison.qualities) - len(different):
+        for note in dict.fromkeys(f"{row.arm}: {row.notes}" for row in different if row.notes):
+            console.print(Text(note, "dim"), soft_wrap=True)
+    verdicts = [difference.verdict for difference in comparison.qualities]
+    if lone := verdicts.count(NO_VERDICT):
+        console.print(f"{lone} of {len(verdicts)} numbers have no verdict, since they are of one seed; see --json")
+    if tied := verdicts.count(TIED):
         console.print(f"{tied} of {len(comparison.qualities)} numbers do not differ significantly; see --json")
 
 
@@ -116,7 +123,7 @@ def _bounds_table(comparison: Comparison, margin: Margin | None) -> Table:
         heads.append("margin")
     table = Table(*heads, box=None, header_style="bold", pad_edge=False)
     for difference in comparison.bounds:
-        is_out_of_reach = difference.reach and difference.verdict != SAME
+        is_out_of_reach = difference.reach and difference.verdict not in (SAME, NO_VERDICT)
         sign_flip = "out of reach" if is_out_of_reach else _format_p(difference.p_sign_flip)
         detectable = _format(difference, difference.detectable) if difference.verdict == TIED else ""
         row = [
@@ -130,9 +137,8 @@ def _bounds_table(comparison: Comparison, margin: Margin | None) -> Table:
         ]
         style = ""
         if margin:
-            decision = decide(difference, margin)
-            row.append(decision)
-            style = "bold red" if decision == REGRESSION else ""
+            row.append(describe_decision(difference, margin))
+            style = "bold red" if decide(difference, margin) == REGRESSION else ""
         table.add_row(*(Text(cell, style) for cell in row))
     return table
 
@@ -187,10 +193,12 @@ def _notes(difference: Difference) -> Iterator[str]:
         yield f"{difference.arm}: {difference.reason}"
     if difference.notes:
         yield f"{difference.arm}: {difference.notes}"
-    if difference.reach and difference.verdict != SAME:
-        yield difference.reach
-    if difference.seeds == 1 and difference.verdict != SAME:
+    if difference.verdict == NO_VERDICT:
         yield ONE_SEED
+    elif difference.reach and difference.verdict != SAME:
+        yield difference.reach
+    if flips := describe_flips(difference.seeds) if difference.is_paired else "":
+        yield flips
 
 
 def _changes_table(changes_of_arms: dict[str, Changes]) -> Table:
@@ -210,10 +218,8 @@ def _print_gate(console: Console, comparison: Comparison, margin: Margin) -> Non
     """Print the decisions of --fail-on-regression in one line."""
     arms: dict[str, list[str]] = {}
     for difference in comparison.bounds:
-        arms.setdefault(decide(difference, margin), []).append(difference.arm)
+        arms.setdefault(describe_decision(difference, margin), []).append(difference.arm)
     decisions = "; ".join(f"{decision}: {', '.join(labels)}" for decision, labels in arms.items())
-    size = f"{margin.size:.4g}"
-    if margin.is_share:
-        size = f"{margin.size:.4%}".rstrip("0%").rstrip(".") + " % of A"
+    size = describe_margin(comparison.bounds, margin)
     code = exit_code(comparison, margin)
     console.print(Text(f"\nmargin {size}: {decisions} (exit code {code})", "bold"), soft_wrap=True)

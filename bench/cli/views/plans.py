@@ -4,21 +4,20 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from bench.engine.storage import BEGUN, describe_status
 from bench.plan.cells import Plan
 from bench.plan.fairness import describe_match
 from bench.plan.forecast import Forecast
 from bench.plan.statistical_power import describe_power
 from bench.plan.status import CellStatus, PlanStatus, join_statuses
-
-if TYPE_CHECKING:
-    from bench.results.suite_record import SuiteRecord
+from bench.plan.warnings import find_warnings
+from bench.results.suite_record import SuiteRecord, describe_unverified
 
 LEFT_COLUMNS = 5  # columns of text; those of numbers are aligned to the right
 
@@ -48,29 +47,41 @@ def show_plan(status: PlanStatus) -> None:
 
     reasons = [reason for cell in status.cells for reason in cell.reasons]
     for reason in dict.fromkeys(reasons):
-        console.print(Text(f"failed: {reason}"))
+        console.print(Text(reason), soft_wrap=True)
     for arm in status.refused:
         console.print(Text(f"refused: {arm.label} ({arm.method}): {arm.reason}"))
     _show_total(status, console)
-    for line in describe_power(status.power):
+    for line in describe_power(status.power, len(status.plan.suite.spec.seeds)):
         console.print(Text(line))
+    for warning in find_warnings(status.plan):
+        console.print(Text(f"warning: {warning.message}"), soft_wrap=True)
 
 
 def _show_total(status: PlanStatus, console: Console) -> None:
     """Print the number of cells, their cost, and how long the rest takes."""
     flops = format_flops(status.flops)
     console.print(f"{len(status.distinct)} cells, {status.tokens:,} training tokens, {flops} FLOPs")
-    for line in describe_time(status) if status.to_run else ["nothing is left to run"]:
+    lines = describe_time(status) if status.to_run else ["nothing is left to run"]
+    for line in lines:
         console.print(Text(line))
+    for line in status.describe_differences():
+        console.print(Text(line), soft_wrap=True)
 
 
-def show_status(record: "SuiteRecord") -> None:
+def show_status(record: SuiteRecord) -> None:
     """Print the state of each stage of a record, with the reasons of failures."""
     columns = ["arm", "seed", "cell", "stage", "status", "reason"]
-    table = Table("arm", "seed", "cell", "stage", "state", "reason", box=None, header_style="bold")
+    table = Table(
+        "arm", "seed", "cell", "stage", Column("state", no_wrap=True), "reason", box=None, header_style="bold"
+    )
     for row in record.table.drop_duplicates(columns).to_dict("records"):
+        if row["status"] in BEGUN:  # the reason says how far it is
+            row |= {"status": describe_status(row["status"], row["reason"]), "reason": ""}
         table.add_row(*(Text(str(row[name])) for name in columns))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for note in (*record.training_warnings, *([describe_unverified(record)] if record.unverified else [])):
+        console.print(Text(note), soft_wrap=True)
 
 
 def describe_plan(plan: Plan) -> list[str]:

@@ -14,13 +14,13 @@ def show(samples: PromptedSamples) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for number, pieces in enumerate(samples.pieces, 1):
         console.print(Text(f"--- {number} of {len(samples.pieces)}", style="dim"))
-        parts = [(_escape(text), "bold" if is_given else "") for text, is_given in pieces]
+        parts = [(escape(text), "bold" if is_given else "") for text, is_given in pieces]
         console.print(Text.assemble(*parts))
     console.print(Text(f"--- {samples.summary}", style="dim"))
     for warning in samples.warnings:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"note: {warning}", style="yellow"))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Escape control characters except line ends and tabs, so that no text controls the terminal."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: make_visible(match[0]), text)

@@ -10,6 +10,8 @@ from bench.suite.arm_labels import format_value
 from bench.suite.tuning.lock_file import Lock, TrialResult, TunedArm, format_values
 
 NOISE = "the best of several noisy scores is optimistic: it selects the winner and is not reported"
+ERROR_OF_SEEDS = "± is one standard error over the seeds"
+ERROR_OF_ONE_SEED = "± is over the scored text only: one seed does not show the spread over training runs"
 TPE = (
     "tpe chooses each trial by the scores of earlier ones: if one score differs, as on another machine or after a "
     "retry, so do all later trials"
@@ -36,6 +38,7 @@ def show(lock: Lock, file: Path) -> None:
         else:
             print_line(f"{label}: {format_values(arm.winner)}: {_format_score(arm)}")
     print_line(f"scored on {lock.split}, seed {', '.join(map(str, lock.seeds))}; {NOISE}")
+    print_line(ERROR_OF_SEEDS if len(lock.seeds) > 1 else ERROR_OF_ONE_SEED)
     if lock.sampler == "tpe":
         print_line(TPE)
     print_line(f"winners: {file}")
@@ -61,5 +64,6 @@ def _table(arm: TunedArm, metric: str) -> Table:
 def _format_score(result: TrialResult | TunedArm) -> str:
     if result.score is None:
         return "-"
-    error = f" ± {result.standard_error:.4f}" if result.standard_error else ""
+    size = result.standard_error or 0.0
+    error = f" ± {size:.4f}" if size >= 5e-5 else f" ± {size:.0e}" if size else ""
     return f"{result.score:.4f}{error}"

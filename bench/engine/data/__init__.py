@@ -5,10 +5,11 @@ cache)` also maps the ids into memory.
 """
 
 from bench.engine.data.dataset import Dataset, load
+from bench.engine.data.inspection import preview, summarize
 from bench.engine.data.markov_chain import Chain
 from bench.engine.data.source import Source
 from bench.engine.data.source_registry import LABELLED, SOURCES, DataSpec
-from bench.engine.data.source_summary import DataSummary, preview, summarize
+from bench.engine.data.source_summary import DataSummary
 from bench.engine.invalid_setting import DataError
 
 __all__ = [

@@ -1,11 +1,9 @@
 """Token ids on disk, mapped into memory, and the sequences and windows that are cut from them."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from bench.engine.data.source import Source
 from bench.engine.data.source_summary import DataSummary, summarize_corpus, unigram_nats
 from bench.engine.data.tokenizers.tokenizer import Ids, Tokenizer
 from bench.engine.invalid_setting import DataError
+from bench.engine.record_files import replacing
 
 T = TypeVar("T")
 
@@ -105,11 +104,6 @@ def holds(path: Path, ids: Ids) -> bool:
 
 
 def write(ids: Ids, path: Path) -> None:
-    """Write the file atomically: a reader or a second writer sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        ids.tofile(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write the file atomically: a reader or a second writer sees all of it or nothing. Raises StorageFull."""
+    with replacing(path) as file:
+        file.write(np.ascontiguousarray(ids).data)

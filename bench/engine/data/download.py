@@ -18,6 +18,7 @@ from rich.progress import wrap_file
 
 from bench.engine.data.dataset import write
 from bench.engine.invalid_setting import DataError
+from bench.engine.record_files import StorageFull
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ def fetch(url: str, path: Path, check: Callable[[bytes], str | None]) -> None:
         raise _failure(url, f"not what was published: {problem}")
     try:
         write(np.frombuffer(content, np.uint8), path)
+    except StorageFull:
+        raise
     except OSError as error:
         raise _not_writable(path, error) from error
     log.info("kept %s, %s bytes", path, f"{len(content):,}")

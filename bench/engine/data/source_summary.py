@@ -3,8 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from bench.engine.data.source import Corpus, Source
 from bench.engine.data.tokenizers.tokenizer import CHUNK, Ids, Level, Tokenizer
 from bench.engine.invalid_setting import DataError
 
+Counts = dict[str, int]
 Content = bytes | memoryview  # the ids of a split, or a digest of the text
 
 
@@ -29,6 +29,15 @@ class DataSummary:
     notes: tuple[str, ...]  # plain sentences for the report
     entropy_nats: float | None = None  # exact entropy of a sequence, nats, for synthetic sources
     unigram_nats: float | None = None  # cross-entropy of the test split under the unigrams of training, per token
+    sequences_in_training: Counts = field(default_factory=dict)  # by split: sequences that occur verbatim in training
+    passages_in_training: Counts = field(default_factory=dict)  # the same of at least 50 tokens around each sequence
+    sequences_in_reserve: Counts = field(default_factory=dict)  # by split, as above, in the reserved text
+    passages_in_reserve: Counts = field(default_factory=dict)
+    repeated_sequences: Counts = field(default_factory=dict)  # by split: sequences that occur more than once in it
+    repeated_passages: Counts = field(default_factory=dict)
+    unseen_tokens: Counts = field(default_factory=dict)  # by split: tokens that are none of training's
+    symbols_seen_once: int = 0  # in all splits together
+    suspect_characters: Counts = field(default_factory=dict)  # by name: carriage returns, byte-order marks, ...
 
     @property
     def is_read(self) -> bool:
@@ -36,30 +45,11 @@ class DataSummary:
         return self.unigram_nats is not None
 
 
-def summarize(spec: Source, base: Path) -> DataSummary:
-    """Read and check a source; relative paths start at `base`. Raises DataError.
-
-    Writes nothing, except that a downloaded text is saved in the user's cache.
-    """
-    return summarize_corpus(spec, spec.corpus(base))
-
-
-def preview(spec: Source, base: Path) -> DataSummary:
-    """Summarize a source without downloading anything: a text that is not here yet by its published sizes."""
-    note = spec.pending_download()
-    if note is None:
-        return summarize(spec, base)
-    text = spec.known_text()
-    assert text is not None, f"source {spec.source} fetches a text of which nothing is published"
-    summary = _summarize_sizes(spec, text.tokenizer, spec.divide(text.tokens), [text.digest.encode()])
-    return replace(summary, notes=(*summary.notes, note))
-
-
 def summarize_corpus(spec: Source, corpus: Corpus) -> DataSummary:
     """Summarize a corpus that has been read. Raises DataError if a split holds no whole sequence."""
     text, tokens = spec.known_text(), {name: len(ids) for name, ids in corpus.splits.items()}
     content = [text.digest.encode()] if text else [ids.data for ids in corpus.splits.values()]
-    summary = _summarize_sizes(spec, corpus.tokenizer, tokens, content)
+    summary = summarize_sizes(spec, corpus.tokenizer, tokens, content)
     return replace(
         summary,
         entropy_nats=corpus.chain.entropy(spec.length) if corpus.chain else None,
@@ -68,7 +58,7 @@ def summarize_corpus(spec: Source, corpus: Corpus) -> DataSummary:
     )
 
 
-def _summarize_sizes(
+def summarize_sizes(
     spec: Source, tokenizer: Tokenizer, tokens: dict[str, int], content: Sequence[Content]
 ) -> DataSummary:
     """Summarize what does not depend on the text itself."""

@@ -1,16 +1,26 @@
 """Text from local files and folders; whatever is not text is refused with its file and byte."""
 
-import gzip
-import lzma
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
+from bench.engine.data.compressed_files import WAY_OUT, read_content
 from bench.engine.invalid_setting import DataError
+from bench.engine.written_paths import explain_missing, resolve_path
 
-OPENERS: dict[str, Callable[..., IO[Any]]] = {".xz": lzma.open, ".gz": gzip.open}
-WAY_OUT = "give text in UTF-8, as it is or packed as .xz or .gz"
+BYTE_ORDER_MARK = "\ufeff"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte-order marks
+SAMPLE = 1000  # bytes at the start of a file that show how it is encoded
+
+
+def find_path(written: str, base: Path, field: str = "path") -> Path:
+    """The existing file or folder that a suite in the folder `base` names. Raises DataError(field) if there is none."""
+    path = resolve_path(written, base)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        raise DataError(field, explain_missing(written, base)) from None
+    except OSError as error:
+        raise DataError(field, f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
+    return path
 
 
 def read_text(path: Path) -> str:
@@ -34,32 +44,32 @@ def find_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        problem = "is neither a file nor a folder" if path.exists() else "there is no such file or folder"
-        raise DataError("path", f"{path}: {problem}; a relative path starts at the folder of the suite file")
+        raise DataError("path", f"{path}: is neither a file nor a folder; name a file of text, or a folder of them")
     names = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
     return [path / name for name in sorted(names) if not any(part.startswith(".") for part in name.parts)]
 
 
 def read_file(file: Path) -> str:
-    """Read one file, decompressed by its suffix. Raises DataError("path") if it is not text, and OSError."""
-    content = decompress(file)
+    """Read one file, decompressed by its content and without a byte-order mark at its start.
+
+    Raises DataError("path") if it is not text, and OSError.
+    """
+    content = read_content(file)
+    if encoding := find_utf_16(content):
+        raise DataError("path", f"{file}: its encoding is {encoding}; save it as UTF-8")
     if (nul := content.find(b"\0")) >= 0:
         raise DataError("path", f"{file}: not text: byte {nul} is NUL; {WAY_OUT}")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise DataError("path", f"{file}: not UTF-8 text: byte {error.start}: {error.reason}; {WAY_OUT}") from error
 
 
-def decompress(file: Path) -> bytes:
-    """Return the bytes of a file, decompressed if it ends in .xz or .gz.
-
-    Raises DataError("path") if the archive is damaged, and OSError.
-    """
-    try:
-        with OPENERS.get(file.suffix, open)(file, "rb") as stream:
-            content: bytes = stream.read()
-    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        problem = f"{file}: not a whole {file.suffix} file ({error})"
-        raise DataError("path", f"{problem}; pack it again or give it unpacked") from error
-    return content
+def find_utf_16(content: bytes) -> str | None:
+    """The name of the encoding if the content is UTF-16 or UTF-32, with or without a byte-order mark, or None."""
+    sample = content[:SAMPLE]
+    if sample.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "UTF-32"
+    has_zeros = 2 * sample.count(0) >= 0.8 * len(sample) > 2
+    is_alternating = has_zeros and (not any(sample[::2]) or not any(sample[1::2]))
+    return "UTF-16" if sample.startswith(UTF_16) or is_alternating else None

@@ -21,6 +21,7 @@ from bench.engine.rng import Keyed
 from methods.method import Latent, LogProbs, Method, Nats, Times, Tokens
 
 Parts = dict[str, Tensor]  # nats [documents, replicates] by name, float64, on the CPU
+Reduction = Callable[[Tensor], Tensor]  # of nats [B, L]: to [B], or none
 
 PARTS = ("prior_gap", "integral", "last_guess")  # the bound is their sum
 
@@ -36,11 +37,13 @@ def bound(
     report: Callable[[int], None] = lambda documents: None,
     estimator: EstimatorName = "auto",
     addends: bool = False,
+    by_token: bool = False,
 ) -> Parts:
     """Estimate the parts of the bound of every sequence of x [n, L].
 
     Each of `replicates` independent replicates takes `draws` noise draws per sequence. With `addends`, also returns the
-    terms of the integral that the method names, as `integral[name]`.
+    terms of the integral that the method names, as `integral[name]`. With `by_token`, every part has a third dimension:
+    what each token contributes, [documents, replicates, L].
 
     Noise is keyed by (seed, document, replicate): no batch size and no device changes it, and every method meets the
     same. A method whose likelihood is exact is evaluated once. Raises ValueError if the method does not admit the
@@ -58,7 +61,8 @@ def bound(
         batch = x[start : start + batch_size].to(device)
         documents = list(range(start, start + len(batch)))
         repeats = [
-            _replicate(model, batch, draws, chosen, Keyed(seed, documents, r, device)) for r in range(replicates)
+            _replicate(model, batch, draws, chosen, Keyed(seed, documents, r, device), by_token)
+            for r in range(replicates)
         ]
         batches.append({name: torch.stack([terms[name] for terms in repeats], 1).cpu() for name in repeats[0]})
         report(start + len(batch))
@@ -70,28 +74,29 @@ def bound(
     return parts if addends else {name: parts[name] for name in PARTS}
 
 
-def _replicate(model: Model, x: Tokens, draws: int, estimator: Estimator, rng: Keyed) -> Terms:
-    """Estimate the parts once, nats [B]."""
+def _replicate(model: Model, x: Tokens, draws: int, estimator: Estimator, rng: Keyed, by_token: bool = False) -> Terms:
+    """Estimate the parts once, nats [B], or [B, L] with `by_token`."""
+    reduce: Reduction = (lambda nats: nats) if by_token else (lambda nats: nats.sum(-1))
 
     def integrand(x: Tokens, z: Latent, t: Tensor) -> Terms:
-        return _integrand(model, x, z, t)
+        return _integrand(model, x, z, t, reduce)
 
     uniforms = estimator.sample_uniforms(draws, len(x), rng)
     diffusion = _mean(estimator.draw(integrand, x, u, rng) for u in uniforms)
     zeros = torch.zeros_like(diffusion["integral"])
-    parts = {"prior_gap": model.method.prior_gap(x).sum(-1), "integral": zeros, "last_guess": zeros} | diffusion
+    parts = {"prior_gap": reduce(model.method.prior_gap(x)), "integral": zeros, "last_guess": zeros} | diffusion
 
     count = estimator.reconstruction_draws(draws)
     if count:
-        parts |= _mean({"last_guess": _last_guess(model, x, rng)} for _ in range(count))
+        parts |= _mean({"last_guess": reduce(_last_guess(model, x, rng))} for _ in range(count))
     return parts
 
 
-def _integrand(model: Model, x: Tokens, z: Latent, t: Tensor) -> Terms:
-    """Return the integrand of the bound, and the terms of it that the method names, per sequence [B]."""
+def _integrand(model: Model, x: Tokens, z: Latent, t: Tensor, reduce: Reduction) -> Terms:
+    """Return the integrand of the bound, and the terms of it that the method names, reduced from [B, L]."""
     method = model.method
     if type(method).addends is Method.addends:
-        return {"integral": model.costs(method.bound, x, z, t).sum(-1)}
+        return {"integral": reduce(model.costs(method.bound, x, z, t))}
 
     terms_of_chunks: list[dict[str, Nats]] = []
 
@@ -99,19 +104,19 @@ def _integrand(model: Model, x: Tokens, z: Latent, t: Tensor) -> Terms:
         terms_of_chunks.append(method.addends(x, z, t, prediction))
         return method.bound(x, z, t, prediction)
 
-    terms = {"integral": model.costs(cost, x, z, t).sum(-1)}
+    terms = {"integral": reduce(model.costs(cost, x, z, t))}
     zeros = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
     for rows, addends in zip(model.chunks(z), terms_of_chunks, strict=True):  # the chunks that `costs` went through
         for name, nats in addends.items():
             key = f"integral[{name}]"
-            terms[key] = terms.get(key, 0.0) + zeros.index_put(rows, nats.double()).sum(-1)
+            terms[key] = terms.get(key, 0.0) + reduce(zeros.index_put(rows, nats.double()))
     return terms
 
 
 def _last_guess(model: Model, x: Tokens, rng: Keyed) -> Tensor:
-    """Return -log p(x | z) at t_min, nats [B]."""
+    """Return -log p(x | z) at t_min, nats [B, L]."""
     t = torch.full((len(x),), model.method.t_min, dtype=torch.float64, device=x.device)
-    return last_guess_costs(model, x, model.method.corrupt(x, t, rng), t).sum(-1)
+    return last_guess_costs(model, x, model.method.corrupt(x, t, rng), t)
 
 
 def _mean(draws: Iterable[Terms]) -> Terms:

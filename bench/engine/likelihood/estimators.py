@@ -23,7 +23,7 @@ from methods.method import Latent, Method, Tokens
 
 EstimatorName = Literal["auto", "counted", "times", "independent"]
 
-Terms = dict[str, Tensor]  # nats [B] by name: "integral", and terms of it that a method names
+Terms = dict[str, Tensor]  # nats [B], or [B, L], by name: "integral", and terms of it that a method names
 Integrand = Callable[[Tokens, Latent, Tensor], Terms]  # x, z, t -> the integrand of the bound at time t
 
 
@@ -125,8 +125,9 @@ class Counted(Estimator):
         hidden = r.sort(-1).values.gather(-1, k - 1)
         z = torch.where(r <= hidden, self.method.vocab_size, x)
         t = masking.inverse(1 - hidden.squeeze(-1))
-        share = length / k.squeeze(-1).double()
-        return {name: share * nats / masking.weight(t) for name, nats in integrand(x, z, t).items()}
+        share, weight = length / k.squeeze(-1).double(), masking.weight(t)
+        terms = integrand(x, z, t)
+        return {name: align(share, nats) * nats / align(weight, nats) for name, nats in terms.items()}
 
     def refusal(self, name: EstimatorName) -> str | None:
         if self.method.masking is None:
@@ -158,7 +159,7 @@ class Timed(Estimator):
         t = times(method, u**self.warp)
         weight = self.warp * u ** (self.warp - 1)
         terms = integrand(x, method.corrupt(x, t, rng), t)
-        return {name: weight * (1 - method.t_min) * nats for name, nats in terms.items()}
+        return {name: align(weight, nats) * (1 - method.t_min) * nats for name, nats in terms.items()}
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,11 @@ class Independent(Timed):
 
     def sample_uniforms(self, draws: int, documents: int, rng: Keyed) -> Iterator[Tensor]:
         return independent_uniforms(draws, documents, rng)
+
+
+def align(weight: Tensor, nats: Tensor) -> Tensor:
+    """Give a weight per sequence [B] the dimensions of nats, [B] or [B, L]."""
+    return weight.view(-1, *[1] * (nats.dim() - 1))
 
 
 def estimator_for(method: Method, name: EstimatorName = "auto") -> Estimator:

@@ -31,14 +31,13 @@ def bound_metrics(
     total = total_nats(parts)
     nats = mean_nats({"total": total}, length, clusters)
     nats_per_byte = ratio_estimate(total, torch.tensor(sizes), clusters)
-    metrics = {"nats_per_token": nats, "bits_per_byte": _scaled(nats_per_byte, 1 / math.log(2))}
+    metrics = {"nats_per_token": nats, "bits_per_byte": bits_of(nats_per_byte)}
     for name, part in parts.items():
         metrics[name] = mean_nats({name: part}, length, clusters)
 
     if level == "char":
-        metrics["bits_per_char"] = _scaled(nats, 1 / math.log(2))
-    if nats.value < LARGEST:
-        metrics["perplexity"] = _perplexity(nats)
+        metrics["bits_per_char"] = bits_of(nats)
+    metrics |= perplexity_of(nats)
     if total.shape[1] > 1:
         metrics["estimator_sd"] = estimator_sd(total, length)
     return metrics
@@ -78,6 +77,13 @@ def _scaled(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
-def _perplexity(nats: Estimate) -> Estimate:
-    """Return exp(nats), with errors to first order."""
-    return replace(_scaled(nats, math.exp(nats.value)), value=math.exp(nats.value))
+def bits_of(nats: Estimate) -> Estimate:
+    """Return nats in bits."""
+    return _scaled(nats, 1 / math.log(2))
+
+
+def perplexity_of(nats: Estimate) -> dict[str, Estimate]:
+    """Return exp(nats) as "perplexity", with errors to first order; nothing if it overflows."""
+    if not nats.value < LARGEST:
+        return {}
+    return {"perplexity": replace(_scaled(nats, math.exp(nats.value)), value=math.exp(nats.value))}

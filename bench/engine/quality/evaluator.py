@@ -7,13 +7,14 @@ from torch import Tensor
 
 from bench.engine.data import Dataset
 from bench.engine.likelihood.standard_error import Estimate, ratio_estimate
+from bench.engine.measurements import Measurement
 from bench.engine.quality.controls import controls
 from bench.engine.quality.generative_perplexity import gen_ppl, gen_ppl_mean
 from bench.engine.quality.mauve import mauve
 from bench.engine.quality.scorers.scorer import Scorer, TextScores
 from bench.engine.quality.settings import QualitySpec
 from bench.engine.quality.text_statistics import text_metrics
-from bench.engine.records import ControlResult, Measurement, QualityMetrics
+from bench.engine.records import ControlResult, QualityMetrics
 
 HELD_OUT = 2048  # at most this many sequences represent held-out text
 AT_ONCE = 64  # texts that are scored between two checks whether to stop

@@ -1,7 +1,9 @@
 """Sampling from left to right, for causal methods: with a KV cache, and with truncated distributions."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool
@@ -12,6 +14,7 @@ from bench.engine.model.network import Cache, Network
 from methods.method import LogProbs, Noise, Tokens, draw
 
 ROUNDINGS = 1 + 1e-9  # a mass that equals p up to rounding reaches p
+TOKENS_AT_ONCE = {"cpu": 2**14, "cuda": 2**17}  # of the texts that go through the network together
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ def kv_cache_refusal(model: Model) -> str | None:
     return "its network is shown vectors" if model.method.needs.vector_width else None
 
 
+def batches(texts: Tensor) -> Iterator[slice]:
+    """Yield slices of texts [B, L, ...] that go through the network together, so that memory does not grow with B."""
+    count, length = texts.shape[:2]
+    size = max(1, TOKENS_AT_ONCE[texts.device.type] // max(1, length))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
 @torch.no_grad()
 def left_to_right(
     model: Model,
@@ -83,7 +94,17 @@ def left_to_right(
     model.eval()
     _check(model, is_given, cache)
     (count, length), first = prompt.shape, int(is_given.all(0).sum())
-    x, t = prompt.masked_fill(~is_given, 0), torch.ones(count, dtype=torch.float64, device=prompt.device)
+    x, noise = prompt.masked_fill(~is_given, 0), [rng.uniform((count,)) for _ in range(first, length)]
+    for texts in batches(x):
+        uniforms = _Predrawn(iter([numbers[texts] for numbers in noise]))
+        _continue(model, x[texts], first, cast(Noise, uniforms), truncation, cache)
+    return x, length - first
+
+
+def _continue(model: Model, x: Tokens, first: int, rng: Noise, truncation: Truncation, cache: bool) -> None:
+    """Write the tokens of texts x [B, L] from position `first` on, in place."""
+    count, length = x.shape
+    t = torch.ones(count, dtype=torch.float64, device=x.device)
     kv_cache = _empty_cache(model, count, length) if cache else None
     rows = (torch.arange(count, device=x.device), torch.zeros(count, dtype=torch.long, device=x.device))
     with torch.autocast(x.device.type, enabled=False):  # keeps the weights that autocast converts until the last call
@@ -92,7 +113,17 @@ def left_to_right(
             hidden = model.hidden(z, t) if kv_cache is None else model.extend(z, t, kv_cache)
             log_p = model.predict(hidden[:, -1:], z[:, -1:], t, rows)
             x[:, i] = draw(truncation.apply(log_p), rng)
-    return x, length - first
+
+
+@dataclass(frozen=True)
+class _Predrawn:
+    """Uniform numbers that were drawn for all texts at once, so that batches do not change them."""
+
+    uniforms: Iterator[Tensor]
+
+    def uniform(self, shape: torch.Size | tuple[int, ...]) -> Tensor:
+        """Return the next uniform numbers."""
+        return next(self.uniforms)
 
 
 def _empty_cache(model: Model, count: int, length: int) -> Cache:

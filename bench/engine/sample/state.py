@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.engine.model.method_with_network import Model, Rows
 from bench.engine.rng import Stream
-from bench.engine.sample.autoregressive import Truncation
+from bench.engine.sample.autoregressive import Truncation, batches
 from bench.engine.sample.method_capabilities import is_masked
 from methods.method import Latent, LogProbs, Tokens, draw
 
@@ -55,7 +55,7 @@ class SamplerState:
 
         self.confidence = torch.ones(self.prompt.shape, dtype=torch.float64, device=self.prompt.device)
         self.reuses_hidden = False  # whether sequences that did not change keep their hidden states
-        self.last_hidden: tuple[Latent, Tensor] | None = None  # z at the last network call, and its hidden states
+        self.last_hidden: dict[int, tuple[Latent, Tensor]] = {}  # by first text of a batch: z and its hidden states
         self.guess: Tensor | None = None  # shown to a self-conditioned network at its next call
         if model.method.needs.self_condition:
             no_rows = torch.zeros(len(self.z), dtype=torch.bool, device=self.z.device)
@@ -63,41 +63,57 @@ class SamplerState:
         self.restore(torch.ones((), dtype=torch.float64, device=self.z.device))
 
     def predict(self, t: Tensor, rows: Rows | None = None) -> Iterator[Prediction]:
-        """Call the network once at time t, a scalar or one time per sequence [B].
+        """Call the network once at time t, a scalar or one time per sequence [B], a batch of texts after the other.
 
-        Yields predictions chunk by chunk at the positions `rows`, or at all scored positions.
+        Yields predictions chunk by chunk, in the order of the texts, at the positions `rows`, or at all scored
+        positions.
         """
-        method = self.model.method
-        chunks = list(self.model.chunks(self.z)) if rows is None else [rows]
-        if not chunks or not len(chunks[0][0]):
-            return
+        method, t, calls = self.model.method, t.expand(len(self.z)), self.calls
+        shown = torch.zeros_like(self.prompt) if self.z.is_floating_point() else self.z.clone()
+        for texts in batches(self.z):
+            chunks = list(self._chunks(texts, rows))
+            if not chunks:
+                continue
 
-        t, calls = t.expand(len(self.z)), self.calls
-        hidden, z = self._hidden(t), self.z
-        shown = torch.zeros_like(self.prompt) if z.is_floating_point() else z.clone()
-        for chunk in chunks:
-            prediction = self._truncate(self.model.predict(hidden, z, t, chunk))
-            if z.is_floating_point():
-                shown[chunk] = method.likeliest(prediction)
-            if self.guess is not None:
-                self.guess[chunk] = method.feedback(prediction).to(self.guess)
-            yield chunk, z[chunk], t[chunk[0]], prediction
+            hidden = self._hidden(texts, t[texts], calls + 1)
+            for chunk in chunks:
+                inputs = self.z[texts], t[texts]
+                prediction = self._truncate(self.model.predict(hidden, *inputs, chunk))
+                chunk = (chunk[0] + texts.start, chunk[1])
+                if self.z.is_floating_point():
+                    shown[chunk] = method.likeliest(prediction)
+                if self.guess is not None:
+                    self.guess[chunk] = method.feedback(prediction).to(self.guess)
+                yield chunk, self.z[chunk], t[chunk[0]], prediction
         if self.watch and self.calls > calls:
             self.watch(shown)
 
-    def _hidden(self, t: Tensor) -> Tensor:
-        """Return hidden states of z; with `reuses_hidden`, recompute only sequences that changed."""
-        if not self.reuses_hidden or self.last_hidden is None:
-            self.calls += 1
-            hidden = self.model.hidden(self.z, t, self.guess)
+    def _chunks(self, texts: slice, rows: Rows | None) -> Iterator[Rows]:
+        """Yield the scored positions of a batch of texts, or those of `rows` in it; texts count from its start."""
+        if rows is not None:
+            in_batch = (rows[0] >= texts.start) & (rows[0] < texts.stop)
+            rows = (rows[0][in_batch] - texts.start, rows[1][in_batch])
+        chunks = self.model.chunks(self.z[texts]) if rows is None else [rows]
+        yield from (chunk for chunk in chunks if len(chunk[0]))
+
+    def _hidden(self, texts: slice, t: Tensor, calls: int) -> Tensor:
+        """Return hidden states of a batch of texts; with `reuses_hidden`, recompute only texts that changed.
+
+        If the network is called, `calls` becomes the number of calls: all batches are one call.
+        """
+        z, guess = self.z[texts], None if self.guess is None else self.guess[texts]
+        if not self.reuses_hidden or texts.start not in self.last_hidden:
+            self.calls = calls
+            hidden = self.model.hidden(z, t, guess)
         else:
-            before, hidden = self.last_hidden
-            changed = (before != self.z).any(-1)
+            before, hidden = self.last_hidden[texts.start]
+            changed = (before != z).any(-1)
             if changed.any():
-                self.calls += 1
+                self.calls = calls
                 hidden = hidden.clone()
-                hidden[changed] = self.model.hidden(self.z[changed], t[changed])
-        self.last_hidden = (self.z, hidden) if self.reuses_hidden else None
+                hidden[changed] = self.model.hidden(z[changed], t[changed])
+        if self.reuses_hidden:
+            self.last_hidden[texts.start] = (z, hidden)
         return hidden
 
     def _truncate(self, prediction: LogProbs) -> LogProbs:

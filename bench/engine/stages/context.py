@@ -24,7 +24,7 @@ from bench.engine.records import Job
 from bench.engine.rng import seed_for
 from bench.engine.train.settings import Training
 from bench.engine.train.trainer import Interrupted
-from methods import PLUGINS, build, plug
+from methods import build
 from methods.method import Method
 
 ModelKind = TypeVar("ModelKind", bound=Model)
@@ -58,16 +58,6 @@ class CellContext:
         self.device, self.precision = resolve_device(self.execution)
         self.training = Training(**job.training)
         self._evaluators: list[tuple[Any, QualityEvaluator]] = []
-
-    def load_plugin(self) -> None:
-        """Register the plug-in that defines the method. Raises ValueError if it changed since the suite was planned."""
-        if self.job.plugin:
-            plug(Path(self.job.plugin))
-
-        plugin = PLUGINS.get(self.job.method)
-        if (plugin.code if plugin else None) != self.job.science.get("plugin"):
-            place = plugin.place if plugin else self.job.method
-            raise ValueError(f"plug-in {place} changed since the suite was planned; run it again")
 
     @cached_property
     def data(self) -> Dataset:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from torch import Tensor
 
 from bench.engine.likelihood.metrics import source_nats
+from bench.engine.measurements import Measurement
 from bench.engine.model.method_with_network import Model
-from bench.engine.records import Measurement, SamplesResult
+from bench.engine.records import SamplesResult
 from bench.engine.rng import seed_for
 from bench.engine.sample.sampler import Samples, sample, sample_long
 from bench.engine.sample.settings import SamplesSpec

@@ -1,6 +1,9 @@
 """The stages `bound` and `estimate`: the bound of the EMA weights on a split, with the protocol of the numbers."""
 
 import time
+from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +14,12 @@ from bench.engine.likelihood.protocol import describe_protocol
 from bench.engine.likelihood.settings import BoundSpec
 from bench.engine.likelihood.standard_error import clusters_of
 from bench.engine.likelihood.time_density import NoiseDraws, RecordingModel, time_density
-from bench.engine.records import BoundResult, Measurement
+from bench.engine.measurements import Measurement
+from bench.engine.record_files import write_bytes
+from bench.engine.records import BoundResult
 from bench.engine.stages.context import StageContext
+
+SEQUENCES = "sequences.npz"  # the parts of the bound, sequence by sequence
 
 
 def run(context: StageContext, settings: BoundSpec) -> BoundResult:
@@ -39,7 +46,7 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
             settings.estimator,
             addends=True,
         )
-    np.savez(context.folder / "sequences.npz", allow_pickle=False, **{n: nats.numpy() for n, nats in parts.items()})
+    digest = write_arrays(context.folder / SEQUENCES, {name: nats.numpy() for name, nats in parts.items()})
 
     sizes, length = [data.count_bytes(row) for row in x], x.shape[1]
     clusters = clusters_of(data.summary.source, len(x))
@@ -59,4 +66,12 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
         source_nats=None if nats is None else Measurement.of(nats),
         seconds=time.monotonic() - start,
         protocol=describe_protocol(model.method, settings, length, model.precision),
+        files={SEQUENCES: digest},
     )
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> str:
+    """Write arrays to an npz file and return its SHA-256. Raises StorageFull."""
+    content = BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    return write_bytes(path, content.getvalue())

@@ -1,5 +1,6 @@
 """The stage `train`: train a model from the last checkpoint, or from the start, to the end of its budget."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -7,14 +8,18 @@ from bench.engine.environment import merge_environments, peak_memory
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.standard_error import clusters_of
+from bench.engine.measurements import Measurement
 from bench.engine.model import checkpoint
 from bench.engine.model.method_with_network import Model
-from bench.engine.records import Measurement, TrainResult
+from bench.engine.record_files import set_aside
+from bench.engine.records import TrainResult
 from bench.engine.settings import Settings
 from bench.engine.stages.context import StageContext
 from bench.engine.train.learned_parameters import collect
 from bench.engine.train.settings import Budget
 from bench.engine.train.trainer import Progress, Trainer
+
+log = logging.getLogger(__name__)
 
 
 class TrainStage(Settings):
@@ -44,10 +49,18 @@ def run(context: StageContext, settings: TrainStage) -> TrainResult:
 
 
 def resume(trainer: Trainer, context: StageContext) -> None:
-    """Continue from the checkpoint in the stage's folder, if there is one."""
-    state = checkpoint.load(context.folder)
+    """Continue from the newest whole checkpoint in the stage's folder, if there is one; a damaged one is moved away.
+
+    Steps that are repeated give the same numbers. Raises ValueError if all checkpoints are damaged.
+    """
+    state, damage = checkpoint.load_whole(context.folder)
     if state is not None:
         trainer.resume(state)
+    if damage:
+        warning = f"{damage}; it is moved away, and training goes on from the checkpoint before"
+        log.warning("%s, step %d", warning, trainer.progress.step)
+        trainer.warnings.append(f"a damaged checkpoint was replaced by the one before, of step {trainer.progress.step}")
+        set_aside(context.folder / checkpoint.NAME)
 
 
 def validation(trainer: Trainer, ema_model: Model, context: StageContext) -> Callable[[], dict[str, Any]]:
@@ -80,5 +93,7 @@ def result(trainer: Trainer, ema_model: Model, context: StageContext) -> TrainRe
         **trainer.model.parameter_counts(),
         curve=vars(trainer.curve),
         learned=collect(ema_model.method, data),
+        files={checkpoint.NAME: checkpoint.known_digests(context.folder)[0]},
+        warnings=trainer.warnings,
         environment=merge_environments(trainer.environments),
     )

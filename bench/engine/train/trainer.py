@@ -57,7 +57,7 @@ class Trainer:
     """Train a model in place for exactly its budget.
 
     `resume` continues from a checkpoint, bit for bit on a CPU. `environments` lists where the run was executed: more
-    than one entry after a resume with other code or on another device.
+    than one entry after a resume with other code or on another device. `warnings` lists damage on the way.
     """
 
     def __init__(self, model: Model, data: Dataset, training: Training, budget: Budget, seed: int, accumulate: int = 1):
@@ -76,6 +76,7 @@ class Trainer:
         self.ema = EMA(model, training.ema)
         self.progress, self.curve = Progress(), Curve()
         self.environments: list[dict[str, str]] = []
+        self.warnings: list[str] = []
 
     def run(
         self,
@@ -199,6 +200,7 @@ class Trainer:
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
             "environments": self.environments,
+            "warnings": self.warnings,
             "progress": vars(self.progress),
             "curve": vars(self.curve),
         }
@@ -223,6 +225,7 @@ class Trainer:
 
         self.progress, self.curve = Progress(**state["progress"]), Curve(**state["curve"])
         self.environments = state["environments"] + self.environments
+        self.warnings = state.get("warnings", []) + self.warnings
 
     def _record(self, loss: float, validate: Callable[[], dict[str, float]]) -> None:
         """Add the points that are due to the learning curves."""

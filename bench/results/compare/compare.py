@@ -18,6 +18,7 @@ from bench.results.compare.setting_differences import (
     Changes,
     Values,
     find_changes,
+    find_known_changes,
     read_environment,
     read_protocol,
     read_settings,
@@ -27,6 +28,7 @@ from bench.results.compare.unpaired_difference import Difference, correct, subtr
 from bench.results.statistics.paired_differences import pair
 from bench.results.statistics.verdicts import BETTER, WORSE, summarize
 
+NOISE = "the noise is not shared, because the estimators differ: {}"
 HIGHER, LOWER = "higher", "lower"
 BOUNDS = "a difference of bounds, which may differ in how tight they are"
 MIXED = "a bound against a likelihood, which says nothing of the likelihood behind the bound but that it is no worse"
@@ -59,18 +61,20 @@ class Comparison:
 def compare(baseline: Side, candidate: Side) -> Comparison:
     """Compare B, the candidate, with A, the baseline.
 
-    Raises CompareError if they have no arm in common, BrokenRecord if a record cannot be read.
+    Raises CompareError if they have no arm in common.
     """
     matches = match(baseline, candidate)
     metric = find_metric(baseline, candidate)
     has_cells = not (baseline.is_file or candidate.is_file)
     subtract_bounds = _paired_bounds if has_cells else _unpaired_bounds
 
-    def changes(read: Callable[[Sequence[ComparedCell]], Values]) -> dict[str, Changes]:
+    def changes(
+        read: Callable[[Sequence[ComparedCell]], Values], find: Callable[[Values, Values], Changes] = find_changes
+    ) -> dict[str, Changes]:
         if not has_cells:
             return {}
         cells = {label: (baseline.cells_of(a), candidate.cells_of(b)) for label, (a, b) in matches.items()}
-        return {label: find_changes(read(old), read(new)) for label, (old, new) in cells.items()}
+        return {label: find(read(old), read(new)) for label, (old, new) in cells.items()}
 
     return Comparison(
         names=(baseline.name, candidate.name),
@@ -81,7 +85,7 @@ def compare(baseline: Side, candidate: Side) -> Comparison:
         ),
         qualities=tuple(_quality_differences(baseline, candidate, matches)),
         settings=changes(read_settings) if has_cells else _table_changes(baseline, candidate, matches),
-        surroundings=changes(read_environment),
+        surroundings=changes(read_environment, find_known_changes),
         protocols=changes(read_protocol),
         only=_unmatched_arms(baseline, candidate, matches),
     )
@@ -154,7 +158,7 @@ def _from_delta(label: str, delta: Any, base: float) -> Difference:
         detectable=delta.detectable,
         verdict=delta.verdict,
         is_paired=True,
-        notes=f"the noise is not shared, because the estimators differ: {delta.unlike}" if delta.unlike else "",
+        notes="; ".join(filter(None, (NOISE.format(delta.unlike) if delta.unlike else "", delta.mix))),
         reason=delta.reason,
     )
 

@@ -10,12 +10,23 @@ import pandas as pd
 from bench.engine import storage
 from bench.engine.records import DataFacts, StoredCell, StoredSuite
 from bench.results import suite_record as results
+from bench.results import tidy_csv, tidy_parquet
 from bench.results.find_cell import find as find_cell
 from bench.results.find_cell import read_suites
+from bench.results.missing_paths import describe_missing_path
+from bench.results.name_meanings import (
+    Meaning,
+    NamedCell,
+    find_by_id,
+    find_meanings,
+    is_explicit_path,
+    name_cells,
+    refuse_ambiguous,
+)
 from bench.results.record_names import resolve, unambiguous_names
 from bench.results.recorded_cell import RecordedCell
 
-NUMBERS = ("value", "standard_error", "monte_carlo_error", "temperature")
+TABLES = (".csv", ".parquet")  # suffixes of results files
 NEEDED = ("arm", "seed", "stage", "status", "metric", "value", "standard_error", "n", "protocol", "data", "split")
 
 
@@ -68,19 +79,16 @@ def find_side(runs: Path, name: str) -> Side:
     A name is SUITE, SUITE/ARM or SUITE/ARM/SEED; ARM or ARM/SEED if only one suite has that arm; or a cell's id or the
     beginning of it. All of these are looked up under `runs`, or under another folder of results whose path comes
     first. A name can also be the path of a cell's folder, or that of a suite's record (runs/suites/NAME.json) or of a
-    results file (tidy.csv), optionally followed by /ARM.
+    results file (tidy.csv, tidy.parquet), optionally followed by /ARM.
 
-    Raises CompareError or NoRecord, with the names that exist; AmbiguousName if several suite files share the name.
+    Raises CompareError or NoRecord, with the names that exist; AmbiguousName if the name has several meanings.
     """
     path, rest = _split(name)
     if path is None:
         return _in_runs(runs, name, rest)
-    if path.suffix == ".csv":
-        return _in_file(path, name, rest)
-    if path.suffix == ".json":
-        suite = storage.read_record(path, StoredSuite)
-        assert suite is not None, path
-        return _in_suites(path.parent.parent, name, rest, [suite])
+    _refuse_namesake(runs, name)
+    if path.is_file():
+        return _in_file(path, name, rest) if path.suffix in TABLES else _in_record(path, name, rest)
     if (path / "job.json").is_file() and not rest:
         return _from_cell(path, name)
     return _in_runs(path, name, rest)
@@ -88,64 +96,90 @@ def find_side(runs: Path, name: str) -> Side:
 
 def _split(name: str) -> tuple[Path | None, str]:
     """Split a name into the longest leading path that holds results, if there is one, and the rest."""
-    parts = Path(name).parts
-    for count in range(len(parts), 0, -1):
-        path = Path(*parts[:count])
-        if _holds_results(path):
-            return path, "/".join(parts[count:])
+    ends = [index for index, character in enumerate(name) if character == "/" and index]
+    for end in (len(name), *reversed(ends)):
+        path = Path(name[:end])
+        is_cut_at_name = end == len(name) or path.name == name[:end].rpartition("/")[2]  # Path drops "." and "//"
+        if is_cut_at_name and _holds_results(path):
+            return path, name[end + 1 :]
     return None, name
 
 
 def _holds_results(path: Path) -> bool:
     """Whether a path is a results file, a suite's record, a cell's folder or a folder of results."""
     if path.is_file():
-        return path.suffix == ".csv" or (path.suffix == ".json" and path.parent.name == "suites")
+        return path.suffix in TABLES or (path.suffix == ".json" and path.parent.name == "suites")
     return (path / "job.json").is_file() or (path / "suites").is_dir()
+
+
+def _refuse_namesake(runs: Path, name: str) -> None:
+    """Raise AmbiguousName if a path that holds results is also the name of something under `runs`."""
+    if is_explicit_path(name):
+        return
+    cells = _list_cells(read_suites(runs))
+    refuse_ambiguous(cells, name, [*find_meanings(cells, name), *find_by_id(cells, name)], runs, path=name)
+
+
+def _list_cells(suites: Sequence[StoredSuite]) -> list[NamedCell]:
+    return [cell for suite in suites for cell in name_cells(suite) if cell.role == "arm"]
 
 
 def _in_runs(runs: Path, name: str, rest: str) -> Side:
     """Find a suite, an arm or a cell in a folder of results."""
-    rest = resolve(runs, rest)
     paths = sorted((runs / "suites").glob("*.json"))
     if not paths:
-        raise results.NoRecord(f'no suite was run under "{runs}"; run one first, with bench run')
+        lack = f'no suite was run under "{runs}"; run one first, with bench run'
+        raise results.NoRecord(f"{reason}, and {lack}" if (reason := describe_missing_path(name)) else lack)
     if not rest and len(paths) > 1:
         names = ", ".join(unambiguous_names(runs).values())
         raise CompareError(f'"{runs}" holds {len(paths)} suites; name one: {names}')
 
+    storage.read_suite(runs, rest.partition("/")[0])  # a broken one is an error here
     suites = read_suites(runs)
-    for suite in suites:
-        if rest in ("", suite.suite):
-            return _side(runs, name, suite, suite.cells, is_whole=True)
-        cells = _choose(suite, rest.removeprefix(f"{suite.suite}/")) if rest.startswith(f"{suite.suite}/") else []
-        if cells:
-            return _side(runs, name, suite, cells)
-
-    if any(_choose(suite, rest) for suite in suites):
-        return _in_suites(runs, name, rest, suites)
-    return _from_cell(find_cell(runs, rest), name)
-
-
-def _in_suites(runs: Path, name: str, rest: str, suites: Sequence[StoredSuite]) -> Side:
-    """Find the only suite with an arm; take the first suite as a whole if no arm is named."""
+    if not suites:
+        raise results.NoRecord(f'no record of a suite under "{runs}" can be read; bench run writes it again')
+    rest = resolve(runs, rest)
     if not rest:
         return _side(runs, name, suites[0], suites[0].cells, is_whole=True)
-
-    matches = [(suite, cells) for suite in suites if (cells := _choose(suite, rest))]
-    if len(matches) > 1:
-        choices = ", ".join(f"{suite.suite}/{rest}" for suite, _ in matches)
-        raise CompareError(f'"{name}" is an arm of {len(matches)} suites; say which: {choices}')
-    if not matches:
-        arms = list(dict.fromkeys(cell.arm for cell in suites[0].cells))
-        raise CompareError(f'suite "{suites[0].suite}" has no arm "{rest}"; it has {", ".join(arms)}')
-    suite, cells = matches[0]
-    return _side(runs, name, suite, cells)
+    meaning = _choose_meaning(_list_cells(suites), name, rest, runs)
+    if meaning is None or not meaning.name:
+        return _from_cell(find_cell(runs, rest), name)
+    return _in_suite(runs, name, suites, meaning)
 
 
-def _choose(suite: StoredSuite, rest: str) -> list[StoredCell]:
-    """The cells of a suite that ARM or ARM/SEED refers to."""
-    arms = [cell for cell in suite.cells if cell.role == "arm"]
-    return [cell for cell in arms if rest in (cell.arm, f"{cell.arm}/{cell.seed}")]
+def _choose_meaning(cells: Sequence[NamedCell], name: str, rest: str, runs: Path | None = None) -> Meaning | None:
+    """What a name means among the cells, or None if it means nothing. Raises AmbiguousName and CompareError."""
+    meanings = find_meanings(cells, rest)
+    if len(meanings) > 1 and all(meaning.is_short for meaning in meanings):
+        choices = ", ".join(dict.fromkeys(meaning.name for meaning in meanings))
+        count = len({meaning.cells[0].suite for meaning in meanings})
+        if count == len(meanings):
+            raise CompareError(f'"{name}" is an arm of {count} suites; say which: {choices}')
+    meanings += find_by_id(cells, rest)
+    refuse_ambiguous(cells, name, meanings, runs, prefix=name.removesuffix(rest))
+    return meanings[0] if meanings else None
+
+
+def _in_suite(runs: Path, name: str, suites: Sequence[StoredSuite], meaning: Meaning) -> Side:
+    """The side of the cells that a name means, which are of one suite."""
+    suite = next(suite for suite in suites if suite.suite == meaning.cells[0].suite)
+    meant = {(cell.arm, cell.seed) for cell in meaning.cells}
+    cells = [cell for cell in suite.cells if cell.role == "arm" and (cell.arm, cell.seed) in meant]
+    return _side(runs, name, suite, cells, is_whole="/" not in meaning.name)
+
+
+def _in_record(path: Path, name: str, rest: str) -> Side:
+    """The suite in the file of a record, or an arm or cell of it."""
+    suite = storage.read_record(path, StoredSuite)
+    assert suite is not None, path
+    runs = path.parent.parent
+    if not rest:
+        return _side(runs, name, suite, suite.cells, is_whole=True)
+    meaning = _choose_meaning(_list_cells([suite]), name, rest)
+    if meaning is None:
+        arms = list(dict.fromkeys(cell.arm for cell in suite.cells if cell.role == "arm"))
+        raise CompareError(f'suite "{suite.suite}" has no arm "{rest}"; it has {", ".join(arms)}')
+    return _in_suite(runs, name, [suite], meaning)
 
 
 def _from_cell(folder: Path, name: str) -> Side:
@@ -167,7 +201,7 @@ def _side(runs: Path, name: str, suite: StoredSuite, cells: Sequence[StoredCell]
 
     tuned = (suite.tuning or {}).get("arms", {})
     compared = tuple(
-        ComparedCell(cell, storage.cell_folder(runs, cell.id).resolve(), _describe_tuning(tuned, cell)) for cell in arms
+        ComparedCell(cell, storage.cell_folder(runs.resolve(), cell.id), _describe_tuning(tuned, cell)) for cell in arms
     )
     return Side(name, compared, table, suite.facts, is_whole)
 
@@ -177,22 +211,63 @@ def _describe_tuning(tuned: dict[str, Any], cell: StoredCell) -> str:
     return f"best of {tuned[cell.arm]['trials']} trials" if cell.arm in tuned else "none"
 
 
-def _in_file(path: Path, name: str, arm: str) -> Side:
+def _in_file(path: Path, name: str, rest: str) -> Side:
     """The arms of a results file, or one of them."""
+    table = _read_table(path)
+    cells = _cells_of_table(path, table)
+    if rest:
+        meaning = _choose_meaning(cells, name, rest)
+        if meaning is None:
+            arms = ", ".join(dict.fromkeys(cell.arm for cell in cells))
+            raise CompareError(f'{path} has no arm "{rest}"; it has {arms}')
+        chosen = set(meaning.cells)
+        table = table[[cell in chosen for cell in _name_rows(table)]]
+        is_whole = meaning.name == meaning.cells[0].suite
+    else:
+        _refuse_shared_labels(path, cells)
+        is_whole = True
+    return Side(name=name, cells=(), table=table.reset_index(drop=True), facts=None, is_whole=is_whole)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The rows of the arms in a results file. Raises CompareError."""
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, ""))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CompareError(
-            f"{path} cannot be read as a results file ({error}); give a tidy.csv of bench report"
-        ) from None
+        table = tidy_parquet.read(path) if path.suffix == ".parquet" else tidy_csv.read(path)
+    except (tidy_csv.NotTidy, tidy_parquet.WrongSchema) as error:
+        raise CompareError(str(error)) from None
     missing = [column for column in NEEDED if column not in table]
     if missing:
         raise CompareError(f"{path} has no column {', '.join(missing)}; give the tidy.csv that bench report writes")
 
-    if "role" in table:
-        table = table[table["role"] == "arm"]
-    table = table.assign(arm=table["arm"].astype(str))
-    rows = table[table["arm"] == arm] if arm else table
-    if rows.empty:
-        raise CompareError(f'{path} has no arm "{arm}"; it has {", ".join(map(str, table["arm"].unique()))}')
-    return Side(name=name, cells=(), table=rows.reset_index(drop=True), facts=None, is_whole=not arm)
+    arms = table[table["role"] == "arm"] if "role" in table else table
+    if arms.empty:
+        raise CompareError(f"{path} has no row of an arm; give the tidy.csv of a suite that was run")
+    return arms
+
+
+def _name_rows(table: pd.DataFrame) -> list[NamedCell]:
+    """The cell of each row; files of other programs may lack suites and ids."""
+    blank = [""] * len(table)
+    suites, ids = (table.get(column, blank) for column in ("suite", "cell"))
+    return [NamedCell(*names) for names in zip(suites, table["arm"], table["seed"], ids, strict=True)]
+
+
+def _cells_of_table(path: Path, table: pd.DataFrame) -> list[NamedCell]:
+    """The distinct cells of a table. Raises CompareError if two of them have one name."""
+    cells = list(dict.fromkeys(_name_rows(table)))
+    named: dict[tuple[str, str, int], NamedCell] = {}
+    for cell in cells:
+        namesake = named.setdefault(cell[:3], cell)
+        if namesake != cell:
+            title = f'arm "{cell.arm}", seed {cell.seed}'
+            raise CompareError(f"{path} has two cells of {title}: {namesake.id} and {cell.id}; keep the rows of one")
+    return cells
+
+
+def _refuse_shared_labels(path: Path, cells: Sequence[NamedCell]) -> None:
+    """Raise CompareError if arms of several suites share a label."""
+    owners: dict[str, str] = {}
+    for cell in cells:
+        if owners.setdefault(cell.arm, cell.suite) != cell.suite:
+            names = ", ".join(f"{path}/{suite}" for suite in dict.fromkeys(cell.suite for cell in cells))
+            raise CompareError(f'{path} holds several suites with an arm "{cell.arm}"; name one: {names}')

@@ -11,8 +11,13 @@ from bench.engine.environment import merge_environments
 from bench.engine.model.network import Shape
 from bench.results.compare.compared_results import ComparedCell
 
+STAGES = ("train", "bound", "samples", "quality")  # whose environments are compared
+SCIENCE = ("method", "options", "precision", "plugin")  # settings that an arm's job holds in its science alone
+
 Values = dict[str, Any]
 Changes = dict[str, tuple[str, str]]  # values of A and of B, by name
+
+UNKNOWN = "settings"  # the name under which it says that settings are not known
 
 
 def _flatten(values: Any, name: str = "") -> Values:
@@ -24,17 +29,31 @@ def _flatten(values: Any, name: str = "") -> Values:
 
 
 def find_changes(old: Values, new: Values) -> Changes:
-    """The values that differ; "none" stands for a missing one."""
+    """The values that differ; "none" stands for a missing one. If one side is not known, that is all."""
+    if UNKNOWN in old or UNKNOWN in new:
+        return {UNKNOWN: (old.get(UNKNOWN, "known"), new.get(UNKNOWN, "known"))}
     names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
     return {name: (str(old.get(name, "none")), str(new.get(name, "none"))) for name in names}
 
 
+def find_known_changes(old: Values, new: Values) -> Changes:
+    """The values that differ, of those that both sides have: earlier versions recorded less."""
+    return find_changes(*({name: side[name] for name in side if name in old and name in new} for side in (old, new)))
+
+
 def read_settings(cells: Sequence[ComparedCell]) -> Values:
-    """The settings of an arm's training runs: method, options, network, training, budget, tuning, seeds and data."""
+    """The settings of an arm's training runs: method, options, network, training, budget, tuning, seeds and data.
+
+    If the job cannot be read, `UNKNOWN` says why.
+    """
     first = cells[0]
-    job = storage.read_job(first.folder)
-    assert job is not None, first.folder
-    settings: Values = {name: job.science[name] for name in ("method", "options", "plugin") if name in job.science}
+    try:
+        job = storage.read_job(first.folder)
+    except storage.BrokenRecord as error:
+        return {UNKNOWN: f"not known: {error.reason}"}
+    if job is None:
+        return {UNKNOWN: f"not known: cells/{first.id}/job.json is missing"}
+    settings: Values = {name: job.science[name] for name in SCIENCE if name in job.science}
     settings |= {
         "network": asdict(Shape(**job.network)) if job.network else {},
         "training": job.training,
@@ -51,9 +70,9 @@ def read_table_settings(rows: pd.DataFrame) -> Values:
 
 
 def read_environment(cells: Sequence[ComparedCell]) -> Values:
-    """Software, hardware and code of an arm's training and bound, over all seeds."""
+    """Software, hardware and code of an arm's stages, over all seeds."""
     values: Values = {}
-    for name in ("train", "bound"):
+    for name in STAGES:
         environments = [result.environment for result in _results(cells, name)]
         if environments:
             values |= {f"{name}.{key}": value for key, value in merge_environments(environments).items()}

@@ -14,8 +14,11 @@ def expected_best(scores: Sequence[float], k: int) -> float:
     sum_i s_(i) C(n - i, k - 1) / C(n, k) with s_(1) <= ... <= s_(n) (arXiv:2004.13705, section 3).
     """
     ordered, n = sorted(scores), len(scores)
-    terms = [score * math.comb(n - rank, k - 1) for rank, score in enumerate(ordered, 1)]
-    return math.fsum(terms) / math.comb(n, k)
+    weight, terms = k / n, []  # of the lowest; C(n - i, k - 1) / C(n, k) itself would need integers of n bits
+    for rank, score in enumerate(ordered, 1):
+        terms.append(score * weight)
+        weight *= max(n - rank - k + 1, 0) / max(n - rank, 1)
+    return math.fsum(terms)
 
 
 def expected_best_deviation(scores: Sequence[float], k: int) -> float:

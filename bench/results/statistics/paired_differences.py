@@ -4,9 +4,12 @@ Both are evaluated on the same documents with the same noise draws, so the varia
 difference is the arm's bound minus the base's; below zero the arm is better.
 """
 
+import logging
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,12 +19,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench.engine import storage
 from bench.engine.likelihood.bound import PARTS
 from bench.engine.likelihood.metrics import mean_nats
 from bench.engine.likelihood.standard_error import Estimate, clusters_of
+from bench.engine.record_files import BrokenRecord, broken, read_bytes
 from bench.engine.records import BoundResult, Stage
+from bench.results.execution_settings import SettingsMade, describe_mix, find_varying, read_foundations
 from bench.results.recorded_cell import RecordedCell
+
+log = logging.getLogger(__name__)
 
 NAN = math.nan
 COLUMNS = {  # of the pairs, one row per arm, seed and metric, with default values
@@ -38,9 +44,12 @@ COLUMNS = {  # of the pairs, one row per arm, seed and metric, with default valu
     "clustered_error": NAN,  # over documents, of the mean over all paired seeds of the arm, which share them
     "clustered_noise": NAN,  # the Monte Carlo error of that mean
     "unlike": "",  # the two estimators if they differ: the noise is not shared then
+    "mix": "",  # how the arm and its base were made, if they differ in precision, device or the like
     "is_same": False,  # arm and base are one cell under two labels
     "reason": "",  # why there is no difference
 }
+
+OTHER_NOISE = "; noise is not shared between devices"
 
 Row = dict[str, Any]  # by column
 
@@ -55,13 +64,14 @@ class MeasuredBound:
     setting: dict[str, Any]
     estimator: str
     clusters: Tensor | None  # which documents may vary together
+    settings: SettingsMade  # how the cell was trained and its bound evaluated
 
 
 def pair(cells: Sequence[RecordedCell], level: str) -> pd.DataFrame:
     """The paired differences of every arm that has a base, in the unit of the score and in nats per token.
 
     There is a row for each seed that was planned; if two cells cannot be paired it gives the reason. `level` is that of
-    the tokens. Raises BrokenRecord.
+    the tokens.
     """
     by_arm: dict[str, list[RecordedCell]] = {}
     for cell in cells:
@@ -112,9 +122,19 @@ def _pair_seed(
     row |= {
         **average(difference, arm_bound.length, arm_bound.clusters),
         "unlike": unlike if arm_bound.estimator != base_bound.estimator else "",
+        "mix": _describe_mix(arm_bound.settings, base_bound.settings),
         "is_same": arm_bound.folder == base_bound.folder,
     }
     return row, difference, arm_bound
+
+
+def _describe_mix(arm: SettingsMade, base: SettingsMade) -> str:
+    """How an arm and its base were made, if they differ; "" if they do not."""
+    of_arm, of_base = describe_mix([arm, base])
+    if not of_arm and not of_base:
+        return ""
+    has_other_device = "device" in find_varying([arm, base])
+    return f"made {of_arm}; the base {of_base}" + (OTHER_NOISE if has_other_device else "")
 
 
 def average(differences: Tensor, length: int, clusters: Tensor | None) -> Row:
@@ -142,7 +162,10 @@ def measure(cell: RecordedCell) -> MeasuredBound | str:
 
     state, _ = cell.status(headline)
     if state == "done":
-        return read_bound(cell, headline)
+        try:
+            return read_bound(cell, headline)
+        except BrokenRecord as error:
+            return f"bound of {title} failed: {error.reason}"
     for stage in cell.stages[: cell.stages.index(headline) + 1]:
         stage_state, reason = cell.status(stage)
         if stage_state == "failed":
@@ -152,16 +175,9 @@ def measure(cell: RecordedCell) -> MeasuredBound | str:
 
 def read_bound(cell: RecordedCell, stage: Stage) -> MeasuredBound:
     """Read the bound that a stage recorded. Raises BrokenRecord."""
-    folder = cell.folder / stage.folder
-    path, result = folder / "sequences.npz", cell.result(stage)
+    path, result = cell.folder / stage.folder / "sequences.npz", cell.result(stage)
     assert isinstance(result, BoundResult)
-    try:
-        with np.load(path, allow_pickle=False) as parts:
-            nats = torch.from_numpy(sum(parts[name].astype(np.float64) for name in parts.files if name in PARTS))
-    except (OSError, ValueError, TypeError, BadZipFile) as error:
-        problem = f"{path} cannot be read ({error})"
-        raise storage.BrokenRecord(f"{problem}; remove {folder} and run the suite again") from None
-
+    nats = _read_nats(path)
     settings, data = result.settings, cell.stored.science["data"]
     setting = {
         "data": data["fingerprint"],
@@ -171,7 +187,6 @@ def read_bound(cell: RecordedCell, stage: Stage) -> MeasuredBound:
         "draws": settings["draws"],
         "replicates": settings["replicates"],
         "noise seed": settings["seed"],
-        "precision": result.environment["precision"],
     }
     return MeasuredBound(
         folder=cell.folder,
@@ -180,19 +195,35 @@ def read_bound(cell: RecordedCell, stage: Stage) -> MeasuredBound:
         setting=setting,
         estimator=result.protocol.split(";")[0],
         clusters=clusters_of(data["source"], len(nats)),
+        settings=read_foundations(cell.folder, stage),
     )
+
+
+def _read_nats(path: Path) -> Tensor:
+    """The sum of the parts of a bound [n, replicates]. Raises BrokenRecord."""
+    try:
+        with np.load(BytesIO(read_bytes(path)), allow_pickle=False) as parts:
+            return torch.from_numpy(sum(parts[name].astype(np.float64) for name in parts.files if name in PARTS))
+    except BrokenRecord:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+        raise broken(path, f"cannot be read ({error})") from None
 
 
 def minus_headline(cell: RecordedCell, stage: Stage) -> Estimate | None:
     """A stage `estimate` minus the stage `bound` of the same cell, in nats per token, on the documents of both.
 
-    None if the headline has no result or is of another split. Draws that share nothing but the documents leave the
-    noise of both in the difference. Raises BrokenRecord.
+    None if one of them has no readable result or is of another split. Draws that share nothing but the documents leave
+    the noise of both in the difference.
     """
     headline = next(sibling for sibling in cell.stages if sibling.name == "bound")
     if cell.status(headline)[0] != "done":
         return None
-    estimate, bound = read_bound(cell, stage), read_bound(cell, headline)
+    try:
+        estimate, bound = read_bound(cell, stage), read_bound(cell, headline)
+    except BrokenRecord as error:
+        log.warning("%s, seed %d: not compared with the headline bound: %s", cell.arm, cell.seed, error)
+        return None
     if estimate.setting["split"] != bound.setting["split"]:
         return None
 

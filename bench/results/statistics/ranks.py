@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bench.results.statistics.pooled import PooledEstimate, half_interval
-from bench.results.statistics.significance_tests import LEVEL, combine, half_width, rank_ranges
+from bench.results.statistics.pooled import PooledEstimate, can_be_best, half_interval
+from bench.results.statistics.significance_tests import LEVEL, half_widths, rank_ranges
 
 Scores = Mapping[str, PooledEstimate]  # by arm
 Intervals = dict[str, tuple[float, float]]  # by arm, the ends
@@ -17,17 +17,17 @@ NOTE = (
     "Rank: possible ranks among arms with the same claim, likelihoods or bounds; arms whose intervals overlap share"
     " ranks. The intervals ({kind}) hold jointly in 95 % of tables (Bonferroni){one_seed}."
 )
-ONE_SEED = "; those of one seed are over sequences only (no training variance)"
+ONE_SEED = "; an arm of one seed has no rank"
 
 
 def split_comparable(scores: Scores) -> list[list[str]]:
-    """Groups of arms that can be ranked: those with an error, the same claim and the same data.
+    """Groups of arms that can be ranked: those with an error over seeds, the same claim and the same data.
 
     An exact likelihood is comparable with exact likelihoods, and a bound with bounds, whatever their estimators.
     """
     groups: dict[tuple[bool, str], list[str]] = {}
     for arm, score in scores.items():
-        if half_interval(score) > 0:
+        if can_be_best(score) and half_interval(score) > 0:
             data = score.protocol.partition(";")[2]  # the protocol without the estimator
             groups.setdefault((score.kind == "exact", data), []).append(arm)
     return [arms for arms in groups.values() if len(arms) >= MIN_ARMS]
@@ -42,8 +42,9 @@ def paired_intervals(deltas: pd.DataFrame, arms: list[str]) -> Intervals | None:
         level = LEVEL / len(paired)
         intervals = {str(base): (0.0, 0.0)}
         for delta in paired.itertuples():
-            sources = [(delta.seeds_error, delta.seeds), (delta.documents_error, delta.clusters)]
-            half = combine([half_width(*source, level) for source in sources if source[1] > 1])
+            half = half_widths(
+                delta.value, [(delta.seeds_error, delta.seeds), (delta.documents_error, delta.clusters)], level
+            )
             intervals[str(delta.arm)] = (delta.value - half, delta.value + half)
         return intervals
     return None
@@ -73,5 +74,5 @@ def rank_arms(scores: Scores, deltas: pd.DataFrame) -> tuple[dict[str, RankRange
         kinds.add(PAIRED if paired else UNPAIRED)
     if not ranks:
         return {}, ""
-    one_seed = ONE_SEED if any(scores[arm].seeds == 1 for arm in ranks) else ""
+    one_seed = ONE_SEED if any(score.has_one_seed for score in scores.values()) else ""
     return ranks, NOTE.format(kind=" or ".join(sorted(kinds)), one_seed=one_seed)

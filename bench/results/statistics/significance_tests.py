@@ -19,7 +19,12 @@ ErrorSource = tuple[float, int]  # a standard error, and the number of independe
 
 LEVEL = 0.05  # accepted rate of false positives; intervals have coverage 1 - LEVEL
 POWER = 0.8  # share of experiments in which a detectable effect is found
+ROUNDING = 1e-12  # relative differences up to this are due to rounding
 MIN_P = 1e-300  # smaller p-values are reported as 0
+ADVISED_SEEDS = 3  # at least: Student's interval is ± 9 standard deviations over seeds with 2, ± 2.5 with 3
+MAX_EXACT_SEEDS = 30  # up to which a sign-flip test counts all flips: 2^15 sums on either side
+DRAWN_FLIPS = 100_000  # of more seeds: at p = 0.05, the standard error of p is 0.0007
+BYTES_AT_ONCE = 1 << 18  # of signs that are drawn together, so that memory does not grow with the seeds
 SIMULATIONS = 4000  # experiments from which the power of a sign-flip test is estimated: a standard error of 0.6 %
 MAX_SIMULATED_SEEDS = 10  # with more seeds, the power is that of Student's test
 
@@ -52,10 +57,12 @@ def student_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """The standard error of the mean of independent values; NaN for a single value."""
+    """The standard error of the mean of independent values; NaN for a single one, 0 if they differ by rounding only."""
     if len(values) < 2:
         return math.nan
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    deviation = float(np.std(values, ddof=1))
+    is_rounding = deviation <= ROUNDING * float(np.max(np.abs(values)))
+    return 0.0 if is_rounding else deviation / math.sqrt(len(values))
 
 
 def half_width(error: float, n: int, level: float = LEVEL) -> float:
@@ -76,13 +83,23 @@ def combine(half_widths: Sequence[float]) -> float:
     return math.hypot(*half_widths) if half_widths else math.nan
 
 
+def half_widths(mean: float, sources: Sequence[ErrorSource], level: float = LEVEL) -> float:
+    """Half the width of the interval of a difference with this mean; NaN if no source of error has several values.
+
+    It is NaN as well if none of them spreads: that is no measured error, and makes nothing certain, except that a
+    difference of exactly zero everywhere is none.
+    """
+    half = combine([half_width(error, n, level) for error, n in sources if n > 1])
+    return math.nan if half == 0 and mean != 0 else half
+
+
 def interval_p(mean: float, sources: Sequence[ErrorSource]) -> float:
     """The p-value of "no difference" that belongs to the combined interval: the level at which it just reaches zero.
 
-    NaN if no source has more than one value.
+    NaN if no source has more than one value, or if a difference has no spread at all: that is no measured error.
     """
     usable = [(error, n) for error, n in sources if n > 1]
-    if not usable:
+    if not usable or (mean != 0 and combine([error for error, _ in usable]) <= ROUNDING * abs(mean)):
         return math.nan
 
     def excess(log_level: float) -> float:
@@ -95,11 +112,12 @@ def interval_p(mean: float, sources: Sequence[ErrorSource]) -> float:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """The exact p-value of the sign-flip test: the share of all 2^n sign choices with a sum at least as far from zero.
+    """The p-value of the sign-flip test: the share of all 2^n sign choices with a sum at least as far from zero.
 
     It only assumes that a paired difference has either sign with equal probability if the arms do not differ (Fisher,
-    "The design of experiments", 1935, section 21). The sums of two halves are counted against each other, so the cost
-    grows as 2^(n / 2). Raises ValueError if there is no difference.
+    "The design of experiments", 1935, section 21). Up to `MAX_EXACT_SEEDS` differences all choices are counted: the
+    sums of two halves against each other, so that the cost grows as 2^(n / 2). With more, `DRAWN_FLIPS` choices are
+    drawn. Raises ValueError if there is no difference.
     """
     if not len(differences):
         raise ValueError("a sign-flip test needs at least one paired difference; there is none")
@@ -108,6 +126,8 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     if threshold <= 0:
         return 1.0
 
+    if len(values) > MAX_EXACT_SEEDS:
+        return _drawn_p(values, threshold)
     first, second = (_signed_sums(half) for half in np.array_split(values, 2))
     exceedances = len(second) - np.searchsorted(np.sort(second), threshold - first)
     return min(1.0, 2 * float(exceedances.sum()) / 2.0 ** len(values))
@@ -121,9 +141,44 @@ def _signed_sums(values: np.ndarray) -> np.ndarray:
     return sums
 
 
+def _drawn_p(values: np.ndarray, threshold: float) -> float:
+    """The p-value by drawn signs, with a seed of its own: (1 + exceedances) / (1 + draws), which is never too small.
+
+    Source: Phipson and Smyth, "Permutation p-values should never be zero" (2010).
+    """
+    groups = -(-len(values) // 8)  # a random byte holds the signs of eight values, and its sum is looked up
+    padded = np.concatenate([values, np.zeros(8 * groups - len(values))]).reshape(groups, 8)
+    sums = padded @ _all_signs(8).T  # [groups, 256]
+
+    rng, exceedances, remaining = np.random.default_rng(0), 0, DRAWN_FLIPS
+    while remaining:
+        count = min(remaining, max(1, BYTES_AT_ONCE // groups))
+        flips = np.frombuffer(rng.bytes(count * groups), np.uint8).reshape(count, groups)
+        exceedances += int((np.abs(sums[np.arange(groups), flips].sum(1)) >= threshold).sum())
+        remaining -= count
+    return (1 + exceedances) / (1 + DRAWN_FLIPS)
+
+
+def _all_signs(n: int) -> NDArray[np.float64]:
+    """Every choice of signs of n values [2^n, n]."""
+    return (1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)).astype(np.float64)
+
+
+def describe_flips(n: int) -> str:
+    """How the signs of n differences are flipped, if not all choices are counted."""
+    if n <= MAX_EXACT_SEEDS:
+        return ""
+    return (
+        f"the sign-flip test of {n} seeds draws {DRAWN_FLIPS:,} choices of signs; up to {MAX_EXACT_SEEDS} it counts all"
+    )
+
+
 def smallest_p(n: int) -> float:
-    """The smallest p-value of a sign-flip test of n differences: all have one sign, counted with the mirror image."""
-    return min(1.0, 2.0 ** (1 - n))
+    """The smallest p-value of a sign-flip test of n differences.
+
+    All have one sign, counted with the mirror image; if signs are drawn, no choice exceeds the observed one.
+    """
+    return min(1.0, 2.0 ** (1 - n)) if n <= MAX_EXACT_SEEDS else 1 / (1 + DRAWN_FLIPS)
 
 
 def is_reachable(n: int, arms: int = 1, level: float = LEVEL) -> bool:
@@ -155,6 +210,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - step) * p_values[index]))
         corrected[index] = largest
     return corrected
+
+
+def holm_apart(p_values: Sequence[float], is_tested: Sequence[bool]) -> list[float]:
+    """Holm's correction of the tests that can have a verdict, and of all others, each among themselves."""
+    families = (
+        holm([p if flag == side else math.nan for p, flag in zip(p_values, is_tested, strict=True)])
+        for side in (True, False)
+    )
+    return [second if math.isnan(first) else first for first, second in zip(*families, strict=True)]
 
 
 def detectable_effect(
@@ -211,8 +275,7 @@ def _simulated_noncentrality(n: int, level: float, power: float) -> float:
 
 def _sign_choices(n: int) -> NDArray[np.float64]:
     """Every choice of signs of n values, without mirror images [n, 2^(n - 1)]."""
-    bits = np.arange(2 ** (n - 1))[None, :] >> np.arange(n)[:, None] & 1
-    return (1 - 2 * bits).astype(np.float64)
+    return _all_signs(n)[: 2 ** (n - 1)].T
 
 
 def rank_ranges(lows: Sequence[float], highs: Sequence[float]) -> list[tuple[int, int]]:

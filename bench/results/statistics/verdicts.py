@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.results.statistics.pooled import MIN_SEEDS
 from bench.results.statistics.significance_tests import (
     LEVEL,
+    ROUNDING,
     ErrorSource,
     combine,
     describe_reach,
     detectable_effect,
-    half_width,
+    half_widths,
     holm,
+    holm_apart,
     interval_p,
     is_reachable,
     rank_ranges,
@@ -25,13 +28,17 @@ from bench.results.statistics.significance_tests import (
 
 NAN = math.nan
 WORSE, BETTER, TIED, SAME = "worse", "better", "not told apart", "same run"
+NO_VERDICT, TEST_TEXT_ONLY = "no verdict: one seed", "test text only"  # of one seed, and what its error is over
 
 Pair = dict[Any, Any]  # a row of `bench.results.statistics.paired_differences.pair`
 
 
 @dataclass(frozen=True)
 class Delta:
-    """The difference of one arm from its base in one metric, over all paired seeds."""
+    """The difference of one arm from its base in one metric, over all paired seeds.
+
+    Of one paired seed, the interval and its p-value cover the test text only; there is no rank and no verdict.
+    """
 
     arm: str
     method: str
@@ -57,17 +64,26 @@ class Delta:
     rank_worst: Any = pd.NA
     verdict: str = ""
     unlike: str = ""  # the two estimators if they differ
+    mix: str = ""  # how the arm and its base were made, if they differ in precision, device or the like
     reason: str = ""  # why some seed, or every seed, is not paired
 
     @property
     def sources(self) -> list[ErrorSource]:
-        """The sources of error with a known spread: seeds and documents."""
+        """The sources of error with a known spread: seeds and documents; a spread that is due to rounding is none."""
         sources = [(self.seeds_error, self.seeds), (self.documents_error, self.clusters)]
-        return [(error, n) for error, n in sources if n > 1]
+        is_rounding = [error <= ROUNDING * abs(self.value) for error, _ in sources]
+        return [
+            (0.0 if is_zero else error, n) for is_zero, (error, n) in zip(is_rounding, sources, strict=True) if n > 1
+        ]
 
     def half_width(self, level: float) -> float:
-        """Half the width of the interval at a level; NaN if there is none."""
-        return combine([half_width(error, n, level) for error, n in self.sources])
+        """Half the width of the interval at a level; NaN if there is none, 0 if arm and base are the same run."""
+        return 0.0 if self.verdict == SAME else half_widths(self.value, self.sources, level)
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether it may get a verdict: its spread over training runs is known, or there is none."""
+        return self.seeds >= MIN_SEEDS or self.verdict == SAME
 
 
 def summarize(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -82,12 +98,13 @@ def assess(pairs: Sequence[Pair]) -> list[Delta]:
     """Test the paired differences of one metric, arm by arm.
 
     The 95 % interval `low`..`high` combines Student's interval over the paired seeds with the one over the documents,
-    which the seeds share; for a single seed it covers documents alone. An arm is worse or better if its interval
-    excludes zero after Holm's correction over all arms and, if the sign-flip test over the seeds can fall below 0.05,
-    its corrected p does too: if no arm differs, at most one table in twenty has a verdict. Both are required because
-    with few seeds Student's interval alone rejects too often if differences are far from normal. `detectable` is the
-    true difference that gets a verdict in 80 % of experiments. `rank_best` and `rank_worst` are ranks among the arms of
-    one base and the base itself; all of them hold simultaneously in 95 % of tables.
+    which the seeds share; for a single seed it covers documents alone, and there is no verdict: other training runs
+    may differ by more. An arm of several seeds is worse or better if its interval excludes zero after Holm's correction
+    over all arms and, if the sign-flip test over the seeds can fall below 0.05, its corrected p does too: if no arm
+    differs, at most one table in twenty has a verdict. Both are required because with few seeds Student's interval
+    alone rejects too often if differences are far from normal. `detectable` is the true difference that gets a verdict
+    in 80 % of experiments. `rank_best` and `rank_worst` are ranks among the arms of one base and the base itself; all
+    of them hold simultaneously in 95 % of tables.
     """
     groups: dict[str, dict[str, list[Pair]]] = {}
     for row in pairs:
@@ -126,8 +143,9 @@ def _average(rows: Sequence[Pair]) -> Delta:
         monte_carlo_error=paired[0]["clustered_noise"],
         p=sign_flip_p(values) if len(values) > 1 and not is_same else NAN,
         reach=describe_reach(len(values)),
-        verdict=SAME if is_same else TIED,
+        verdict=SAME if is_same else TIED if len(values) >= MIN_SEEDS else NO_VERDICT,
         unlike="; or ".join(dict.fromkeys(row["unlike"] for row in paired if row["unlike"])),
+        mix="; or ".join(dict.fromkeys(row["mix"] for row in paired if row["mix"])),
     )
     half = delta.half_width(LEVEL)
     p_interval = NAN if is_same else interval_p(mean, delta.sources)
@@ -135,9 +153,17 @@ def _average(rows: Sequence[Pair]) -> Delta:
 
 
 def _correct(deltas: Sequence[Delta]) -> list[Delta]:
-    """Correct for the number of arms, and give each arm its verdict and its minimum detectable effect."""
-    p_flip, p_interval = holm([delta.p for delta in deltas]), holm([delta.p_interval for delta in deltas])
-    flip_tests, interval_tests = (sum(not math.isnan(p) for p in p_values) for p_values in (p_flip, p_interval))
+    """Correct for the number of arms, and give each arm its verdict and its minimum detectable effect.
+
+    Arms of one seed are corrected among themselves, since they get no verdict.
+    """
+    has_verdict = [delta.has_verdict for delta in deltas]
+    p_flip, p_interval = (
+        holm([delta.p for delta in deltas]),
+        holm_apart([delta.p_interval for delta in deltas], has_verdict),
+    )
+    flip_tests = sum(not math.isnan(p) for p in p_flip)
+    interval_tests = sum(not math.isnan(p) for p, flag in zip(p_interval, has_verdict, strict=True) if flag)
 
     corrected = []
     for delta, p_holm, p_interval_holm in zip(deltas, p_flip, p_interval, strict=True):
@@ -145,7 +171,7 @@ def _correct(deltas: Sequence[Delta]) -> list[Delta]:
             delta = replace(delta, p_holm=p_holm, reach=describe_reach(delta.seeds, flip_tests))
         if not math.isnan(p_interval_holm):
             delta = replace(delta, p_interval_holm=p_interval_holm)
-            delta = _decide(delta, flip_tests, interval_tests)
+            delta = _decide(delta, flip_tests, interval_tests) if delta.has_verdict else delta
         corrected.append(delta)
     return corrected
 
@@ -169,9 +195,9 @@ def _decide(delta: Delta, flip_tests: int, interval_tests: int) -> Delta:
 def _rank(deltas: Sequence[Delta]) -> list[Delta]:
     """Rank the paired arms of one base among each other and the base, whose difference is exactly zero.
 
-    The intervals hold simultaneously, by Bonferroni's correction.
+    The intervals hold simultaneously, by Bonferroni's correction. Arms of one seed have no rank.
     """
-    paired = [delta for delta in deltas if delta.seeds]
+    paired = [delta for delta in deltas if delta.seeds >= MIN_SEEDS]
     halves = [delta.half_width(LEVEL / len(paired)) for delta in paired]
     lows = [delta.value - half for delta, half in zip(paired, halves, strict=True)]
     highs = [delta.value + half for delta, half in zip(paired, halves, strict=True)]

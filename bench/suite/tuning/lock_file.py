@@ -2,17 +2,21 @@
 
 import math
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from bench.engine.record_files import write_bytes
 from bench.engine.settings import Settings
 from bench.suite.arm_labels import format_setting
 from bench.suite.settings import ArmSpec
-from bench.suite.yaml_document import SuiteError
+from bench.suite.yaml_document import SuiteError, plain
+from bench.suite.yaml_limits import LIMITS_OF_RECORDS, compose, read_text
+from bench.suite.yaml_nodes import NodeReader, to_scalar
 
 HEAD = "# Results of bench tune for suite {suite}; bench run takes the winners from here. Do not edit by hand.\n"
 REWRITE = "write it again with: bench tune"
@@ -103,11 +107,10 @@ def write(path: Path, lock: Lock) -> None:
     yaml.width = 10_000
     for arm in content["arms"].values():
         arm["tried"] = [_in_one_line(trial) for trial in arm["tried"]]
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(HEAD.format(suite=lock.suite))
-        yaml.dump(content, file)
-    partial.replace(path)
+    text = StringIO()
+    text.write(HEAD.format(suite=lock.suite))
+    yaml.dump(content, text)
+    write_bytes(path.parent.resolve() / path.name, text.getvalue().encode())
 
 
 def _in_one_line(content: dict[str, Any]) -> CommentedMap:
@@ -118,20 +121,28 @@ def _in_one_line(content: dict[str, Any]) -> CommentedMap:
 
 def read(path: Path) -> Lock | None:
     """Read a lock file, or None if it does not exist. Raises SuiteError if it is not as `bench tune` wrote it."""
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return Lock.model_validate(content)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except YAMLError as error:
-        raise SuiteError(f"{path}: not valid YAML: {' '.join(str(error).split())}; {REWRITE}") from None
-    except UnicodeDecodeError as error:
-        raise SuiteError(f"{path}: not UTF-8: {error}; {REWRITE}") from None
+    try:
+        return Lock.model_validate(plain(_read_content(path)))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(step) for step in first["loc"]) or "the file"
         message = first["msg"].removeprefix("Value error, ")
         raise SuiteError(f"{path}: {field}: {message}; {REWRITE}") from None
+
+
+def _read_content(path: Path) -> Any:
+    """The content of a lock file. Raises SuiteError."""
+    try:
+        node, faults = compose(path, read_text(path, LIMITS_OF_RECORDS.size), LIMITS_OF_RECORDS)
+    except SuiteError as error:
+        raise SuiteError(f"{error}; {REWRITE}") from None
+    reader = NodeReader(path, to_scalar)
+    content = None if node is None else reader.read(node)
+    for spot, message in [*faults, *reader.faults]:
+        raise SuiteError(f"{spot}: {message}; {REWRITE}")
+    return content
 
 
 def format_values(values: dict[str, Any]) -> str:

@@ -12,30 +12,42 @@ from bench.suite.arm_equivalence import OVERRIDES, with_inherited
 from bench.suite.tuning.apply_values import with_value
 from bench.suite.tuning.search_space import encode_values, probe_values
 from bench.suite.tuning.settings import Range, Tune
-from bench.suite.unknown_keys_and_types import unknown_keys, validate
+from bench.suite.unknown_keys_and_types import unknown_keys
+from bench.suite.validation import validate
 from bench.suite.yaml_document import Document, Fault, KeyPath, Map, Seq, has_key, plain, with_suggestion
 from methods import METHODS, OptionError, parameters
 
+PLACEHOLDERS = {"trials": 1, "seeds": [2**62]}  # of what is missing, so that the rest can be checked
 
-def check(document: Document, vocab_size: int, intended: set[KeyPath]) -> tuple[Tune | None, list[Fault]]:
-    """The tuning of a suite whose arms are written out, or None if there is none or it is invalid, and its faults."""
+
+def check(
+    document: Document, vocab_size: int, intended: set[KeyPath], has_all_arms: bool = True
+) -> tuple[Tune | None, list[Fault]]:
+    """The tuning of a suite whose arms are written out, or None if there is none or it is invalid, and its faults.
+
+    `has_all_arms` is False if ablations with faults have not added theirs.
+    """
     content, faults = document.content, list[Fault]()
     if content.get("tune") is None:
         return None, []
     faults += list(_unknown_keys(content["tune"], intended))
-    tune = validate(Tune, content, ("tune",), faults, intended)
-    if tune is None or faults:
+    validation = validate(Tune, content, ("tune",), faults, intended, PLACEHOLDERS)
+    tune = validation.valid_part
+    if tune is None:
         return None, faults
+    has_all_searches = not (validation.removed_in(("search",)) or validation.removed_in(("arms",)))
 
     blocks = content.get("arms")
     items = enumerate(blocks if isinstance(blocks, Seq) else [])
     arms = [(index, arm) for index, arm in items if isinstance(arm, Map)]
     faults += _leaks(tune, content)
-    faults += _label_faults(tune, [arm for _, arm in arms])
+    if has_all_arms:
+        faults += _label_faults(tune, [arm for _, arm in arms])
     faults += _space_faults(tune, content)
     for index, arm in arms:
-        faults += ArmCheck(tune, content, ("arms", index), arm, vocab_size).faults()
-    return tune, list(dict.fromkeys(faults))
+        if tune.of(str(arm.get("label"))) or has_all_searches:
+            faults += ArmCheck(tune, content, ("arms", index), arm, vocab_size).faults()
+    return validation.value, list(dict.fromkeys(faults))
 
 
 def _unknown_keys(block: Any, intended: set[KeyPath]) -> Iterator[Fault]:
@@ -134,8 +146,8 @@ class ArmCheck:
     def _refusal(self, key: str) -> str | None:
         """The reason why a setting cannot be searched for this arm at any value, or None."""
         first, *rest = key.split(".")
-        if key == "method" or first == "budget":
-            return f"{key} cannot be searched: all trials have the arm's method and the same budget"
+        if key in ("method", "precision") or first == "budget":
+            return f"{key} cannot be searched: all trials have the arm's method and precision, and the same budget"
         if reason := variation_refusal(key, self.arm):
             return reason
 
@@ -162,6 +174,8 @@ class ArmCheck:
         path = key.split(".")
         block = path[0]
         inherited = with_inherited(self.arm, self.suite).get(block) or self.suite.get(block)
+        if not isinstance(inherited, Map | None):
+            return  # reported by the validation of the suite
         for value in probe_values(self.search[key]):
             content = with_value({block: plain(inherited) or {}}, path, value)[block]
             reason = self._method_refusal(content) if block == "options" else self._block_refusal(content, path)

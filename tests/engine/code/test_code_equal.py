@@ -8,8 +8,8 @@ import pytest
 from bench.engine import code_hash
 from bench.engine.code_hash import stage_code
 from bench.engine.data import SOURCES
-from bench.engine.records import Stage, StoredCell
-from bench.engine.storage import write_json
+from bench.engine.records import RESULTS, Stage, StoredCell
+from bench.engine.storage import succeed
 from bench.results.staleness import code_origin, is_stale, recorded_origin
 from tests.support.lab import write
 
@@ -79,23 +79,25 @@ def test_every_row_of_the_table_says_why():
 )
 def test_a_stage_is_stale_if_one_that_it_depends_on_is(changed, stale, tmp_path):
     settings = {"train": {}, "bound": {}, "samples": {}, "quality": {"samples": "samples"}}
-    stages = [Stage(name=name, id="1", folder=name, settings=value) for name, value in settings.items()]
+    stages = [Stage(name=name, id="000000000001", folder=name, settings=value) for name, value in settings.items()]
     origin = code_origin("mdlm", "markov")
     for stage in stages:
         code = "other" if stage.name == changed else origin.code(stage.name)
-        write_json(tmp_path / stage.folder / "result.json", {"environment": {"code": code}})
+        succeed(tmp_path / stage.folder, RESULTS[stage.name](environment={"code": code}))
     assert {stage.name for stage in stages if is_stale(tmp_path, stage, origin)} == stale
 
 
 def test_a_result_without_code_and_a_stage_without_result_are_fresh(tmp_path):
-    write_json(tmp_path / "bound" / "result.json", {"environment": {}})
-    stage = Stage(name="bound", id="1", folder="bound")
+    succeed(tmp_path / "bound", RESULTS["bound"]())
+    stage = Stage(name="bound", id="000000000001", folder="bound")
     assert not is_stale(tmp_path, stage, code_origin("mdlm", "markov"))
 
 
 def test_a_method_that_is_not_loaded_has_the_roots_of_its_record():
     root = "methods.masked.absorbing:Absorbing"
-    cell = StoredCell(id="1", arm="A", method="nowhere", seed=0, stages=(), roots={"stages": [root], "certificate": []})
+    cell = StoredCell(
+        id="000000000001", arm="A", method="nowhere", seed=0, stages=(), roots={"stages": [root], "certificate": []}
+    )
     assert recorded_origin(cell, "markov").code("train") == stage_code("train", (root,), SOURCES["markov"])
     old = StoredCell.model_validate(cell.model_dump(exclude={"roots"}) | {"written_in": ["methods/absorbing.py"]})
     assert recorded_origin(old, "markov").roots == ()

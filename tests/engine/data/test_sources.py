@@ -14,7 +14,6 @@ import torch
 from pydantic import TypeAdapter
 
 from bench.engine.data import DataError, DataSpec, load, summarize
-from bench.engine.data import dataset as dataset_module
 from bench.engine.data.sources import text as text_module
 from bench.engine.data.sources.text import read_topics, reduce_text
 
@@ -44,6 +43,16 @@ def text8_part():
     if not path.exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{path} is not there")
     return path
+
+
+def without_inspection(summary):
+    """The facts that `load` knows as well."""
+    inspected = {"unseen_tokens", "symbols_seen_once", "suspect_characters", "notes"}
+    return {
+        name: value
+        for name, value in vars(summary).items()
+        if name not in inspected and not name.startswith(("sequences_", "passages_", "repeated_"))
+    }
 
 
 def open_data(folder, **changes):
@@ -124,7 +133,7 @@ def test_facts_write_nothing_and_equal_those_of_load(folder):
     before = sorted(folder.rglob("*"))
     known = summarize(make(**WHOLE), folder)
     assert sorted(folder.rglob("*")) == before
-    assert open_data(folder).summary == known
+    assert without_inspection(open_data(folder).summary) == without_inspection(known)
 
 
 def test_fingerprint_follows_each_character_and_the_level_but_not_the_length(folder):
@@ -174,14 +183,14 @@ def test_unigram_nats_are_those_of_smoothed_frequencies(folder):
 
 
 def test_a_writer_overtaken_by_another_leaves_whole_files(folder, monkeypatch):
-    replace, overtaken = os.replace, []
+    replace, overtaken = Path.replace, []
 
     def replace_late(draft, path):
-        monkeypatch.setattr(dataset_module.os, "replace", replace)
+        monkeypatch.setattr(Path, "replace", replace)
         overtaken.append(open_data(folder))
         replace(draft, path)
 
-    monkeypatch.setattr(dataset_module.os, "replace", replace_late)
+    monkeypatch.setattr(Path, "replace", replace_late)
     late = open_data(folder)
     for split in SPLITS:
         assert late.splits[split].tolist() == overtaken[0].splits[split].tolist()

@@ -228,7 +228,9 @@ def test_what_sets_estimates_apart_is_named_with_its_value():
         {"replicates": 2, "seed": 0, "split": "test", "sequences": None},
         {"replicates": 2, "seed": 7, "split": "test", "sequences": 16},
     ]
-    stages = [Stage(name=name, id="x", settings=s) for name, s in zip(("bound", "estimate"), settings, strict=True)]
+    stages = [
+        Stage(name=name, id="000000000001", settings=s) for name, s in zip(("bound", "estimate"), settings, strict=True)
+    ]
     cell = cast(RecordedCell, SimpleNamespace(stages=stages))
     differences = [describe_difference(cell, stage) for stage in stages]
     assert differences == [", noise seed 0, all sequences", ", noise seed 7, 16 sequences"]

@@ -282,17 +282,20 @@ def test_the_identity_is_what_numbers_depend_on(gpt2, runs, tmp_path):
 
 
 def test_folders_that_cannot_score_are_known_before_anything_runs(runs, tmp_path):
-    with pytest.raises(ScorerError, match=r"there is no folder .*gpt2-large; .* give its revision") as caught:
+    with pytest.raises(
+        ScorerError, match=r"gpt2-large: there is no such file or folder; .* give its revision"
+    ) as caught:
         HuggingFace(model="gpt2-large").identity(tmp_path)
     assert caught.value.field == "model"
     with pytest.raises(ScorerError, match="holds no weights"):
         HuggingFace(model=".").identity(tmp_path)
-    with pytest.raises(ScorerError, match="is no cell") as caught:
+    with pytest.raises(ScorerError, match="nothing: there is no such file or folder") as caught:
         TrainedCell(path="nothing").identity(tmp_path)
     assert caught.value.field == "path"
     begun = copied(cell_of(runs, "ar"), tmp_path)
     (begun / "train" / "result.json").unlink()
-    with pytest.raises(ScorerError, match=f"cell {begun.name} cannot score: its training is missing"):
+    where = "its training is interrupted at step 1 of 6"
+    with pytest.raises(ScorerError, match=f"cell {begun.name} cannot score: {where}"):
         TrainedCell(path=str(begun)).identity(tmp_path)
     (begun / "train" / "failure.json").write_text(json.dumps({"reason": "no memory", "traceback": ""}))
     with pytest.raises(ScorerError, match="its training failed: no memory"):

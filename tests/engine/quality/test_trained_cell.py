@@ -12,6 +12,7 @@ from bench.engine.likelihood.bound import bound
 from bench.engine.quality.scorers import ScorerError, Trained, TrainedCell
 from bench.engine.quality.scorers.open_scorer import open_scorer
 from bench.engine.quality.scorers.trained_cell import CellScorer
+from tests.support.changed_records import rewrite
 from tests.support.scoring import cell_of, copied, source, train_cells
 
 CPU = torch.device("cpu")
@@ -65,7 +66,7 @@ def test_a_cell_whose_data_changed_is_refused(runs, tmp_path):
     cell = copied(cell_of(runs, "ar"), tmp_path)
     job = json.loads((cell / "job.json").read_text())
     job["data"]["seed"] = 1
-    (cell / "job.json").write_text(json.dumps(job))
+    rewrite(cell / "job.json", job)
     with pytest.raises(ScorerError, match="changed since cell"):
         CellScorer(cell, source(tmp_path, seed=2), CPU, "AR")
 

@@ -36,6 +36,7 @@ from reports.figures.learned_parameters import (
     plot_learned,
 )
 from tests.conftest import TINY
+from tests.support.changed_records import rewrite
 from tests.support.report_records import make_arm, make_record
 
 TEXT = "Is it?\n\\a/b.c: [d] e-f_g 'é'\n" * 60
@@ -198,7 +199,7 @@ def edit(runs: Path, folder: Path, change) -> Path:
     for path in copy.glob("cells/*/train/result.json"):
         result = json.loads(path.read_text("utf-8"))
         change(result)
-        path.write_text(json.dumps(result))
+        rewrite(path, result)
     return copy
 
 

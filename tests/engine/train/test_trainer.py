@@ -65,6 +65,26 @@ def test_resume_equals_no_stop_bit_for_bit(name, data, tmp_path):
     assert again.progress.tokens == 8 * 8 * 12
 
 
+def test_a_resume_from_the_checkpoint_before_equals_no_stop_bit_for_bit(data, tmp_path):
+    whole = trainer(data)
+    whole.run(value, tmp_path / "whole", 1e9)
+    halves = trainer(data)
+    with pytest.raises(Interrupted):
+        halves.run(value, tmp_path / "halves", 0.0, stop=lambda: halves.progress.step == 5)
+    newest = tmp_path / "halves" / checkpoint.NAME
+    newest.write_bytes(newest.read_bytes()[:-1] + b"X")
+
+    again, (state, damage) = trainer(data), checkpoint.load_whole(tmp_path / "halves")
+    assert state is not None
+    assert "checkpoint.pt is not a whole checkpoint" in damage
+    again.resume(state)
+    assert again.progress.step == 4
+    again.run(value, tmp_path / "halves", 1e9)
+    assert torch.equal(weights(whole), weights(again))
+    losses = [[point["value"] for point in trained.curve.train] for trained in (whole, again)]
+    assert losses[0] == losses[1]
+
+
 def test_a_checkpoint_that_forgets_a_stream_would_be_noticed(data, tmp_path):
     """The test above can fail: without the state of the noise the weights differ."""
     whole = trainer(data)
@@ -113,6 +133,7 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed(data, tmp_path):
     state["progress"]["noisings"] = state["progress"].pop("noise_draws")
     state["progress"]["ends"] = state["progress"].pop("end_draws")
     torch.save(state, path)
+    (tmp_path / checkpoint.DIGESTS).unlink()
 
     normalized, resumed = checkpoint.load(tmp_path), trainer(data)
     assert normalized is not None

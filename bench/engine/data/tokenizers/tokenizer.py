@@ -84,7 +84,8 @@ class ByteTokenizer(Tokenizer):
     name = "byte"
 
     def encode(self, text: str) -> Ids:
-        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+        """Return the bytes of `text`; those that Python holds as surrogates, since they are not UTF-8, stay bytes."""
+        return np.frombuffer(text.encode("utf-8", errors="surrogateescape"), dtype=np.uint8)
 
     def decode(self, ids: Ids) -> str:
         check_ids(ids, self.size)

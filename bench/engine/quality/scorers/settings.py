@@ -16,6 +16,7 @@ from bench.engine.invalid_setting import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.settings import Settings
 from bench.engine.storage import digest
+from bench.engine.written_paths import explain_missing, resolve_path
 
 WEIGHTS = (".safetensors", ".bin")  # suffixes of weight files
 OTHERS = (".json", ".model", ".txt")  # suffixes of configuration and tokenizer files
@@ -67,7 +68,7 @@ class HuggingFace(ScorerSpec):
 
     def folder(self, base: Path) -> Path | None:
         """Return the local folder; None for a model of the hub."""
-        return None if self.revision is not None else base / Path(self.model).expanduser()
+        return None if self.revision is not None else resolve_path(self.model, base)
 
     def name(self, steps: int) -> str:
         return f"{self.model}@{self.revision}" if self.revision else f"{Path(self.model).name} (local folder)"
@@ -77,6 +78,9 @@ class HuggingFace(ScorerSpec):
         if folder is None:
             weights: dict[str, Any] = {"model": self.model, "revision": self.revision}
         else:
+            if not folder.is_dir():
+                advice = "for a model of the Hugging Face hub give its revision, a commit or a tag"
+                raise ScorerError("model", f"{explain_missing(self.model, base)}; {advice}")
             weights = {"files": fingerprint(folder)}
         return {"kind": self.kind, **weights, "context": self.context}
 
@@ -89,13 +93,15 @@ class TrainedCell(ScorerSpec):
 
     def folder(self, base: Path) -> Path:
         """Return the folder of the cell."""
-        return (base / Path(self.path).expanduser()).resolve()
+        return resolve_path(self.path, base).resolve()
 
     def name(self, steps: int) -> str:
         return f"cell {Path(self.path).name}"
 
     def identity(self, base: Path) -> dict[str, Any]:
         folder = self.folder(base)
+        if not folder.is_dir():
+            raise ScorerError("path", f"{explain_missing(self.path, base)}; name a folder RUNS/cells/<id>")
         check_trained(folder)
         job = storage.read_job(folder)
         assert job is not None, folder
@@ -115,9 +121,6 @@ SCORERS: dict[str, type[ScorerSpec]] = {
 
 def fingerprint(folder: Path) -> str:
     """Return the sha256, in hex, of a model's files and their names. Raises ScorerError("model") without weights."""
-    if not folder.is_dir():
-        advice = "for a model of the Hugging Face hub give its revision, a commit or a tag"
-        raise ScorerError("model", f"there is no folder {folder}; {advice}")
     files = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS + OTHERS)
     if not any(path.suffix in WEIGHTS for path in files):
         raise ScorerError("model", f"{folder} holds no weights (*{', *'.join(WEIGHTS)}); save a model there")
@@ -148,10 +151,7 @@ def check_trained(folder: Path) -> None:
     """Raise ScorerError("path") unless the folder is a cell that has been trained."""
     if not (folder / "job.json").is_file():
         raise ScorerError("path", f"{folder} is no cell (it holds no job.json); name a folder RUNS/cells/<id>")
-    try:
-        state, reason = storage.status(folder, "train")
-    except storage.BrokenRecord as error:
-        raise ScorerError("path", f"cell {folder.name}: {error}") from None
+    state, reason = storage.status(folder, "train")
     if state != "done":
-        why = f"its training failed: {reason}" if state == "failed" else f"its training is {state}"
+        why = f"its training failed: {reason}" if state == "failed" else f"its training is {state} {reason}".rstrip()
         raise ScorerError("path", f"cell {folder.name} cannot score: {why}; run its suite to the end first")

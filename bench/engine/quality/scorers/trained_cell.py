@@ -15,10 +15,11 @@ from bench.engine.invalid_setting import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
+from bench.engine.model.registered_method import check_registered
 from bench.engine.quality.scorers.scorer import TextScores, windows
 from bench.engine.quality.scorers.settings import check_trained
 from bench.engine.records import Job
-from methods import PLUGINS, build, plug
+from methods import PluginError, build
 from methods.method import Tokens
 
 LISTED = 100  # the largest vocabulary that an error spells out
@@ -95,11 +96,10 @@ def describe_tokenizer(tokenizer: Tokenizer) -> str:
 
 def load(folder: Path, job: Job) -> Model:
     """Load the model with its EMA weights. Raises ScorerError, or ValueError or RuntimeError if it is damaged."""
-    if job.plugin:
-        plug(Path(job.plugin))
-    plugin = PLUGINS.get(job.method)
-    if (plugin.code if plugin else None) != job.science.get("plugin"):
-        raise ScorerError("path", f"cell {folder.name}: its plug-in changed since it was trained; train it again")
+    try:
+        check_registered(job)
+    except PluginError as error:
+        raise ScorerError("path", f"cell {folder.name} cannot score: {error}") from error
     method = build(job.method, job.vocab_size, **job.options)
     if not (method.exact and method.needs.causal):
         problem = f'cell {folder.name} is of method "{job.method}", whose likelihood is a bound'

@@ -1,44 +1,16 @@
-"""Texts by cells of plug-ins and of bytes, and what a terminal is shown of them."""
+"""Texts by cells of bytes, and what a terminal is shown of them."""
+
+import os
 
 import pytest
 import torch
 from pydantic import TypeAdapter
 
-from bench.cli.main import main
 from bench.cli.prompt import encode, parse_template
 from bench.cli.sample import PromptedSamples, split_pieces
 from bench.cli.views.samples import show
 from bench.engine.data import DataSpec, load
 from bench.engine.sample.sampler import Samples
-from bench.launch.exit_codes import DONE, USAGE_ERROR
-from methods import METHODS, PLUGINS
-from tests.conftest import TINY
-from tests.methods.test_plugins import PLUGIN
-
-
-@pytest.fixture
-def registry():
-    """Whatever a test registers is forgotten after it."""
-    kept = [(store, dict(store)) for store in (METHODS, PLUGINS)]
-    yield
-    for store, content in kept:
-        store.clear()
-        store.update(content)
-
-
-@pytest.mark.usefixtures("registry")
-def test_cells_of_plug_ins_are_drawn_from_without_naming_the_file(tmp_path, capsys):
-    (tmp_path / "mine.py").write_text(PLUGIN)
-    (tmp_path / "own.yaml").write_text(TINY.replace("{label: AR, method: ar}", "{label: Mine, method: mine}"))
-    runs = str(tmp_path / "runs")
-    assert main(["run", str(tmp_path / "own.yaml"), "--runs", runs, "--plugin", str(tmp_path / "mine.py")]) == DONE
-    METHODS.pop("mine")
-    PLUGINS.pop("mine")
-    assert main(["sample", "own/Mine", "--runs", runs, "--template", "a_b"]) == DONE
-    assert "conditioning is exact" in capsys.readouterr().out
-    (tmp_path / "mine.py").write_text(PLUGIN + "# a change\n")
-    assert main(["sample", "own/Mine", "--runs", runs]) == USAGE_ERROR
-    assert "changed since the suite was planned" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -53,6 +25,15 @@ def test_of_bytes_every_character_can_be_given_and_a_gap_is_one_byte(letters):
     ids, fixed = encode(letters, parse_template("Kä__☃"))
     assert ids.tolist() == [*"Kä".encode(), 0, 0, *"☃".encode()]
     assert fixed.tolist() == [True] * 3 + [False] * 2 + [True] * 3
+
+
+def test_bytes_of_an_argument_that_are_not_utf_8_are_taken_as_they_are(letters):
+    argument = os.fsdecode(b"caf\xe9")
+    ids, fixed = encode(letters, [(argument, True)])
+    assert bytes(ids.tolist()) == b"caf\xe9"
+    assert fixed.all()
+    shown = split_pieces(letters, ids, fixed)
+    assert shown == [("caf\N{REPLACEMENT CHARACTER}", True)]
 
 
 def test_pieces_make_up_the_text_even_where_a_character_lies_across_an_edge(letters):
