@@ -82,12 +82,13 @@ def _run_data_sets(args: argparse.Namespace, suites: Sequence["Suite"], tracker:
     from bench.launch import local_launcher
     from bench.plan.plan import plan as plan_suite
     from bench.results.record_names import record_name
+    from bench.suite.datasets import TRIALS
 
     stop = ""
     settings = local_launcher.RunSettings(args.retry_failed, args.fail_fast, args.hang_timeout)
     for planned in [plan_suite(suite) for suite in suites]:
         suite = planned.suite
-        _announce(planned, args.runs, suite.name)
+        _announce(planned, args.runs, suite.name, f"{suite.name}{TRIALS}")
         if stop:
             local_launcher.record(args.runs, planned)
             continue
@@ -147,7 +148,7 @@ def tune(args: argparse.Namespace) -> int:
     has_all_winners = not missing
     for suite in available:
         trials = f"{suite.name}{TRIALS}"
-        _announce(plan_all_trials(suite), args.runs, trials)
+        _announce(plan_all_trials(suite), args.runs, trials, trials)
         finished = _track_cells(tracker, suite, trials)
         lock = Tuner(args.runs, suite, args.retry_failed, finished, args.hang_timeout).tune()
         record = record_name(args.runs, suite.file, trials)
@@ -204,10 +205,10 @@ def _warn_of_namesake(runs: Path, suite: "Suite", name: str) -> None:
         print(f'{suite.arguments} is recorded as "{recorded}"; {reason}', file=sys.stderr)
 
 
-def _announce(planned: "Plan", runs: Path, name: str) -> None:
+def _announce(planned: "Plan", runs: Path, name: str, trials: str) -> None:
     """Before a run, say what is hardly meant, and what is there but was made in another way than the suite asks for.
 
-    A sampler may choose trials of tuning by their scores, so that no plan has them; their record is looked at as well.
+    A sampler may choose trials of tuning by their scores, so that no plan has them: `trials` is their record.
     """
     from bench.plan.status import plan_status
     from bench.plan.warnings import find_warnings
@@ -217,18 +218,18 @@ def _announce(planned: "Plan", runs: Path, name: str) -> None:
     lines = [f"data set {suite.label}:"] if suite.label else []
     lines += [f"warning: {warning.message}" for warning in find_warnings(planned)]
     lines += plan_status(planned, runs).describe_differences()
-    for line in [*lines, *(f"trials of tuning: {line}" for line in _compare_trials(suite, runs) if line not in lines)]:
+    of_trials = [line for line in _compare_trials(suite, runs, trials) if line not in lines]
+    for line in [*lines, *(f"trials of tuning: {line}" for line in of_trials)]:
         print(line, file=sys.stderr)
 
 
-def _compare_trials(suite: "Suite", runs: Path) -> list[str]:
+def _compare_trials(suite: "Suite", runs: Path, trials: str) -> list[str]:
     """How the recorded trials of a suite's tuning were made in another way than it asks for."""
     from bench.engine.storage import read_suite
     from bench.plan.execution_differences import describe_differences, find_recorded
     from bench.results.record_names import record_name
-    from bench.suite.datasets import TRIALS
 
-    stored = read_suite(runs, record_name(runs, suite.file, f"{suite.name}{TRIALS}"))
+    stored = read_suite(runs, record_name(runs, suite.file, trials))
     if stored is None:
         return []
     return describe_differences(find_recorded(runs, stored, suite.spec.execution), is_anything_left=False)

@@ -13,6 +13,7 @@ from bench.cli.main import main
 from bench.engine import record_files
 from bench.launch.exit_codes import DONE, STORAGE_FULL, USAGE_ERROR
 from tests.conftest import TINY
+from tests.support.workers import COVERAGE
 
 pytestmark = pytest.mark.long
 LIMIT = 30_000  # bytes of a file: more than any record, less than a checkpoint
@@ -26,6 +27,7 @@ class Limited:
     @staticmethod
     def Popen(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":  # noqa: N802
         limits = (LIMIT, LIMIT)
+        options["env"].pop(COVERAGE, None)  # its database is larger
         return subprocess.Popen(
             command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits), **options
         )
