@@ -21,7 +21,8 @@ def plan(args: argparse.Namespace) -> int:
     """`bench plan SUITE`"""
     from bench.cli.views.plans import show_plans
     from bench.plan.plan import plan as plan_suite
-    from bench.plan.status import all_as_json, as_json, plan_status
+    from bench.plan.status import plan_status
+    from bench.plan.status_json import all_as_json, as_json
     from bench.suite.suite import read_all
     from bench.tune.trials import plan_all_trials
     from bench.tune.tuned_suite import NotTuned, read_tuned

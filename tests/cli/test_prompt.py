@@ -16,9 +16,9 @@ from tests.cli.test_sample import WINDOW
 
 def model(name: str, seed: int = 0) -> Model:
     torch.manual_seed(seed)
-    made = Model(build(name, 5), Shape(layers=1, width=16, heads=2), 5, "sdpa")
-    torch.nn.init.normal_(made.network.output.weight)
-    return made.eval()
+    fresh = Model(build(name, 5), Shape(layers=1, width=16, heads=2), 5, "sdpa")
+    torch.nn.init.normal_(fresh.network.output.weight)
+    return fresh.eval()
 
 
 def given(text: str, count: int = 2) -> Prompt:
@@ -37,9 +37,9 @@ def test_an_underscore_is_a_gap_unless_a_backslash_stands_before_it():
 @pytest.mark.parametrize("name", ["ar", "mdlm", "udlm", "sedd-uniform", "plaid"])
 @pytest.mark.parametrize(("length", "stride"), [(24, 4), (19, 3), (9, 7)])
 def test_with_nothing_given_long_texts_are_those_of_a_suite(name, length, stride):
-    made, spec = model(name), SamplesSpec(count=2, calls=3, length=length, stride=stride)
-    drawn = draw_prompted(made, spec, Prompt.empty(2, length), WINDOW, seed=5)
-    expected = sample_long(made, 2, WINDOW, length, stride, 5, spec.sampler_settings())
+    trained, spec = model(name), SamplesSpec(count=2, calls=3, length=length, stride=stride)
+    drawn = draw_prompted(trained, spec, Prompt.empty(2, length), WINDOW, seed=5)
+    expected = sample_long(trained, 2, WINDOW, length, stride, 5, spec.sampler_settings())
     assert torch.equal(drawn.ids, expected.ids)
     assert drawn.network_calls == expected.network_calls
     assert drawn.cut_off_share == pytest.approx(expected.cut_off_share)

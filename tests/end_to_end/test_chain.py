@@ -195,9 +195,9 @@ def test_a_store_that_cannot_be_written_costs_no_result(tiny, tmp_path, capsys, 
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mlflow.db").write_text("no database")
     assert run("run", tiny, "--runs", tmp_path / "runs") == NOT_TRACKED
-    told = capsys.readouterr()
-    assert "NOT tracked" in told.err
-    assert "MDLM" in told.out
+    printed = capsys.readouterr()
+    assert "NOT tracked" in printed.err
+    assert "MDLM" in printed.out
 
 
 def test_results_that_change_reach_mlflow(tiny, tmp_path):
@@ -225,11 +225,11 @@ def test_a_torn_record_is_a_failed_cell_with_the_way_out(command, code, done, ti
     capsys.readouterr()
     assert run(command, tiny, "--runs", tmp_path / "runs") == code
     captured = capsys.readouterr()
-    told = " ".join((captured.out + captured.err).split())
+    printed = " ".join((captured.out + captured.err).split())
     if command == "plan":
-        assert f"failed: cells/{torn.parents[1].name}/train/result.json is not a whole record" in told
+        assert f"failed: cells/{torn.parents[1].name}/train/result.json is not a whole record" in printed
     else:
-        assert f"run again with: bench run {tiny} --runs {tmp_path / 'runs'} --retry-failed" in told
+        assert f"run again with: bench run {tiny} --runs {tmp_path / 'runs'} --retry-failed" in printed
 
 
 def test_a_broken_checkpoint_is_a_failure_that_says_what_to_do(tmp_path):

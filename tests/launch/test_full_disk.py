@@ -47,14 +47,14 @@ def test_a_run_without_room_stops_with_its_exit_code_and_goes_on_later(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.launch.worker_process.subprocess", Limited)
         assert main(["run", str(suite), "--runs", str(runs)]) == STORAGE_FULL
-    told = capfd.readouterr()
-    assert "Traceback" not in told.err
-    assert "checkpoint.pt" in told.err
-    last = told.err.strip().splitlines()[-1]
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.err
+    assert "checkpoint.pt" in printed.err
+    last = printed.err.strip().splitlines()[-1]
     assert last.startswith(f"no room to write {runs}")
     assert "--retry-failed" in last
     assert not list(tmp_path.rglob("*.partial"))
-    assert "failed" in told.out  # the table says which cell
+    assert "failed" in printed.out  # the table says which cell
 
     table = bench.load(runs)
     assert set(table[table["status"] == "failed"]["arm"]) == {"AR"}  # the driver did not go through the others
@@ -77,9 +77,9 @@ def test_a_report_without_room_leaves_the_earlier_one(
 
     monkeypatch.setattr(Path, "write_text", refuse)
     assert main(["report", str(tiny), "--runs", str(runs)]) == STORAGE_FULL
-    told = capsys.readouterr()
-    assert "MDLM" in told.out
-    assert f"no room to write {reports}" in told.err
+    printed = capsys.readouterr()
+    assert "MDLM" in printed.out
+    assert f"no room to write {reports}" in printed.err
     assert {path.name: path.read_bytes() for path in reports.iterdir()} == before
     assert [path.name for path in reports.parent.iterdir()] == ["tiny"]
 
@@ -93,9 +93,9 @@ def test_a_report_that_cannot_be_written_is_still_printed(
     assert main(["run", str(tiny), "--runs", str(runs)]) == USAGE_ERROR
     capsys.readouterr()
     assert main(["report", str(tiny), "--runs", str(runs)]) == USAGE_ERROR
-    told = capsys.readouterr()
-    assert "MDLM" in told.out
-    assert f"the report was not written to {runs / 'reports' / 'tiny'}" in told.err
+    printed = capsys.readouterr()
+    assert "MDLM" in printed.out
+    assert f"the report was not written to {runs / 'reports' / 'tiny'}" in printed.err
 
 
 def test_only_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:

@@ -76,8 +76,14 @@ def make_tuned(*scores: float | None, **values: Any) -> TunedArm:
 
 def make_tuning(untuned: str, **arms: TunedArm) -> dict[str, Any]:
     """The tuning of a suite in which these arms were tuned, and one was not."""
-    said = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4000}}
-    return {**Lock(suite="toy", arms=arms, **said).model_dump(mode="json"), "untuned": {untuned: "as published"}}
+    settings = {
+        "metric": "bits_per_char",
+        "split": "valid",
+        "seeds": [100],
+        "sampler": "sobol",
+        "budget": {"steps": 4000},
+    }
+    return {**Lock(suite="toy", arms=arms, **settings).model_dump(mode="json"), "untuned": {untuned: "as published"}}
 
 
 @pytest.fixture
@@ -214,5 +220,5 @@ def test_trials_that_were_made_in_another_precision_are_told(sampler, tmp_path, 
     capsys.readouterr()
     for command in ("tune", "run"):
         assert main([command, str(path), "--runs", str(runs)]) == DONE
-        told = capsys.readouterr().err
-        assert told.count("made in float32, this suite asks for bfloat16") == 1, told
+        errors = capsys.readouterr().err
+        assert errors.count("made in float32, this suite asks for bfloat16") == 1, errors

@@ -128,12 +128,12 @@ def test_a_broken_result_is_a_failed_cell_among_whole_ones(
     assert set(table[(table["arm"] == "AR") & (table["status"] == "done")]["stage"]) == {"train", "bound"}
     assert "Result" not in reason
 
-    code, told = run(capsys, copy, "status")
+    code, output = run(capsys, copy, "status")
     assert code == FAILED
-    assert "AR" in told
-    assert problem.split()[0] in told
+    assert "AR" in output
+    assert problem.split()[0] in output
     command = f"bench run {copy / 'two.yaml'} --runs {copy / 'runs'} --retry-failed"
-    assert command in told
+    assert command in output
     main(["status", "two", "--runs", str(copy / "runs")])  # by the name of its record
     assert command in capsys.readouterr().err
 
@@ -175,8 +175,8 @@ def test_broken_values_of_sequences_are_told_by_every_command(
         path.unlink()
     else:
         DAMAGES[damage][0](path)
-    code, told = run(capsys, copy, "status")
-    assert (code, "sequences.npz" in told) == (FAILED, True)
+    code, output = run(capsys, copy, "status")
+    assert (code, "sequences.npz" in output) == (FAILED, True)
     assert run(capsys, copy, "report")[0] == FAILED
     assert "sequences.npz" in (copy / "runs" / "reports" / "two" / "table.csv").read_text()
     runs = ["--runs", str(copy / "runs")]
@@ -193,10 +193,10 @@ def test_a_broken_record_of_a_suite_is_named_and_the_next_run_writes_it_again(
     shutil.copy(path, path.with_name("whole.json"))
     DAMAGES[damage][0](path)
     for command in ("status", "report", "sync"):
-        code, told = run(capsys, copy, command)
+        code, output = run(capsys, copy, command)
         assert code == USAGE_ERROR
-        assert f"{path} is" in told or f"{path} was changed" in told
-        assert "bench run writes it again" in told
+        assert f"{path} is" in output or f"{path} was changed" in output
+        assert "bench run writes it again" in output
     table = bench.load(copy / "runs")
     assert set(table[table["status"] == "done"]["arm"]) == {"AR", "MDLM"}  # of the copy under another name
     assert path.name in " ".join(table[table["status"] == "failed"]["reason"])
@@ -236,9 +236,9 @@ def test_links_to_folders_are_not_followed(copy: Path, capsys: pytest.CaptureFix
     cell.symlink_to(elsewhere)
     before = {path: path.read_bytes() for path in elsewhere.rglob("*") if path.is_file()}
     assert run(capsys, copy, "run")[0] == FAILED
-    code, told = run(capsys, copy, "status")
+    code, output = run(capsys, copy, "status")
     assert code == FAILED
-    assert "links are not followed" in told
+    assert "links are not followed" in output
     assert run(capsys, copy, "run", "--retry-failed")[0] == DONE
     assert {path: path.read_bytes() for path in elsewhere.rglob("*") if path.is_file()} == before
 
@@ -254,8 +254,8 @@ def test_a_damaged_checkpoint_is_told_and_trained_again_from_the_one_before(
     assert main(["sample", "two/MDLM", "--runs", str(copy / "runs")]) == USAGE_ERROR
     assert "is not a whole checkpoint" in capsys.readouterr().err
     assert run(capsys, copy, "run", "--retry-failed")[0] == DONE
-    told = run(capsys, copy, "status")[1]
-    assert "MDLM, seed 0: a damaged checkpoint was replaced by the one before, of step 6" in told
+    output = run(capsys, copy, "status")[1]
+    assert "MDLM, seed 0: a damaged checkpoint was replaced by the one before, of step 6" in output
     assert main(["sample", "two/MDLM", "--runs", str(copy / "runs"), "--calls", "2"]) == DONE
 
 
@@ -268,9 +268,9 @@ def test_a_training_without_a_whole_checkpoint_fails_and_begins_anew_when_asked(
     path.with_name("checkpoint.previous.pt").write_bytes(b"")
     path.with_name("result.json").unlink()
     assert run(capsys, copy, "run")[0] == FAILED
-    told = run(capsys, copy, "status")[1]
-    assert "checkpoint.pt is not a whole checkpoint" in told
-    assert "checkpoint.previous.pt is not a whole checkpoint" in told
+    output = run(capsys, copy, "status")[1]
+    assert "checkpoint.pt is not a whole checkpoint" in output
+    assert "checkpoint.previous.pt is not a whole checkpoint" in output
     assert run(capsys, copy, "run", "--retry-failed")[0] == DONE
     assert run(capsys, copy, "status")[0] == DONE
 
@@ -314,9 +314,9 @@ def test_results_of_an_earlier_version_are_read_and_said_to_be_unverified(
         del content["digest"], content["files"]
         path.write_text(json.dumps(content))
     for command in ("status", "report"):
-        code, told = run(capsys, copy, command)
+        code, output = run(capsys, copy, command)
         assert code == DONE
-        assert told.count("4 results are of an earlier version") == 1
+        assert output.count("4 results are of an earlier version") == 1
 
 
 def test_what_cannot_be_read_for_want_of_permission_is_a_failed_cell(
@@ -332,6 +332,6 @@ def test_what_cannot_be_read_for_want_of_permission_is_a_failed_cell(
 
     path.write_text(path.read_text() + "\n")  # so that it is read anew
     monkeypatch.setattr(os, "open", refuse)
-    code, told = run(capsys, copy, "status")
+    code, output = run(capsys, copy, "status")
     assert code == FAILED
-    assert "cannot be read (Permission denied)" in told
+    assert "cannot be read (Permission denied)" in output

@@ -145,8 +145,8 @@ def test_labels_in_results_files_stay_what_they_are(form: str, tmp_path: Path) -
         assert read_csv(path).dtypes.to_dict() == table.dtypes.to_dict()
     else:
         tidy_parquet.write(table, path)
-    whole = find_side(tmp_path, str(path))
-    assert whole.arms == LABELS
+    side = find_side(tmp_path, str(path))
+    assert side.arms == LABELS
     for number, label in enumerate(LABELS):
         side = find_side(tmp_path, f"{path}/{label}")
         assert side.arms == [label]

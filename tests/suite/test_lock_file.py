@@ -25,8 +25,8 @@ def lock_of(suite, **scores: float | None) -> Lock:
         score = scores.get(arm.label, 1.5)
         tried = TrialResult(values=values[arm.label], score=score, reason="" if score else "loss is nan")
         arms[arm.label] = TunedArm.of(tuning_digest(suite, arm), [tried] * suite.tune.trials)
-    said = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4}}
-    return Lock(suite=suite.name, arms=arms, **said)
+    settings = {"metric": "bits_per_char", "split": "valid", "seeds": [100], "sampler": "sobol", "budget": {"steps": 4}}
+    return Lock(suite=suite.name, arms=arms, **settings)
 
 
 def told(path: Path) -> str:
@@ -129,9 +129,9 @@ def test_a_winner_that_is_not_of_the_search_is_refused_though_its_trial_was_chan
 def test_a_lock_with_fewer_trials_or_that_is_no_text_is_refused(tmp_path):
     path = write_suite(tmp_path)
     suite = read(path)
-    whole = lock_of(suite)
-    fewer = {label: TunedArm.of(arm.digest, arm.tried[:1]) for label, arm in whole.arms.items()}
-    write(lock_path(suite), whole.model_copy(update={"arms": fewer}))
+    tuned = lock_of(suite)
+    fewer = {label: TunedArm.of(arm.digest, arm.tried[:1]) for label, arm in tuned.arms.items()}
+    write(lock_path(suite), tuned.model_copy(update={"arms": fewer}))
     assert 'arm "AR" has 1 trials, and the suite asks for 3, so it was edited by hand' in told(path)
     lock_path(suite).write_bytes(b"\xff\xfe")
     assert "tiny.lock:1:1: the encoding is UTF-16" in told(path)
