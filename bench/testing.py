@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.certify.checks import Case, certify
+from bench.certify.check import Case
+from bench.certify.checks import certify
 from bench.certify.kraft_sum import VOCAB_SIZE, random_network
 from bench.engine.likelihood.bound import bound
 

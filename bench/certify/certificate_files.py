@@ -17,7 +17,7 @@ from bench.engine.record_files import BrokenRecord, read_verified, stat_file, wi
 from methods import PLUGINS, describe
 
 if TYPE_CHECKING:
-    from bench.certify.checks import Check
+    from bench.certify.check import Check
 
 log = logging.getLogger(__name__)
 

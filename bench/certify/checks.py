@@ -2,8 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -13,17 +12,16 @@ import torch
 from bench.certify import kraft_sum as kraft
 from bench.certify import leaks, rare_draws
 from bench.certify import sampler_checks as sampler
+from bench.certify.check import Case, Check
 from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov
-from bench.engine.model.method_with_network import Precision
-from methods import METHODS, OptionError, build, parameters
+from methods import METHODS, OptionError, parameters
 from methods.method import Method
 
 log = logging.getLogger(__name__)
 
-CHECK_GROUPS = ("identities", "probes", "oracle", "samples", "kraft")
 STRICT = 3.0  # standard errors
 LENIENT = 4.0  # standard errors, if several are compared at once or the law is off by order 1 / calls
 DOCUMENTS = 512
@@ -36,54 +34,16 @@ PAIRS = Table(  # all texts of two tokens, far from independent
 )
 
 
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one check."""
-
-    name: str
-    figure: str  # measured, with its error
-    passed: bool
-    meaning: str  # the requirement
-
-
-@dataclass(frozen=True)
-class Case:
-    """A registered method with its options, and the precision of its network's scores."""
-
-    name: str
-    options: Mapping[str, Any]
-    precision: Precision = "float32"
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The data type of the scores."""
-        dtype: torch.dtype = getattr(torch, self.precision)
-        return dtype
-
-    def build(self, vocab_size: int, **changes: Any) -> Method:
-        """Build the method for ids 0..vocab_size-1, always with the same parameters. Raises OptionError."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return build(self.name, vocab_size, **{**self.options, **changes})
-
-
-def certify(case: Case, groups: Sequence[str] | None = None) -> Iterator[Check]:
-    """Run the checks of a method, by default all groups. Raises OptionError as `methods.build` does."""
-    checks = {
-        "identities": _check_identities,
-        "probes": _check_leaks,
-        "oracle": _check_oracle,
-        "samples": _check_sampling,
-        "kraft": _check_kraft,
-    }
-    for group in CHECK_GROUPS if groups is None else groups:
+def certify(case: Case, only: Sequence[str] | None = None) -> Iterator[Check]:
+    """Run the checks of a method, by default all of `CHECKS`. Raises OptionError as `methods.build` does."""
+    for name in CHECKS if only is None else only:
         try:
-            yield from checks[group](case)
+            yield from CHECKS[name](case)
         except OptionError:
             raise
         except Exception as error:  # any exception from the mathematics of a method is a fault of the method
             log.info("%s", traceback.format_exc())
-            yield Check(group, f"{type(error).__name__}: {error}", False, "the check runs without an exception")
+            yield Check(name, f"{type(error).__name__}: {error}", False, "the check runs without an exception")
 
 
 def _check_identities(case: Case) -> Iterator[Check]:
@@ -237,3 +197,12 @@ def _check_rare_draws(method: Method) -> Check:
 
 def _format_options(options: Mapping[str, Any]) -> str:
     return f"({', '.join(f'{key}={value}' for key, value in options.items())})" if options else ""
+
+
+CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in which they run
+    "identities": _check_identities,
+    "probes": _check_leaks,
+    "oracle": _check_oracle,
+    "samples": _check_sampling,
+    "kraft": _check_kraft,
+}

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from bench.certify.certificate_files import Subject, subject, write_certificate
 from bench.certify.certificate_tables import refresh_readme
-from bench.certify.checks import Case, Check, certify
+from bench.certify.check import Case, Check
+from bench.certify.checks import certify
 from bench.cli.views.methods import console
 from bench.engine.model.method_with_network import Precision
 

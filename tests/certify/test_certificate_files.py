@@ -10,7 +10,7 @@ import bench
 from bench.certify import certificate_files as certificates
 from bench.certify import certificate_tables as readme
 from bench.certify.certificate_files import Subject, subject
-from bench.certify.checks import Check
+from bench.certify.check import Check
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED
 from bench.results.suite_record import read
