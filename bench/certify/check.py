@@ -22,7 +22,7 @@ class Check:
     meaning: str  # the requirement
     sees: str = ""  # the smallest bias that it sees, with its unit; "" if it compares what must be equal
     p_value: float | None = (
-        None  # the probability of a figure this far off for a right method; None if nothing is drawn
+        None  # of a figure this far off, for a right method; None if nothing is drawn
     )
 
 
