@@ -85,6 +85,8 @@ class Method(nn.Module, ABC):
     masking: "Schedule | None" = None  # set if it masks positions i.i.d.: allows the counted estimator
     neighbours: tuple[Neighbour, ...] = ()  # identities that the certificate checks
     widening: tuple[Mapping[str, Any], ...] = ()  # options with ever smaller end losses, for the certificate
+    refinement: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None  # coarse and fine steps; None: 8 and 16
+    rarest_guess: float = 0.0  # probability below which a token's last guess may be off, as noise hides it at t_min
     vocab_size: int  # V
     t_min = 1e-3  # smallest time that the network sees, where the last guess is made; 0: no last guess
     draws = 1  # noise draws per sequence in a training step

@@ -5,9 +5,12 @@ A certificate draws at most `COMPARISONS` random figures. Each is rejected at a 
 hundred, however the figures depend on each other.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scipy import stats
+from torch import Tensor
 
 FALSE_ALARMS = 0.01  # of a whole certificate
 COMPARISONS = 100  # random figures of a certificate, at most
@@ -52,9 +55,45 @@ class Estimate:
         return float(law.cdf(distance / self.error))
 
 
-def chi_square_p(statistic: float, freedom: int) -> float:
-    """The probability of a chi-square this large or larger; 1 with no degree of freedom."""
-    return float(stats.chi2.sf(statistic, freedom)) if freedom > 0 else 1.0
+@dataclass(frozen=True)
+class GoodnessOfFit:
+    """A chi-square of counts under a law, with its degrees of freedom."""
+
+    statistic: float
+    freedom: int
+
+    @property
+    def p_value(self) -> float:
+        """The probability of counts this far from the law, or this close to it; 1 with no degree of freedom."""
+        if self.freedom == 0:
+            return 1.0
+        law = stats.chi2(self.freedom)
+        return float(min(1.0, 2 * min(law.sf(self.statistic), law.cdf(self.statistic))))
+
+    @property
+    def z_score(self) -> float:
+        """The statistic as a normal score (Wilson and Hilferty 1931)."""
+        if self.freedom == 0:
+            return 0.0
+        width = 2 / (9 * self.freedom)
+        return ((self.statistic / self.freedom) ** (1 / 3) - (1 - width)) / width**0.5
+
+
+def estimate_mean(values: Tensor) -> Estimate:
+    """The mean of independent values and its standard error."""
+    return Estimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)), len(values) - 1)
+
+
+def combine(p_values: Iterable[float]) -> float:
+    """The p-value of the smallest of several independent p-values (Sidak's correction)."""
+    values = list(p_values)
+    return float(-math.expm1(len(values) * math.log1p(-min(values)))) if min(values) < 1 else 1.0
+
+
+def poisson_p(count: int, expected: float) -> float:
+    """The probability of a Poisson count this far from its mean."""
+    law = stats.poisson(expected)
+    return float(min(1.0, 2 * min(law.cdf(count), law.sf(count - 1))))
 
 
 def is_surprising(p_value: float) -> bool:

@@ -75,6 +75,11 @@ class Table(Source):
         """All texts [N, L]."""
         return torch.tensor(list(product(range(self.vocab_size), repeat=self.length)))
 
+    @property
+    def entropy(self) -> float:
+        """The mean of -log p(x), nats."""
+        return float(-self.law @ self.law.log())
+
     def sample(self, count: int, generator: torch.Generator) -> Tokens:
         return self.texts[torch.multinomial(self.law, count, True, generator=generator)]
 

@@ -5,13 +5,13 @@ A Gumbel sampler in float32 never reaches classes below e^-16.6 times the larges
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.certify.tightness import MeanEstimate
 from bench.engine.rng import Stream
 from bench.engine.sample import state
 from methods.method import Method
@@ -25,15 +25,23 @@ ROWS, BATCH = 3 * 2**18, 2**13
 TIME = 0.05  # that a method which draws its own steps reaches from t = 1
 
 
+@dataclass(frozen=True)
+class RareDraws:
+    """The number of rare tokens in ROWS draws."""
+
+    count: int
+    expected: float
+
+
 @cache
-def count_harness_draws() -> MeanEstimate:
-    """The number of rare tokens in ROWS draws of the harness, minus its expectation."""
-    return _count_draws(lambda rng: state.draw(rare_law().log().expand(BATCH, -1), rng), rare_law())
+def count_harness_draws(seed: int = 0) -> RareDraws:
+    """Count rare tokens in draws of the harness."""
+    return _count_draws(lambda rng: state.draw(rare_law().log().expand(BATCH, -1), rng), rare_law(), seed)
 
 
 @torch.no_grad()
-def count_step_draws(method: Method) -> MeanEstimate:
-    """The number of rare tokens in ROWS steps that a method draws itself, minus its expectation.
+def count_step_draws(method: Method, seed: int = 0) -> RareDraws:
+    """Count rare tokens in steps that a method draws itself.
 
     The method knows a source of independent tokens; one step from t = 1 must lead to the law of z at TIME.
     """
@@ -48,7 +56,7 @@ def count_step_draws(method: Method) -> MeanEstimate:
         prediction = method.read(method.perfect(posterior, others, z, t).float(), z, t)
         return method.step(z, t, s, prediction, rng)
 
-    return _count_draws(step, z_law)
+    return _count_draws(step, z_law, seed)
 
 
 def rare_law() -> Tensor:
@@ -56,11 +64,10 @@ def rare_law() -> Tensor:
     return F.pad(torch.full((RARE_TOKENS,), RARE, dtype=torch.float64), (1, 0), value=1 - RARE_TOKENS * RARE)
 
 
-def _count_draws(draw: Callable[[Stream], Tensor], token_law: Tensor) -> MeanEstimate:
-    """The number of rare tokens in ROWS draws minus its expectation under a law, with its Poisson error."""
-    rng, count = Stream(0), 0
+def _count_draws(draw: Callable[[Stream], Tensor], token_law: Tensor, seed: int) -> RareDraws:
+    """The number of rare tokens in ROWS draws, and its expectation under a law."""
+    rng, count = Stream(seed), 0
     for _ in range(ROWS // BATCH):
         ids = draw(rng)
         count += int(((ids > 0) & (ids < VOCAB_SIZE)).sum())
-    expected = float(token_law[1:VOCAB_SIZE].sum()) * ROWS
-    return MeanEstimate(count - expected, expected**0.5)
+    return RareDraws(count, float(token_law[1:VOCAB_SIZE].sum()) * ROWS)

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.certify.false_alarms import Estimate, GoodnessOfFit, estimate_mean
 from bench.certify.oracle import Oracle, Source, Table, from_chain
 from bench.certify.policy_laws import depends_on_draws, enumerate_law
-from bench.certify.tightness import MeanEstimate, estimate_mean
 from bench.engine.data.sources.markov import Markov
 from bench.engine.rng import Stream
 from bench.engine.sample.method_capabilities import has_law
@@ -31,7 +31,8 @@ from methods.method import LogProbs, Method, Tokens
 
 CALLS = (4, 16, 256)
 SAMPLES = 2**14  # from a table
-CHAIN_CALLS, CHAIN_SAMPLES = 512, 2**10
+FEWEST = 10  # expected texts of a kind that are counted apart
+CHAIN_CALLS, CHAIN_SAMPLES = 128, 2**10
 CHAIN = Markov(order=1, alphabet=4, length=8)
 CORRECTIONS = 2  # per sample, by self-correction
 ENUMERATED_CALLS = 6  # for policies whose choices are enumerated
@@ -61,8 +62,8 @@ class TableSamples:
 
     policy: Policy
     distance: dict[int, float]  # by network calls: total variation between the computed law and the source's
-    z_scores: dict[int, float]  # by network calls: of the counts of samples under their law
-    nats: MeanEstimate  # -log p(x) of all samples minus its mean under their laws, nats per sample; negative: too cold
+    fits: dict[int, GoodnessOfFit]  # by network calls: of the counts of samples to their law
+    nats: Estimate  # -log p(x) of all samples minus its mean under their laws, nats per sample; negative: too cold
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class ChainSamples:
     """Samples of a Markov chain compared with its law."""
 
     policy: Policy
-    z_score: float  # of the counts of transitions
-    nats: MeanEstimate
+    fit: GoodnessOfFit  # of the counts of transitions to the chain's law
+    nats: Estimate
 
 
 def is_supported(method: Method, policy: Policy, calls: int, tokens: int) -> bool:
@@ -89,7 +90,9 @@ def choose_calls(method: Method, policy: Policy, tokens: int) -> int | None:
     return next((calls for calls in (preferred, tokens) if is_supported(method, policy, calls, tokens)), None)
 
 
-def sample_table(method: Method, policy: Policy, source: Table, calls: Sequence[int], **oracle: Any) -> TableSamples:
+def sample_table(
+    method: Method, policy: Policy, source: Table, calls: Sequence[int], seed: int = 0, **oracle: Any
+) -> TableSamples:
     """Sample an enumerable space in each number of `calls`, and compare; `oracle` are further arguments of Oracle."""
     model = Oracle(method, source, **oracle)
     computed: Sequence[int] = []  # numbers of calls whose law differs from the source's
@@ -97,29 +100,31 @@ def sample_table(method: Method, policy: Policy, source: Table, calls: Sequence[
         computed = [count for count in CALLS if is_supported(method, policy, count, source.length)]
     elif depends_on_draws(policy):
         computed = calls
-    laws = {count: expected_law(model, source, policy, count) for count in {*computed, *calls}}
+    seeds = {count: 1000 * seed + count for count in {*computed, *calls}}
+    laws = {count: expected_law(model, source, policy, count, seeds[count]) for count in seeds}
     distance = {count: float((laws[count] - source.law).abs().sum() / 2) for count in computed}
 
-    z_scores, nats = dict[int, float](), []
+    fits, nats = dict[int, GoodnessOfFit](), []
     for count in calls:
-        ids, law = sample(model, SAMPLES, source.length, count, seed=count, policy=policy).ids, laws[count]
-        z_scores[count] = z_score(torch.bincount(text_indices(ids, source.vocab_size), minlength=len(law)), law)
+        law = laws[count]
+        ids = sample(model, SAMPLES, source.length, count, seed=seeds[count], policy=policy).ids
+        fits[count] = fit_law(torch.bincount(text_indices(ids, source.vocab_size), minlength=len(law)), law)
         nats.append(source.nats(ids) - law @ -source.law.log())
-    return TableSamples(policy, distance, z_scores, estimate_mean(torch.cat(nats)))
+    return TableSamples(policy, distance, fits, estimate_mean(torch.cat(nats)))
 
 
-def sample_chain(method: Method, policy: Policy, calls: int, **oracle: Any) -> ChainSamples:
+def sample_chain(method: Method, policy: Policy, calls: int, seed: int = 0, **oracle: Any) -> ChainSamples:
     """Sample a Markov chain, and compare the counts of transitions and the samples' -log p(x) with the chain's law."""
     chain = CHAIN.draw_chain()
     source = from_chain(chain, CHAIN.length)
-    ids = sample(Oracle(method, source, **oracle), CHAIN_SAMPLES, source.length, calls, 0, policy).ids
+    ids = sample(Oracle(method, source, **oracle), CHAIN_SAMPLES, source.length, calls, seed, policy).ids
     pairs = ids[:, :-1] * source.vocab_size + ids[:, 1:]
     counts = torch.bincount(pairs.flatten(), minlength=source.vocab_size**2).view(-1, source.vocab_size)
     expected = counts.sum(1, keepdim=True) * torch.from_numpy(chain.law)
     statistic = float(((counts - expected).square() / expected).sum())
     freedom = source.vocab_size * (source.vocab_size - 1)
     nats = estimate_mean(source.nats(ids) - chain.entropy(source.length))
-    return ChainSamples(policy, normal_score(statistic, freedom), nats)
+    return ChainSamples(policy, GoodnessOfFit(statistic, freedom), nats)
 
 
 def draws_own_steps(method: Method) -> bool:
@@ -134,13 +139,13 @@ def is_enumerable(method: Method, policy: Policy) -> bool:
     return holds_ids and is_independent and (not isinstance(policy, Ancestral) or has_law(method))
 
 
-def expected_law(oracle: Oracle, source: Table, policy: Policy, calls: int) -> Tensor:
+def expected_law(oracle: Oracle, source: Table, policy: Policy, calls: int, seed: int = 0) -> Tensor:
     """The law that samples must follow [V^L]: propagated step by step, enumerated over choices, or the source's."""
     steps = SelfCorrect.ancestral if isinstance(policy, SelfCorrect) else policy
     law = None
     if is_enumerable(oracle.method, steps):
         step_count = calls - policy.corrections if isinstance(policy, SelfCorrect) else calls
-        law = propagate(oracle, source, steps, draw_starts(oracle, source, calls), step_count)
+        law = propagate(oracle, source, steps, draw_starts(oracle, source, seed), step_count)
     if depends_on_draws(policy):
         return enumerate_law(oracle, policy, source.length, calls, law)
     return source.law if law is None else law
@@ -196,16 +201,13 @@ def text_indices(ids: Tokens, size: int) -> Tensor:
     return ids @ size ** torch.arange(ids.shape[1] - 1, -1, -1)
 
 
-def z_score(counts: Tensor, law: Tensor) -> float:
-    """Chi-square of counts under a law, as a z-score; infinite if an impossible text was drawn."""
-    possible, expected = law > 0, law * counts.sum()
-    if counts[~possible].any():
-        return torch.inf
-    statistic = float(((counts - expected).square() / expected)[possible].sum())
-    return normal_score(statistic, int(possible.sum()) - 1)
+def fit_law(counts: Tensor, law: Tensor) -> GoodnessOfFit:
+    """Chi-square of counts under a law; infinite if an impossible text was drawn. Rare texts are counted together."""
+    expected = law * counts.sum()
+    if counts[law == 0].any():
+        return GoodnessOfFit(torch.inf, 1)
 
-
-def normal_score(statistic: float, freedom: int) -> float:
-    """Turn a chi-square with `freedom` degrees of freedom into a z-score (Wilson and Hilferty 1931)."""
-    width = 2 / (9 * freedom)
-    return ((statistic / freedom) ** (1 / 3) - (1 - width)) / width**0.5
+    is_rare = expected < FEWEST
+    pooled = [torch.cat([values[~is_rare], values[is_rare].sum()[None]]).double() for values in (counts, expected)]
+    observed, likely = (values[pooled[1] > 0] for values in pooled)
+    return GoodnessOfFit(float(((observed - likely).square() / likely).sum()), len(likely) - 1)

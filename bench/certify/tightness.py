@@ -5,36 +5,20 @@ correlation given z. At t = 1 the prior ignores the signal left in z. Discrete t
 vanishes as the number of steps grows.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bench.certify.false_alarms import Estimate, estimate_mean
 from bench.certify.oracle import Oracle, Source
 from bench.engine.likelihood.bound import bound
+from bench.engine.likelihood.estimators import EstimatorName
 from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Nats, Tokens, pick
 
 DRAWS, REPLICATES = 16, 2
-ROUNDING = 1e-4  # nats per text
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class MeanEstimate:
-    """A mean over documents with its standard error, in nats per text."""
-
-    mean: float
-    error: float
-
-    @property
-    def z_score(self) -> float:
-        """The distance of the mean from zero in standard errors; 0 if the mean is below ROUNDING."""
-        return 0.0 if abs(self.mean) < ROUNDING else self.mean / max(self.error, 1e-12)
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.4f} ± {self.error:.4f}"
 
 
 @dataclass(frozen=True)
@@ -43,18 +27,26 @@ class Tightness:
 
     terms: dict[str, float]  # means: prior gap, integral, last guess
     entropy: float  # the mean of -log p(x) over the same documents
-    gap: MeanEstimate  # bound minus -log p(x)
-    end_cost: MeanEstimate  # total correlation at t_min and signal at t = 1
-    residual: MeanEstimate  # gap minus end_cost
+    gap: Estimate  # bound minus -log p(x)
+    end_cost: Estimate  # total correlation at t_min and signal at t = 1
+    residual: Estimate  # gap minus end_cost
 
 
 def measure_tightness(
-    method: Method, source: Source, documents: int, dtype: torch.dtype = torch.float64, seed: int = 0
+    method: Method,
+    source: Source,
+    documents: int,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+    estimator: EstimatorName = "auto",
 ) -> Tightness:
     """Estimate the bound of a perfect network on texts of a source, with the harness's estimator."""
     x = source.sample(documents, torch.Generator().manual_seed(seed))
     oracle = Oracle(method, source, dtype)
-    terms = {name: nats.mean(1) for name, nats in bound(oracle, x, DRAWS, REPLICATES, seed, BATCH).items()}
+    terms = {
+        name: nats.mean(1)
+        for name, nats in bound(oracle, x, DRAWS, REPLICATES, seed, BATCH, estimator=estimator).items()
+    }
     exact = source.nats(x)
     gap = torch.stack(list(terms.values())).sum(0) - exact
     end_cost = end_correlation(oracle, x, seed) + remaining_signal(oracle, x, seed)
@@ -62,11 +54,6 @@ def measure_tightness(
     return Tightness(
         means, float(exact.mean()), estimate_mean(gap), estimate_mean(end_cost), estimate_mean(gap - end_cost)
     )
-
-
-def estimate_mean(values: Nats) -> MeanEstimate:
-    """The mean of independent values and its standard error."""
-    return MeanEstimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
 
 
 @torch.no_grad()

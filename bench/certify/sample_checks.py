@@ -1,0 +1,88 @@
+"""Checks of the samples of a perfect network: do they follow the law of the sampler's steps, and the source's?"""
+
+from collections.abc import Iterator, Sequence
+
+from bench.certify import rare_draws
+from bench.certify import sampler_checks as sampler
+from bench.certify.bound_checks import PAIRS
+from bench.certify.check import Case, Check
+from bench.certify.false_alarms import Estimate, combine, is_surprising, poisson_p
+from bench.engine.sample.policies import Policy
+
+VANISHING = 0.2  # largest share of the distance at 16 calls that may be left at 256; order 1 / calls leaves 1/16
+
+
+def check_samples(case: Case) -> Iterator[Check]:
+    """Check every policy that the method supports, on a table and on a chain, and its draws of rare tokens."""
+    method = case.build(PAIRS.vocab_size)
+    for policy in sampler.COMMON_POLICIES:
+        supported = [calls for calls in sampler.CALLS if sampler.is_supported(method, policy, calls, PAIRS.length)]
+        if supported:
+            yield from _check_table(
+                case, policy, supported if sampler.is_enumerable(method, policy) else supported[-1:]
+            )
+        if sampler.is_supported(method, policy, sampler.CHAIN_CALLS, sampler.CHAIN.length):
+            yield _check_chain(case, policy)
+
+    for policy in sampler.OTHER_POLICIES:
+        calls = sampler.choose_calls(method, policy, PAIRS.length)
+        if calls is not None:
+            yield from _check_table(case, policy, [calls])
+    yield _check_rare_draws(case)
+
+
+def _check_table(case: Case, policy: Policy, calls: Sequence[int]) -> Iterator[Check]:
+    method = case.build(PAIRS.vocab_size)
+    samples = sampler.sample_table(method, policy, PAIRS, calls, case.seed, dtype=case.dtype)
+    if sampler.CALLS[-1] in samples.distance and policy.fidelity == "limit":
+        yield check_law(samples)
+    yield compare_texts(samples)
+
+
+def check_law(samples: sampler.TableSamples) -> Check:
+    few, many = sampler.CALLS[-2:]
+    meaning = "the law of samples, computed step by step, converges to the source's (total variation)"
+    passed = samples.distance[many] < VANISHING * samples.distance[few]
+    return Check(f"{samples.policy.label()}: steps of an oracle", _format_distances(samples), passed, meaning)
+
+
+def _format_distances(samples: sampler.TableSamples) -> str:
+    return f"{', '.join(f'{distance:.4f} in {calls}' for calls, distance in samples.distance.items())} calls"
+
+
+def compare_texts(samples: sampler.TableSamples) -> Check:
+    """Compare the counts of all texts, and their mean -log p(x), with the law that they follow."""
+    scores = ", ".join(f"{fit.z_score:+.1f} in {calls}" for calls, fit in samples.fits.items())
+    law = "the computed law" if samples.distance else "the source's law"
+    meaning = f"samples follow {law} (chi-square as z-score; -log p(x))"
+    if samples.distance and samples.policy.fidelity == "changed":
+        meaning += f"; the policy changes the law on purpose, by {_format_distances(samples)}"
+
+    p_value = combine([*(fit.p_value for fit in samples.fits.values()), samples.nats.p_value()])
+    figure, sees = f"{scores} calls; {samples.nats} nats", f"{samples.nats.smallest_visible:.2g} nats"
+    name = f"{samples.policy.label()}: texts, a table"
+    return Check(name, figure, not is_surprising(p_value), meaning, sees, p_value)
+
+
+def _check_chain(case: Case, policy: Policy) -> Check:
+    calls, method = sampler.CHAIN_CALLS, case.build(sampler.CHAIN.alphabet)
+    samples = sampler.sample_chain(method, policy, calls, case.seed, dtype=case.dtype)
+    p_value = combine([samples.fit.p_value, samples.nats.p_value()])
+    figure = f"{samples.fit.z_score:+.1f} in {calls} calls; {samples.nats} nats"
+    meaning = "transitions in samples follow the chain's (chi-square as z-score; -log p(x))"
+    sees = f"{samples.nats.smallest_visible:.2g} nats"
+    return Check(f"{policy.label()}: texts, a chain", figure, not is_surprising(p_value), meaning, sees, p_value)
+
+
+def _check_rare_draws(case: Case) -> Check:
+    method = case.build(rare_draws.VOCAB_SIZE)
+    draws_own_steps = sampler.draws_own_steps(method)
+    if draws_own_steps:
+        draws = rare_draws.count_step_draws(method, case.seed)
+    else:
+        draws = rare_draws.count_harness_draws(case.seed)
+    p_value, error = poisson_p(draws.count, draws.expected), draws.expected**0.5
+    subject = "the method's own steps draw" if draws_own_steps else "the harness draws"
+    meaning = f"{subject} tokens of probability 2^-25 at the right rate"
+    figure, sees = f"{draws.count} of {draws.expected:.1f} ± {error:.1f}", f"{Estimate(0, error).smallest_visible:.0f}"
+    return Check("draws of rare tokens", figure, not is_surprising(p_value), meaning, f"{sees} draws", p_value)

@@ -1,0 +1,127 @@
+"""Transport: one reverse step of a perfect network carries the law of z_t to the law of z_s, exactly, for one token.
+
+For a text of one token, every probability is computable: q_t P = q_s for the matrix P of the method's reverse step,
+long or short, and the last guess turns the law of z into that of the source. Rare tokens, down to a probability of
+2^-22, show a sampler that drops them. Each entry is compared relative to what it has to be.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.certify.check import Case, Check
+from bench.engine.sample.policies import times
+from methods.method import LogProbs, Method
+
+Law = Tensor  # probabilities of tokens [V], or of states [S]
+
+COMMON = torch.tensor([0.55, 0.30, 0.12, 0.03], dtype=torch.float64)
+RARE = F.normalize(torch.tensor([2.0**0, 2.0**-8, 2.0**-15, 2.0**-22], dtype=torch.float64), p=1, dim=0)
+STEPS = ((1.0, 0.75), (1.0, 0.02), (0.9, 0.3), (0.6, 0.595), (0.5, 0.1), (0.31, 0.3099), (0.05, 0.01))  # from t to s
+CALLS = (2, 4, 16)  # numbers of network calls, whose last guesses differ in time
+SMALLEST = 1e-15  # probabilities below are compared absolutely
+TOLERANCE = {"common": 1e-5, "rare": 5e-3}  # relative; where little signal is left, roundings of rare tokens grow
+
+
+@dataclass(frozen=True)
+class Transport:
+    """The largest relative errors of the laws that a sampler reaches."""
+
+    step: float | None  # of the law of z_s; None if the method draws its steps without a law
+    worst: tuple[float, float]  # the step with the largest error, from t to s
+    last_guess: float  # of the law of the token
+    row_sum: float  # of the sums of rows of the last guess
+
+
+def check_transport(case: Case) -> Iterator[Check]:
+    """Check that steps and last guesses of a perfect network keep the law of a token, common or rare."""
+    method = case.build(len(COMMON)).double()
+    if method.needs.causal or method.needs.vector_width:
+        return
+    for tokens, law in (("common", COMMON), ("rare", RARE)):
+        measured, tolerance = measure_transport(method, law), TOLERANCE[tokens]
+        sees = f"{tolerance:.0e} of a probability"
+        if measured.step is not None:
+            figure = "{:.1e} off, from t = {:.3g} to {:.3g}".format(measured.step, *measured.worst)
+            meaning = "a reverse step, long or short, carries the law of z_t to that of z_s"
+            yield Check(f"reverse step, {tokens} tokens", figure, measured.step <= tolerance, meaning, sees)
+        passed = max(measured.last_guess, measured.row_sum) <= tolerance
+        figure = f"{measured.last_guess:.1e} off; rows sum to 1 up to {measured.row_sum:.1e}"
+        meaning = "the last guess turns the law of z into that of the source"
+        if method.rarest_guess > float(law.min()):
+            meaning += f", for tokens of {method.rarest_guess:g} or more, as the method declares"
+        yield Check(f"last guess, {tokens} tokens", figure, passed, meaning, sees)
+
+
+@torch.no_grad()
+def measure_transport(method: Method, token_law: Law) -> Transport:
+    """Measure how well single steps and the last guess of a perfect network keep the law of one token."""
+    errors = {step: step_error(method, token_law, *step) for step in snap(method)}
+    known = {step: error for step, error in errors.items() if error is not None}
+    worst = max(known, key=lambda step: known[step], default=(1.0, 0.0))
+
+    guesses = [last_guess_errors(method, token_law, float(times(method, calls)[-1])) for calls in CALLS]
+    return Transport(known.get(worst), worst, max(law for law, _ in guesses), max(row_sum for _, row_sum in guesses))
+
+
+def snap(method: Method) -> list[tuple[float, float]]:
+    """The steps to check, in discrete time from grid point to grid point, the last one included."""
+    steps = method.needs.steps
+    if steps is None:
+        return [(t, max(s, method.t_min)) for t, s in STEPS if t > method.t_min]
+    grid = {(round(t * steps) / steps, round(s * steps) / steps) for t, s in STEPS}
+    first = round(method.t_min * steps) / steps
+    return sorted((t, s) for t, s in {*grid, (first + 1 / steps, first)} if t > s >= first)
+
+
+def step_error(method: Method, token_law: Law, t: float, s: float) -> float | None:
+    """The largest relative error of the law of z_s after one step from the law of z_t; None without a transition."""
+    z = all_states(method)
+    moves = method.transition(z, _fill(z, t), _fill(z, s), predict(method, token_law, t))
+    if moves is None:
+        return None
+    probability = moves.double().softmax(-1).nan_to_num(0.0)  # rows of impossible z
+    scored = method.scored(z)
+    if scored is not None:
+        probability[~scored] = F.one_hot(z, len(z)).double()[~scored]
+    return relative_error(state_law(method, token_law, t) @ probability, state_law(method, token_law, s))
+
+
+def last_guess_errors(method: Method, token_law: Law, t: float) -> tuple[float, float]:
+    """The largest relative error of the law of the last guess at time t, and of a row's sum from 1."""
+    z, reached = all_states(method), state_law(method, token_law, t)
+    guess = method.last_guess(z, _fill(z, t), predict(method, token_law, t)).double().exp()
+    row_sums = guess[reached > 0].sum(-1)
+    law, is_resolved = reached @ guess.nan_to_num(0.0), token_law >= method.rarest_guess
+    return relative_error(law[is_resolved], token_law[is_resolved]), float((row_sums - 1).abs().max())
+
+
+def state_law(method: Method, token_law: Law, t: float) -> Law:
+    """The law of z at time t [S]."""
+    z = all_states(method)
+    return method.log_noise(z, _fill(z, t)).double().exp() @ token_law
+
+
+def predict(method: Method, token_law: Law, t: float) -> LogProbs:
+    """The prediction of a perfect network for every state z [S, V + extras]."""
+    z = all_states(method)
+    times_of_states, log_q = _fill(z, t), method.log_noise(z, _fill(z, t)).double().clamp(min=-300)
+    posterior, others = (token_law.log() + log_q).log_softmax(-1), token_law.log().expand_as(log_q)
+    return method.read(method.perfect(posterior, others, z, times_of_states), z, times_of_states)
+
+
+def all_states(method: Method) -> Tensor:
+    """All ids that z can hold [S]."""
+    return torch.arange(method.vocab_size + method.needs.extra_tokens)
+
+
+def relative_error(law: Law, expected: Law) -> float:
+    """The largest relative error of the probabilities that are not 0; of those that are, the absolute one."""
+    return float(((law - expected).abs() / expected.clamp(min=SMALLEST)).max())
+
+
+def _fill(z: Tensor, t: float) -> Tensor:
+    return torch.full(z.shape, t, dtype=torch.float64)
