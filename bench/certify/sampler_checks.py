@@ -32,7 +32,8 @@ from methods.method import LogProbs, Method, Tokens
 CALLS = (4, 16, 256)
 SAMPLES = 2**14  # from a table
 FEWEST = 10  # expected texts of a kind that are counted apart
-CHAIN_CALLS, CHAIN_SAMPLES = 128, 2**10
+FINAL_CALLS = 64  # where the law of samples cannot be computed and they are compared with the source's
+CHAIN_CALLS, CHAIN_SAMPLES = 512, 2**10
 CHAIN = Markov(order=1, alphabet=4, length=8)
 CORRECTIONS = 2  # per sample, by self-correction
 ENUMERATED_CALLS = 6  # for policies whose choices are enumerated
@@ -86,8 +87,19 @@ def choose_calls(method: Method, policy: Policy, tokens: int) -> int | None:
     if depends_on_draws(policy):
         preferred = ENUMERATED_CALLS
     else:
-        preferred = CALLS[1] if is_enumerable(method, policy) else CALLS[-1]
+        preferred = CALLS[1] if is_enumerable(method, policy) else FINAL_CALLS
     return next((calls for calls in (preferred, tokens) if is_supported(method, policy, calls, tokens)), None)
+
+
+def table_calls(method: Method, policy: Policy, tokens: int) -> list[int]:
+    """The numbers of calls at which one of the common policies is checked on a table; none if it is not supported."""
+    candidates = CALLS[:2] if is_enumerable(method, policy) else (FINAL_CALLS,)
+    return [calls for calls in candidates if is_supported(method, policy, calls, tokens)]
+
+
+def chain_calls(method: Method) -> int:
+    """The number of calls on a chain: masks are written in parallel, which needs many; vectors move all at once."""
+    return CHAIN_CALLS if not method.needs.vector_width else CHAIN_CALLS // 4
 
 
 def sample_table(
