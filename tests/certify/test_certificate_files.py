@@ -18,6 +18,7 @@ from methods import METHODS
 from methods.method import Method
 from tests.conftest import TINY
 from tests.support import museum
+from tests.support.certifying import limit_checks
 
 GOOD, BAD = Check("a", "1 ± 0", True, "it holds"), Check("b", "2 ± 0", False, "it does not")
 
@@ -122,7 +123,7 @@ def test_a_record_tells_the_state_of_the_certificates_of_its_bounds(folder, tmp_
 def test_the_arms_of_a_suite_are_certified_with_their_options(folder, tmp_path, monkeypatch, capsys):
     suite, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
     suite.write_text(TINY.replace("method: mdlm}", "method: mdlm, options: {schedule: cosine}}"))
-    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", ("kraft",))
+    limit_checks(monkeypatch, "bound")
     assert main(["certify", "--suite", str(suite), "--write", "--runs", str(runs)]) == DONE
     assert certificates.is_certified(subject("mdlm", {"schedule": "cosine"}, "float32"), runs)
     assert certificates.is_certified(subject("ar", {}, "float32"), runs)
@@ -141,7 +142,7 @@ def test_a_method_that_cannot_be_asked_is_a_failed_row(folder, tmp_path, monkeyp
             return Method.log_noise(self, z, t)
 
     monkeypatch.setitem(METHODS, "wrong", Unfinished)
-    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", ("oracle", "kraft"))
+    limit_checks(monkeypatch, "bound", "steps")
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["certify", "wrong"]) == FAILED
     told = capsys.readouterr().out

@@ -18,12 +18,13 @@ from bench.launch.exit_codes import DONE, USAGE_ERROR
 from methods import METHODS, PLUGINS, OptionError
 from methods.method import Method
 from tests.conftest import ROOT, TINY
+from tests.support.certifying import limit_checks
 
 pytestmark = pytest.mark.long
 
 KINDS = [("my-method", None), ("bump-2", "gidd")]
 FOLDERS = {None: "masked", "gidd": "discrete"}  # in methods/, by the method that is copied
-QUICK = ("identities", "probes", "oracle")
+QUICK = ("identities", "probes", "bound")
 LAWS = (
     "test_training_ends_close_above_the_entropy_of_a_chain",
     "test_a_training_that_was_stopped_ends_as_one_that_was_not",
@@ -168,7 +169,7 @@ def test_imports_stay_sorted_and_entries_are_appended(copy):
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_the_printed_commands_certify_and_run_a_new_plug_in(name, like, tmp_path, monkeypatch, capsys, registry):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", QUICK)
+    limit_checks(monkeypatch, *QUICK)
     assert main(["new", "method", name, "--plugin", "my own.py", *(["--like", like] if like else [])]) == DONE
     assert contents(tmp_path).keys() == {"my own.py"}
     out = capsys.readouterr().out

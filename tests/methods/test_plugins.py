@@ -19,6 +19,7 @@ from tests.conftest import ROOT, TINY
 PLUGIN = """\
 from methods.absorbing import Absorbing
 from methods.schedules import Linear, Schedule
+from tests.support.certifying import limit_checks
 
 
 class Mine(Absorbing):
@@ -104,7 +105,7 @@ def test_a_cell_whose_plug_in_changed_fails_with_the_reason(plugin, suite, tmp_p
 
 def test_a_certificate_of_a_plug_in_lies_beside_the_results(plugin, suite, tmp_path, monkeypatch, capsys):
     runs = tmp_path / "runs"
-    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", ("kraft",))
+    limit_checks(monkeypatch, "bound")
     assert main(["run", str(suite), "--runs", str(runs), "--plugin", str(plugin)]) == DONE
     assert main(["certify", "mine", "--write", "--plugin", str(plugin), "--runs", str(runs)]) == DONE
     assert [each.name.split("-")[0] for each in (runs / "certificates").iterdir()] == ["mine"]

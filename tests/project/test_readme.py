@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.certify import checks
 from bench.cli.main import main
 from bench.engine.quality import CONTROLS, JUDGED, QualitySpec
 from bench.engine.quality.scorers import SCORERS
@@ -27,6 +26,7 @@ from bench.launch.exit_codes import (
 from bench.suite.suite import read_all
 from methods import METHODS, SCHEDULES, parameters
 from tests.conftest import ROOT, TINY
+from tests.support.certifying import limit_checks, without
 from tests.support.tuning import Fake
 
 README = (ROOT / "README.md").read_text()
@@ -69,8 +69,7 @@ def test_the_commands_and_the_code_of_the_readme_work_one_after_the_other(tmp_pa
     ]
     (tmp_path / "mine.txt").write_text("the end\n")
     assert [line.split()[1] for line in shown] == verbs
-    questions = tuple(name for name in checks.CHECK_GROUPS if name != "samples")  # slow; test_tutorial.py asks it
-    monkeypatch.setattr(checks, "CHECK_GROUPS", questions)
+    limit_checks(monkeypatch, *without("samples", "training"))  # slow; test_tutorial.py asks for them
     for line in shown[:-2]:
         assert main(shlex.split(line)[1:]) == DONE, line
     (code,) = (block for kind, block in BLOCKS if kind == "python")

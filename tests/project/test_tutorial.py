@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.certify import checks
 from bench.certify.certificate_files import Subject
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED
@@ -22,6 +21,7 @@ from methods import METHODS, PLUGINS, plug
 from methods.method import Method, Needs
 from methods.plugins import GROUP
 from tests.conftest import ROOT
+from tests.support.certifying import limit_checks, without
 
 pytestmark = pytest.mark.long
 
@@ -115,12 +115,10 @@ def execute(command: str) -> Answer:
         process = subprocess.run(command, shell=True, capture_output=True, text=True)
         return Answer(command, process.returncode, process.stdout + process.stderr)
 
-    questions = checks.CHECK_GROUPS
-    if "--write" not in command:  # the slowest question is asked once, for the certificate that is stored
-        questions = tuple(question for question in questions if question != "samples")
+    slow = () if "--write" in command else ("samples",)  # checked once, for the certificate that is stored
     out = StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
-        patch.setattr(checks, "CHECK_GROUPS", questions)
+        limit_checks(patch, *without(*slow))
         code = main(command.split()[1:])
     unplug()
     return Answer(command, code, out.getvalue())

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.certify.oracle import Table
-from bench.certify.sampler_checks import text_indices, z_score
+from bench.certify.sampler_checks import fit_law, text_indices
 from bench.engine.model.method_with_network import Model
 from bench.engine.sample.policies import Policy
 from bench.engine.sample.sampler import sample
@@ -45,7 +45,7 @@ def watched(made: Model) -> list[tuple[Tensor, Tensor | None]]:
 
 
 def follows(ids: Tensor, law: Tensor) -> bool:
-    return abs(z_score(torch.bincount(text_indices(ids, V), minlength=len(law)), law)) < 4
+    return abs(fit_law(torch.bincount(text_indices(ids, V), minlength=len(law)), law).z_score) < 4
 
 
 def at(time: float, count: int = 1) -> Tensor:

@@ -63,12 +63,14 @@ SMALL = {
     "sampler_checks.SAMPLES": 64,
     "sampler_checks.CHAIN_SAMPLES": 8,
     "sampler_checks.CALLS": (4, 16),
+    "sampler_checks.FINAL_CALLS": 4,
     "sampler_checks.CHAIN_CALLS": 16,
     "rare_draws.ROWS": 2**13,
     "checks.DOCUMENTS": 4,
     "tightness.DRAWS": 2,
-    "kraft_sum.DRAWS": 2,
-    "kraft_sum.REPLICATES": 2,
+    "trained_network.STEPS": 2,
+    "trained_network.DRAWS": 2,
+    "trained_network.REPLICATES": 2,
 }
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 

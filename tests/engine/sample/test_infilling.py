@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.certify.oracle import Oracle, Table
-from bench.certify.sampler_checks import text_indices, z_score
+from bench.certify.sampler_checks import fit_law, text_indices
 from bench.engine.model.method_with_network import Model
 from bench.engine.sample.policies import Euler, Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -63,7 +63,7 @@ def conditioned(made: Model, calls: int, policy: Policy) -> bool:
         possible = (TRIPLES.texts == row)[:, keep].all(-1)
         law = torch.where(possible, TRIPLES.law, 0.0)
         counts = torch.bincount(text_indices(drawn, V), minlength=V**3)
-        right &= abs(z_score(counts, law / law.sum())) < 4
+        right &= abs(fit_law(counts, law / law.sum()).z_score) < 4
     return right
 
 
@@ -160,7 +160,7 @@ def test_a_causal_method_continues_a_beginning_by_its_own_law_and_fills_no_gaps(
     assert samples.network_calls == 2
     law = torch.where(TRIPLES.texts[:, 0] == 2, TRIPLES.law, 0.0)
     counts = torch.bincount(text_indices(samples.ids, V), minlength=V**3)
-    assert abs(z_score(counts, law / law.sum())) < 4
+    assert abs(fit_law(counts, law / law.sum()).z_score) < 4
     gap = Prompt(known.ids, known.fixed.roll(1, 1))
     with pytest.raises(ValueError, match="a causal method can continue a text, not fill gaps"):
         sample(Oracle(build("ar", V), TRIPLES), 2**13, 3, 3, 0, prompt=gap)

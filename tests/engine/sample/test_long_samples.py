@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import bench.engine.sample.sampler
+from bench.certify.false_alarms import GoodnessOfFit
 from bench.certify.oracle import Hidden, from_chain
-from bench.certify.sampler_checks import normal_score
 from bench.engine.data.sources.markov import Markov
 from bench.engine.sample.policies import Policy
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -99,4 +99,4 @@ def test_a_chain_goes_on_across_windows_by_its_own_law(method: Method, calls: in
         pairs = ids[:, firsts] * 4 + ids[:, firsts + 1]
         counts = torch.bincount(pairs.flatten(), minlength=16).view(4, 4)
         expected = counts.sum(1, keepdim=True) * law
-        assert abs(normal_score(float(((counts - expected).square() / expected).sum()), 12)) < 4
+        assert abs(GoodnessOfFit(float(((counts - expected).square() / expected).sum()), 12).z_score) < 4

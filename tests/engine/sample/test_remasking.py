@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.certify import policy_laws
-from bench.certify.sampler_checks import propagate, z_score
+from bench.certify.sampler_checks import fit_law, propagate
 from bench.engine.rng import Stream
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -204,7 +204,7 @@ def test_corrections_are_drawn_at_their_temperature(monkeypatch):
     sample(flat(Gidd(V), *scores.tolist()), 2000, 4, 6, 0, SelfCorrect(corrections=3, temperature=0.25))
     law = (4 * scores).softmax(0)
     torch.testing.assert_close(seen[0][2][0, 0].softmax(-1), law, rtol=1e-9, atol=0)
-    assert abs(z_score(torch.bincount(seen[0][1].flatten(), minlength=V), law)) < 4
+    assert abs(fit_law(torch.bincount(seen[0][1].flatten(), minlength=V), law).z_score) < 4
 
 
 def test_corrections_end_when_nothing_changes_and_fewer_calls_are_told():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.certify.oracle import Oracle, Table
-from bench.certify.sampler_checks import text_indices, z_score
+from bench.certify.sampler_checks import fit_law, text_indices
 from bench.cli.main import main
 from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
@@ -91,7 +91,7 @@ def test_vectors_are_stepped_to_the_law_of_the_texts(policy):
     """Their ends give away little: with many calls it is below the noise of 4,000 texts."""
     torch.manual_seed(0)
     drawn = sample(Oracle(build("plaid", V), Table(LAW, V, L)), 4000, L, calls=100, seed=0, policy=policy)
-    assert abs(z_score(torch.bincount(text_indices(drawn.ids, V), minlength=V**L), LAW)) < 4
+    assert abs(fit_law(torch.bincount(text_indices(drawn.ids, V), minlength=V**L), LAW).z_score) < 4
 
 
 def test_a_causal_method_writes_from_left_to_right_by_its_own_law():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.certify.sampler_checks import text_indices, z_score
+from bench.certify.sampler_checks import fit_law, text_indices
 from bench.engine.rng import Stream
 from bench.engine.sample.policies.remasking import SelfCorrect
 from bench.engine.sample.sampler import SamplerSettings, Truncation, refusal, sample
@@ -48,7 +48,7 @@ def test_truncated_draws_follow_the_truncated_law():
     guess = truncation.apply(made.network.table[-1].detach().log_softmax(-1)).exp()  # of the text that is all masks
     assert (guess == 0).sum() == L
     law = (guess[0][:, None] * guess[1]).flatten()
-    assert abs(z_score(torch.bincount(text_indices(drawn.ids, V), minlength=V**L), law)) < 4
+    assert abs(fit_law(torch.bincount(text_indices(drawn.ids, V), minlength=V**L), law).z_score) < 4
     assert torch.equal(drawn.ids, sample(made, 2**14, L, 1, 0, settings=SamplerSettings(1, truncation=truncation)).ids)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.certify import policy_laws
 from bench.certify.oracle import Oracle
-from bench.certify.sampler_checks import propagate, z_score
+from bench.certify.sampler_checks import fit_law, propagate
 from bench.engine.model.method_with_network import Model
 from bench.engine.sample.policies import named, times
 from bench.engine.sample.policies.ancestral import Ancestral
@@ -57,7 +57,7 @@ def test_i22_hitting_times_are_order_statistics(schedule, monkeypatch):
     before = torch.cat([torch.ones(1, count).double(), hidden[:-1]])
     for left, share in zip(range(length, 0, -1), hidden / before, strict=True):
         tenths = torch.bincount((share**left * 10).long(), minlength=10)
-        assert abs(z_score(tenths, torch.full((10,), 0.1).double())) < 4
+        assert abs(fit_law(tenths, torch.full((10,), 0.1).double()).z_score) < 4
 
 
 def test_first_hitting_writes_a_token_a_call_and_tells_each_sequence_its_own_time(monkeypatch):
