@@ -13,12 +13,14 @@ from bench.certify import kraft_sum as kraft
 from bench.certify import leaks, rare_draws
 from bench.certify import sampler_checks as sampler
 from bench.certify.check import Case, Check
+from bench.certify.harness_state import check_harness
 from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov
 from methods import METHODS, OptionError, parameters
 from methods.method import Method
+from methods.plugins import find_plugin_line
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ def certify(case: Case, only: Sequence[str] | None = None) -> Iterator[Check]:
             raise
         except Exception as error:  # any exception from the mathematics of a method is a fault of the method
             log.info("%s", traceback.format_exc())
-            yield Check(name, f"{type(error).__name__}: {error}", False, "the check runs without an exception")
+            line = find_plugin_line(error)
+            figure = f"{type(error).__name__}: {error}{f' ({line})' if line else ''}"
+            yield Check(name, figure, False, "the check runs without an exception")
 
 
 def _check_identities(case: Case) -> Iterator[Check]:
@@ -205,4 +209,5 @@ CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in whic
     "oracle": _check_oracle,
     "samples": _check_sampling,
     "kraft": _check_kraft,
+    "the harness": check_harness,
 }
