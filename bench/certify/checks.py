@@ -13,6 +13,7 @@ from bench.certify import kraft_sum as kraft
 from bench.certify import leaks, rare_draws
 from bench.certify import sampler_checks as sampler
 from bench.certify.check import Case, Check
+from bench.certify.contract import check_contract
 from bench.certify.harness_state import check_harness
 from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
@@ -204,6 +205,7 @@ def _format_options(options: Mapping[str, Any]) -> str:
 
 
 CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in which they run
+    "contract": check_contract,
     "identities": _check_identities,
     "probes": _check_leaks,
     "oracle": _check_oracle,
