@@ -65,7 +65,7 @@ def check_contract(case: Case) -> Iterator[Check]:
     for verb, (returned, way_out) in trial.faults.items():
         yield Check(f"contract: {verb}", returned, False, way_out)
     if not trial.faults:
-        yield Check("contract", f"{len(trial.asked)} verbs", True, MEANING)
+        yield Check("contract", f"{len(trial.verbs)} verbs", True, MEANING)
 
 
 class _Trial:
@@ -73,7 +73,7 @@ class _Trial:
 
     def __init__(self, method: Method):
         self.method, self.needs = method, method.needs
-        self.asked: dict[str, None] = {}
+        self.verbs: dict[str, None] = {}
         self.faults: dict[str, Fault] = {}
         generator = torch.Generator().manual_seed(0)
         self.x = torch.randint(VOCAB_SIZE, (SEQUENCES, LENGTH), generator=generator)
@@ -160,7 +160,7 @@ class _Trial:
 
     def _ask(self, verb: str, call: Callable[[], Any], judge: Judge, advice: str) -> Any:
         """What a verb returns; None, with its fault noted, if it raises an exception or violates the contract."""
-        self.asked[verb] = None
+        self.verbs[verb] = None
         before = self.x.clone()
         try:
             value = call()
