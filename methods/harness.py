@@ -163,15 +163,24 @@ def _library_state(library: ModuleType) -> State:
     """The functions of a library's module, and the methods that its classes define."""
     state: State = {}
     for name, value in list(vars(library).items()):
-        place = f"{library.__name__}.{name}"
-        if isinstance(value, CALLABLE):
+        place, is_object = f"{library.__name__}.{name}", _is_library_object(value)
+        if is_object or isinstance(value, CALLABLE):
             state[place] = Leaf(value)
+        if is_object:  # such as scipy.stats.norm, on which a function hides a method
+            functions = ((key, item) for key, item in list(vars(value).items()) if isinstance(item, FunctionType))
+            state |= {f"{place}.{key}": Leaf(item) for key, item in functions}
         if isinstance(value, FunctionType):
             state |= _function_state(place, value)
         if isinstance(value, type):
             members = [(key, item) for key, item in list(vars(value).items()) if isinstance(item, CALLABLE)]
             state |= {f"{place}.{key}": Leaf(item, id(value), key) for key, item in members}
     return state
+
+
+def _is_library_object(value: object) -> bool:
+    """Whether a value is an object of a class of a library that has attributes of its own."""
+    home = type(value).__module__.partition(".")[0]
+    return home in LIBRARIES[1:] and not isinstance(value, (*CALLABLE, Tensor)) and hasattr(value, "__dict__")
 
 
 def _function_state(place: Place, function: FunctionType) -> State:
@@ -185,7 +194,7 @@ def _module_state(module: ModuleType) -> State:
     """All that a module defines or names, apart from its submodules, which are bound when they are imported."""
     name = module.__name__
     walk = _Walk(name)
-    walk.state[name] = Leaf(module)
+    walk.state |= {name: Leaf(module), f"{name}.__class__": Leaf(type(module))}
     for attribute, value in list(vars(module).items()):
         place = f"{name}.{attribute}"
         is_submodule = isinstance(value, ModuleType) and value is sys.modules.get(place)

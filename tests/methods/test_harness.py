@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import stats
 
 import bench.certify.checks as checks
 import bench.perf
@@ -87,6 +88,11 @@ PATCHES = {  # what a plug-in does, the places that it changes, and where to und
         "import torch\ntorch.Tensor.log_softmax = lambda self, dim: self",
         ["torch.Tensor.log_softmax"],
         [(torch.Tensor, "log_softmax")],
+    ),
+    "a method of a distribution": (
+        "from scipy import stats\nstats.norm.cdf = lambda *distance: 0.5",
+        ["scipy.stats.norm.cdf"],
+        [(stats.norm, "cdf")],
     ),
     "the precision of numbers": (
         "import torch\ntorch.set_default_dtype(torch.float64)",
