@@ -49,7 +49,7 @@ class Masked(Absorbing):
 """,
     "late.py": "from . import tables\n\n\ndef weigh(nats):\n    return 1.0 * nats\n",
     "tables/__init__.py": "",
-    "tables/constants.py": "from ..late import weigh\n\nSCALE = 2\n",
+    "tables/constants.py": "from ..noise import Masked\n\nSCALE = 2\n",
     "unused.py": "raise RuntimeError\n",
 }
 
