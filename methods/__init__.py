@@ -17,7 +17,7 @@ from methods.masked.absorbing import Md4, Mdlm
 from methods.masked.genmd4 import GenMd4
 from methods.method import Method
 from methods.options import OptionError, check_name, check_options, non_default, parameters
-from methods.plugins import GROUP, PLUGINS, PluginError, plug_file, plug_installed
+from methods.plugins import GROUP, PLUGINS, PluginError, find_plugin_line, plug_file, plug_installed
 from methods.schedules import SCHEDULES
 
 __all__ = [
@@ -49,9 +49,12 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def plug(path: Path) -> None:
-    """Register the methods of a plug-in file for this process; raises PluginError."""
-    plug_file(path, METHODS)
+def plug(path: Path, allow_changes: bool = False) -> None:
+    """Register the methods of a plug-in file for this process.
+
+    Raises PluginError if it cannot be used, or if it changes the harness and that is not allowed.
+    """
+    plug_file(path, METHODS, allow_changes)
 
 
 def build(name: str, /, vocab_size: int, **options: Any) -> Method:
@@ -64,7 +67,8 @@ def build(name: str, /, vocab_size: int, **options: Any) -> Method:
     try:
         return METHODS[name](vocab_size, **checked)
     except ValueError as error:
-        raise OptionError(f'method "{name}": {error}') from None
+        line = find_plugin_line(error)
+        raise OptionError(f'method "{name}": {error}{f" ({line})" if line else ""}') from None
 
 
 def check(name: str, options: dict[str, Any]) -> dict[str, Any]:

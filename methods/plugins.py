@@ -1,37 +1,40 @@
 """Plug-ins: methods from outside the project.
 
 A plug-in is a file with METHODS = {"my-method": MyMethod}, or a package with entry points in the group `bench.methods`.
-Its source code is part of the identity of its results and certificates: the file itself, or every Python file of the
-package.
+Its source code is part of the identity of its results and certificates: the file itself and the helper modules beside
+it that it imports, or every Python file of the package.
 """
 
-import hashlib
 import inspect
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any, NoReturn
 
+from methods.harness import changes_since_baseline, find_changes, take_snapshot
 from methods.method import Method
 from methods.options import option_adapter, parameters
+from methods.plugin_files import (
+    PACKAGE_FILE,
+    PluginError,
+    PluginFiles,
+    digest,
+    execute_plugin,
+    read_plugin,
+    replaced_modules,
+)
 from methods.schedules import Schedule
 
 GROUP = "bench.methods"
 ENDERS = ("_exit", "execv", "execve")  # functions of os that end a process or replace it; others call these
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-
-
-class PluginError(ValueError):
-    """A plug-in that cannot be used; the message says which one, where, and why."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +44,34 @@ class Plugin:
     place: str  # path of the file, or target of the entry point
     code: str  # 12 hexadecimal digits that identify its source code
     path: Path | None = None  # the file; None for an installed package
+    modules: Mapping[str, Path] = field(default_factory=dict)  # its source files, by name of the module
+    changes: tuple[str, ...] = ()  # what it changed of the harness when it was loaded
 
 
 PLUGINS: dict[str, Plugin] = {}  # by name of the method
 
 
-def plug_file(path: Path, registry: dict[str, type[Method]]) -> None:
+def plug_file(path: Path, registry: dict[str, type[Method]], allow_changes: bool = False) -> None:
     """Add the methods of a plug-in file to the registry, or replace those that it added before.
 
-    Raises PluginError, and leaves the registry as it is, if the file cannot be imported or a method cannot be used.
+    Raises PluginError, and leaves the registry as it is, if the file cannot be imported, a method cannot be used, or
+    the file changes the harness. With `allow_changes`, the certificate tells what it changed.
     """
     path = path.resolve()
     if not path.is_file():
         raise PluginError(f"plug-in {path}: there is no such file")
-    module = _import_file(path)
-    plugin = Plugin(str(path), digest([path]), path)
+    files, before = read_plugin(path), take_snapshot()
 
-    methods = getattr(module, "METHODS", None)
-    if not isinstance(methods, Mapping) or not methods:
-        raise PluginError(
-            f'plug-in {path}: no methods are named; end the file with METHODS = {{"my-method": MyMethod}}'
-        )
-    for name, factory in methods.items():
-        _check(name, factory, plugin, registry)
+    with replaced_modules(files):
+        module = _import_file(files)
+        modules = {name: source.path for name, source in files.sources.items()}
+        plugin = Plugin(str(path), files.code, path, modules, tuple(find_changes(before)))
+        if plugin.changes and not allow_changes:
+            raise PluginError(_refuse_changes(plugin))
+        methods = _find_methods(module, plugin)
+        for name, factory in methods.items():
+            _check(name, factory, plugin, registry)
+
     for name, factory in methods.items():
         registry[name], PLUGINS[name] = factory, plugin
 
@@ -72,6 +80,7 @@ def plug_installed(points: Iterable[EntryPoint], registry: dict[str, type[Method
     """Add the methods of installed packages to the registry; raises PluginError if one cannot be used."""
     for point in points:
         place = f"{point.value} of package {point.dist.name if point.dist else 'unknown'}"
+        before = take_snapshot()
         try:
             with _exits_raised():
                 factory = point.load()
@@ -79,35 +88,74 @@ def plug_installed(points: Iterable[EntryPoint], registry: dict[str, type[Method
             raise
         except BaseException as error:  # an import can raise anything, SystemExit included
             raise PluginError(f"plug-in {place}: {_describe(error)}; fix or uninstall the package") from error
-        plugin = Plugin(place, digest(_sources(factory)), None)
+
+        modules = _sources(factory)
+        code = digest(path.read_bytes() for path in modules.values())
+        plugin = Plugin(place, code, None, modules, tuple(find_changes(before)))
+        if plugin.changes:
+            raise PluginError(_refuse_changes(plugin))
         _check(point.name, factory, plugin, registry)
         registry[point.name], PLUGINS[point.name] = factory, plugin
 
 
-def digest(paths: Iterable[Path]) -> str:
-    """12 hexadecimal digits that identify the contents of source files."""
-    sha = hashlib.sha256()
-    for path in paths:
-        sha.update(hashlib.sha256(path.read_bytes()).digest())
-    return sha.hexdigest()[:12]
+def list_harness_changes() -> list[str]:
+    """A sentence for each change of the harness by the plug-ins that are loaded, at their import or since."""
+    plugins = {plugin.place: plugin for plugin in PLUGINS.values()}
+    changes = [f"{name} was changed by plug-in {place}" for place, plugin in plugins.items() for name in plugin.changes]
+    if plugins:
+        origin = f"plug-in {next(iter(plugins))}" if len(plugins) == 1 else f"one of the plug-ins {', '.join(plugins)}"
+        entries = {f"methods.{registry}[{name!r}]" for registry in ("METHODS", "PLUGINS") for name in PLUGINS}
+        changes += [f"{name} was changed by {origin}" for name in changes_since_baseline() if name not in entries]
+    return changes
 
 
-def _import_file(path: Path) -> ModuleType:
-    """Execute a file as a module; raises PluginError with file and line if that fails."""
-    name = f"plugin_{path.stem}"
-    spec = spec_from_loader(name, SourceFileLoader(name, str(path)))
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and type hints look up the module of a class there
+def check_harness() -> None:
+    """Raise PluginError if a plug-in has changed the harness."""
+    changes = list_harness_changes()
+    if changes:
+        raise PluginError(f"{'; '.join(changes)}; no number of this process can be relied on")
+
+
+def find_plugin_line(error: BaseException | None) -> str:
+    """Where an exception passed through a plug-in's own files last, such as mine.py:41; "" if it did not."""
+    files = {str(path): path for plugin in PLUGINS.values() for path in plugin.modules.values()}
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
+        frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename in files]
+        if frames:
+            return f"{files[frames[-1].filename].name}:{frames[-1].lineno}"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _refuse_changes(plugin: Plugin) -> str:
+    """Why a plug-in that changes the harness is not loaded, and the way out."""
+    names = f"{', '.join(plugin.changes[:3])}{f' and {len(plugin.changes) - 3} more' * (len(plugin.changes) > 3)}"
+    way_out = "change it in a class of the plug-in, or in a copy of the project"
+    return f"plug-in {plugin.place}: it changes {names}, on which the numbers of every method depend; {way_out}"
+
+
+def _find_methods(module: ModuleType, plugin: Plugin) -> Mapping[Any, Any]:
+    """The methods that a plug-in file names. Raises PluginError."""
+    methods = getattr(module, "METHODS", None)
+    if not isinstance(methods, Mapping) or not methods:
+        advice = 'end the file with METHODS = {"my-method": MyMethod}'
+        raise PluginError(f"plug-in {plugin.place}: no methods are named; {advice}")
+    return methods
+
+
+def _import_file(files: PluginFiles) -> ModuleType:
+    """Execute a plug-in file; raises PluginError with file and line if that fails."""
+    for fault in files.faults:
+        raise PluginError(f"{fault.place}: {fault.reason}")
     try:
         with _exits_raised():
-            exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+            return execute_plugin(files)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # an import can raise anything, SystemExit included
-        del sys.modules[name]
-        raise PluginError(f"{_place_of_error(path, error)}: {_describe(error)}") from error
-    return module
+        raise PluginError(f"{_place_of_error(files, error)}: {_describe(error)}") from error
 
 
 @contextmanager
@@ -132,12 +180,14 @@ def _exits_raised() -> Iterator[None]:
             setattr(os, name, end)
 
 
-def _place_of_error(path: Path, error: BaseException) -> str:
-    """Where an import failed, as file:line; the line is the last one executed in the plug-in itself."""
+def _place_of_error(files: PluginFiles, error: BaseException) -> str:
+    """Where an import failed, as file:line; the line is the last one executed in the plug-in's own files."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename or path}:{error.lineno or 1}:{error.offset or 1}"
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}:{lines[-1] if lines else 1}"
+        path = error.filename or files.sources[files.module].path
+        return f"{path}:{error.lineno or 1}:{error.offset or 1}"
+    paths = {str(source.path) for source in files.sources.values()}
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename in paths]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else f"{files.sources[files.module].path}:1"
 
 
 def _describe(error: BaseException) -> str:
@@ -149,12 +199,16 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _sources(factory: Any) -> list[Path]:
+def _sources(factory: Any) -> dict[str, Path]:
     """The Python files of the package in which an object is defined, or its file if it is in no package."""
     module = inspect.getmodule(factory)
     root = sys.modules[module.__name__.partition(".")[0]] if module else None
     path = Path((root and root.__file__) or "")
-    return sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    if root is None or path.name != PACKAGE_FILE:
+        return {root.__name__ if root else "": path}
+    files = sorted(path.parent.rglob("*.py"))
+    names = [".".join(file.relative_to(path.parent.parent).with_suffix("").parts) for file in files]
+    return {name.removesuffix(".__init__"): file for name, file in zip(names, files, strict=True)}
 
 
 def _check(name: Any, factory: Any, plugin: Plugin, registry: Mapping[str, type[Method]]) -> None:
@@ -165,12 +219,13 @@ def _check(name: Any, factory: Any, plugin: Plugin, registry: Mapping[str, type[
 
 
 def _place_of_class(factory: Any, plugin: Plugin) -> str:
-    """file:line of a class that the plug-in file defines; otherwise the place of the plug-in."""
+    """file:line of a class that a file of the plug-in defines; otherwise the place of the plug-in."""
     try:
         file, (_, line) = inspect.getsourcefile(factory), inspect.getsourcelines(factory)
     except (OSError, TypeError):
         return plugin.place
-    return f"{plugin.place}:{line}" if file == plugin.place else plugin.place
+    files = {str(path) for path in plugin.modules.values()}
+    return f"{file}:{line}" if plugin.path and file in files else plugin.place
 
 
 def _name_fault(name: Any, plugin: Plugin, registry: Mapping[str, type[Method]]) -> str:

@@ -11,7 +11,9 @@ import torch
 from bench.certify import leaks
 from bench.certify.bound_checks import check_bound, check_estimator, check_steps, check_widening
 from bench.certify.check import Case, Check
+from bench.certify.contract import check_contract
 from bench.certify.false_alarms import combine, is_surprising
+from bench.certify.harness_state import check_harness
 from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, from_chain
 from bench.certify.sample_checks import check_samples
@@ -20,6 +22,7 @@ from bench.certify.trained_network import check_trained_network
 from bench.certify.transport import check_transport
 from bench.engine.data.sources.markov import Markov
 from methods import METHODS, OptionError
+from methods.plugins import find_plugin_line
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,9 @@ def certify(case: Case, only: Sequence[str] | None = None) -> Iterator[Check]:
             raise
         except Exception as error:  # any exception from the mathematics of a method is a fault of the method
             log.info("%s", traceback.format_exc())
-            yield Check(name, f"{type(error).__name__}: {error}", False, "the check runs without an exception")
+            line = find_plugin_line(error)
+            figure = f"{type(error).__name__}: {error}{f' ({line})' if line else ''}"
+            yield Check(name, figure, False, "the check runs without an exception")
 
 
 def _check_identities(case: Case) -> Iterator[Check]:
@@ -94,6 +99,7 @@ def _format_options(options: Mapping[str, Any]) -> str:
 
 
 CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in which they run
+    "contract": check_contract,
     "identities": _check_identities,
     "probes": _check_leaks,
     "bound": check_bound,
@@ -104,4 +110,5 @@ CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in whic
     "oracle": _check_oracle,
     "samples": check_samples,
     "training": check_trained_network,
+    "harness": check_harness,
 }

@@ -47,12 +47,15 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _discard_output()
         return BROKEN_PIPE
-    except (ValueError, OSError, RuntimeError) as error:
-        code = _exit_code(error)
-        if code is None:
+    except Exception as error:
+        code, line = _exit_code(error), _plugin_line(error)
+        if code is None and not line:
             raise
-        print(redact(_describe(error, args)), file=sys.stderr)
-        return code
+        if code is None:
+            print_traceback(type(error), error, error.__traceback__)
+        text = _describe(error, args) if code is not None else f"the code of a plug-in failed: {_type_and_text(error)}"
+        print(redact(text if line in text else f"{text} ({line})"), file=sys.stderr)
+        return USAGE_ERROR if code is None else code
 
 
 def _check_encoding(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -74,6 +77,17 @@ def _describe(error: Exception, args: argparse.Namespace) -> str:
             return f"no room to write what the command prints ({error.strerror}); the results are as they were"
         return str(StorageFull(Path(error.filename or getattr(args, "runs", ".")), error))
     return str(error)
+
+
+def _type_and_text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _plugin_line(error: Exception) -> str:
+    """The line of a plug-in that an error passed through, such as mine.py:41; "" if there is none."""
+    from methods.plugins import find_plugin_line
+
+    return find_plugin_line(error)
 
 
 def _is_output_full() -> bool:
@@ -116,8 +130,8 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _register_plugins(args: argparse.Namespace) -> None:
-    """Register the methods of the user's own files."""
+    """Register the methods of the user's own files; what they change of the harness fails their certificate."""
     for path in args.plugin:
         from methods import plug
 
-        plug(path)
+        plug(path, allow_changes=args.allow_changes)

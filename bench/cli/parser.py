@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(plugin=[])
+    parser.set_defaults(plugin=[], allow_changes=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_methods(commands)
     _add_suites(commands)
@@ -122,6 +122,7 @@ def _add_methods(commands: Subparsers) -> None:
 
     help = "check that the bounds of methods are bounds, without training"
     certify = _add(commands, "certify", help, method_commands.certify)
+    certify.set_defaults(allow_changes=True)  # of the harness by plug-ins: a check names them
     certify.add_argument("methods", nargs="*", help="registered methods, with their default options (default: all)")
     certify.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
     _add_scale(certify)

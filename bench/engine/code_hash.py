@@ -37,11 +37,14 @@ STAGES: dict[str, tuple[str, ...]] = {  # root definitions of each stage
     "controls": ("bench.engine.stages.measure_controls:run", _SCORER),
 }
 CERTIFICATE = ("bench.certify.checks:certify",)
-OPAQUE = {  # not followed: the code hash itself, and registries, whose chosen entry is a root instead
+OPAQUE = {  # not followed: the code hash, registries, whose chosen entry is a root instead, and what can only refuse
     "bench.engine.code_hash:stage_code": "code hash",
     "bench.engine.code_hash:method_roots": "code hash",
     "bench.engine.code_hash:ROOT": "code hash",
     "methods:METHODS": "methods",
+    "methods.harness:take_snapshot": "the harness",
+    "methods.harness:find_changes": "the harness",
+    "methods.harness:changes_since_baseline": "the harness",
     "bench.engine.data.source_registry:DataSpec": "settings of sources",
     "bench.engine.data.source_registry:SOURCES": "sources",
     "bench.engine.data.source_registry:LABELLED": "labelled sources",
@@ -195,11 +198,10 @@ def _plugin_roots(method: str, factory: type) -> tuple[str, ...]:
 
 
 def _plugin_files(method: str, factory: type) -> dict[str, Path]:
-    """The file that defines a class, or all files of its package if that is installed."""
-    file, package = Path(inspect.getfile(factory)), factory.__module__.partition(".")[0]
-    root = file.parents[factory.__module__.count(".")] if "." in factory.__module__ else file.parent
-    is_installed = method in PLUGINS and PLUGINS[method].path is None and (root / package).is_dir()
-    return modules_below(root, [package]) if is_installed else {factory.__module__: file}
+    """The files of the plug-in that a method comes from, helpers included; otherwise the one that defines its class."""
+    if method in PLUGINS:
+        return dict(PLUGINS[method].modules)
+    return {factory.__module__: Path(inspect.getfile(factory))}
 
 
 @cache

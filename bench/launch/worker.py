@@ -24,6 +24,7 @@ from bench.launch.pulse import Pulse
 from bench.launch.signals import StopRequests, exit_at_once, handled_by
 from bench.plan.budget import check_budget
 from methods import plug
+from methods.plugins import check_harness, find_plugin_line
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ class Worker:
             except Exception as error:
                 if is_full(error):
                     return self._stop_full(stage, error)
-                log.error("%s of %s failed: %s", stage.name, self.folder.name, error)
-                reason = f"{type(error).__name__}: {error}"
+                line = find_plugin_line(error)
+                reason = f"{type(error).__name__}: {error}{f' ({line})' if line else ''}"
+                log.error("%s of %s failed: %s", stage.name, self.folder.name, reason)
                 storage.fail(self.folder / stage.folder, reason, traceback.format_exc())
                 failed.add(stage.folder)
 
@@ -111,6 +113,7 @@ class Worker:
         finally:
             self._end_if_forked()
         seconds = time.monotonic() - start
+        check_harness()
 
         check_budget(self.job.due, result.counted)
         storage.succeed(folder, self._complete(result, stage, seconds))

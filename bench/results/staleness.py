@@ -9,7 +9,7 @@ from bench.engine.code_hash import certificate_roots, is_fresh, method_roots, st
 from bench.engine.data import SOURCES
 from bench.engine.records import Stage, StoredCell, StoredSuite
 from methods import METHODS
-from methods.plugins import digest
+from methods.plugin_files import read_plugin
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _compare_plugin(file: Path, code: str, arms: Iterable[str]) -> str:
     """How a plug-in file differs from the code in the record of these arms; "" if it does not."""
     if not file.is_file():
         return f"plug-in {file} is gone; the results of {', '.join(arms)} were made by it, as {code}"
-    current = digest([file])
+    current = read_plugin(file).code
     if current == code:
         return ""
     change = (

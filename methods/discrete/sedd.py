@@ -82,7 +82,7 @@ class SeddUniform(UniformNoise):
     target: Literal["posterior", "leave-one-out"] = "leave-one-out"
     neighbours = (Neighbour("udlm", theirs={"schedule": "geometric"}),)
     warp = 2.0
-    rarest_guess = 1e-4  # the last guess takes the law of z at t_min for that of x: 6 times too much for tokens of 2^-22
+    rarest_guess = 1e-4  # the last guess takes p(z) at t_min for p(x): 6 times too much for tokens of 2^-22
 
     def __init__(self, vocab_size: int, schedule: Schedule = Geometric()):
         super().__init__(vocab_size, schedule)
