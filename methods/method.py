@@ -81,6 +81,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]  # source of the equations, with the version that was read
     needs = Needs()
     exact = False  # True if `bound` is the negative log-likelihood itself
+    normalises: ClassVar[bool] = True  # False if `read` leaves scores unnormalised and `bound` charges for their sum
     target: Literal["posterior", "leave-one-out"] = "posterior"  # law that a perfect network predicts
     masking: "Schedule | None" = None  # set if it masks positions i.i.d.: allows the counted estimator
     neighbours: tuple[Neighbour, ...] = ()  # identities that the certificate checks

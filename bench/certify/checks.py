@@ -12,9 +12,11 @@ import torch
 from bench.certify import kraft_sum as kraft
 from bench.certify import leaks, rare_draws
 from bench.certify import sampler_checks as sampler
+from bench.certify.batch_probes import probe_batches
 from bench.certify.check import Case, Check
 from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
+from bench.certify.score_probes import probe_scores
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov
 from methods import METHODS, OptionError, parameters
@@ -202,6 +204,8 @@ def _format_options(options: Mapping[str, Any]) -> str:
 CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in which they run
     "identities": _check_identities,
     "probes": _check_leaks,
+    "batches": probe_batches,
+    "scores": probe_scores,
     "oracle": _check_oracle,
     "samples": _check_sampling,
     "kraft": _check_kraft,
