@@ -17,6 +17,8 @@ from bench.certify.check import Case, Check
 from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.score_probes import probe_scores
+from bench.certify.noise_probes import probe_noise
+from bench.certify.state_probes import probe_state
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov
 from methods import METHODS, OptionError, parameters
@@ -206,6 +208,8 @@ CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in whic
     "probes": _check_leaks,
     "batches": probe_batches,
     "scores": probe_scores,
+    "noise": probe_noise,
+    "state": probe_state,
     "oracle": _check_oracle,
     "samples": _check_sampling,
     "kraft": _check_kraft,

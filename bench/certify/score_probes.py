@@ -22,7 +22,7 @@ SHIFTS = (1.0, -2.5)  # nats added to all scores
 PAID_SHIFTS = (-0.5, -0.05, 0.05, 0.5)  # nats around the scores of an oracle, where the bound is smallest
 SURE = (300.0, 600.0)  # nats of a network that is sure of a wrong token; exp(-745) is 0 in float64
 SURE_OF_VECTORS = (1e4, 2e4)  # the same where vectors can say more on their token than hundreds of nats
-SHARE = 0.5  # of those nats that each token must cost at least; a quadrature of few nodes is not exact
+SHARE = 0.95  # of those nats that each token must cost at least; a quadrature of few nodes is not exact
 STRATA = 16  # nodes of that quadrature
 JITTER, SENSITIVITY = 1e-5, 1e-3  # a relative change of scores, and the largest one of the bound that may follow
 
@@ -142,7 +142,7 @@ def _check_sure(method: Method) -> Check:
     less, more = SURE_OF_VECTORS if method.needs.vector_width else SURE
     slope = (_cost_of_sure(method, more) - _cost_of_sure(method, less)) / (more - less)
     meaning = f"a network that is surer of a wrong token by {more - less:.0f} nats pays for them"
-    return Check("probe: sure and wrong", f"{slope:.2f} of them per token", slope >= SHARE, meaning)
+    return Check("probe: sure and wrong", f"{slope:.3g} of them per token", slope >= SHARE, meaning)
 
 
 def _cost_of_sure(method: Method, nats: float) -> float:

@@ -1,0 +1,78 @@
+"""Draws of noise, counted by state, and their chi-square."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bench.certify.false_alarms import chi_square_p
+from bench.certify.verb_values import count_states
+from bench.engine.model.method_with_network import times
+from bench.engine.rng import Stream
+from methods.method import Method, Tokens
+
+LENGTH = 16  # of the texts that are noised
+PAIRS = ((0, 1), (3, 11), (14, 15))  # positions whose noise must be independent
+EXPECTED = 25  # draws in a cell, at least; rarer states share one
+
+
+class StateDraws(NamedTuple):
+    """Draws for n times and tokens, and what `log_noise` says of them, with S states."""
+
+    counts: Tensor  # by position [n, LENGTH, S]
+    pairs: Tensor  # by pair of positions [n, PAIRS, S^2]
+    law: Tensor  # probabilities [n, S]
+
+
+def draw_states(
+    method: Method,
+    tokens: Tokens,
+    uniforms: tuple[float, ...],
+    draws: int,
+    seed: int,
+    pairs: tuple[tuple[int, int], ...] = PAIRS,
+) -> StateDraws:
+    """Noise texts of one token, for each of the times and tokens as many positions as `draws`."""
+    states, texts = count_states(method), draws // LENGTH
+    t = times(method, torch.tensor(uniforms, dtype=torch.float64)).repeat_interleave(len(tokens))
+    x = tokens.repeat(len(uniforms))
+    text = x.repeat_interleave(texts)[:, None].expand(-1, LENGTH)
+    z = method.corrupt(text, t.repeat_interleave(texts), Stream(seed)).view(len(x), texts, LENGTH).transpose(1, 2)
+    assert 0 <= int(z.min()) and int(z.max()) < states, f"corrupt draws ids outside 0..{states - 1}"
+
+    first, second = ([pair[i] for pair in pairs] for i in (0, 1))
+    joint = z[:, first] * states + z[:, second]
+    log_q = method.log_noise(torch.arange(states).expand(len(x), -1), t[:, None].expand(-1, states)).double()
+    law = log_q.gather(-1, x[:, None, None].expand(-1, states, 1)).squeeze(-1).exp()
+    return StateDraws(count_rows(z, states), count_rows(joint, states**2), law)
+
+
+def count_rows(values: Tensor, size: int) -> Tensor:
+    """How often each of the ids below `size` stands in each row [*P, draws] -> [*P, size]."""
+    rows = values.reshape(-1, values.shape[-1])
+    offset = torch.arange(len(rows))[:, None] * size
+    counts = torch.bincount((rows + offset).flatten(), minlength=len(rows) * size)
+    return counts.view(*values.shape[:-1], size)
+
+
+def chi_square(counts: Tensor, law: Tensor) -> float | None:
+    """The p-value of counts under their law [*P, S]; 0 if a state was drawn that cannot be, None if one alone can be.
+
+    States of few expected draws share a cell.
+    """
+    counts, law = counts.double().view(-1, counts.shape[-1]), law.reshape(-1, law.shape[-1])
+    expected = law * counts.sum(-1, keepdim=True)
+    if (counts[expected == 0] > 0).any():
+        return 0.0
+    is_rare, is_common = (expected > 0) & (expected < EXPECTED), expected >= EXPECTED
+    drawn, due = (torch.where(is_rare, values, 0.0).sum(-1) for values in (counts, expected))
+    is_enough = due >= EXPECTED
+
+    statistic = ((counts - expected) ** 2 / expected)[is_common].sum() + ((drawn - due) ** 2 / due)[is_enough].sum()
+    freedom = int((is_common.sum(-1) + is_enough - 1).clamp(min=0).sum())
+    return chi_square_p(float(statistic), freedom) if freedom else None
+
+
+def combine(p_values: list[float]) -> float:
+    """One p-value for several, by the smallest of them (Sidak)."""
+    return float(-torch.expm1(len(p_values) * torch.log1p(-torch.tensor(min(p_values), dtype=torch.float64))))
