@@ -17,6 +17,7 @@ from bench.certify.check import Case, Check
 from bench.certify.neighbour_identities import compare_bounds
 from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.score_probes import probe_scores
+from bench.certify.long_and_wide import probe_long_and_wide
 from bench.certify.noise_probes import probe_noise
 from bench.certify.state_probes import probe_state
 from bench.certify.tightness import Tightness, measure_tightness
@@ -210,6 +211,7 @@ CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in whic
     "scores": probe_scores,
     "noise": probe_noise,
     "state": probe_state,
+    "long": probe_long_and_wide,
     "oracle": _check_oracle,
     "samples": _check_sampling,
     "kraft": _check_kraft,
