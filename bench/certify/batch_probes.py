@@ -30,15 +30,17 @@ from bench.engine.rng import Keyed
 from methods.method import Method, Tokens
 
 SPREAD = 0.5  # of the random weights
-DOCUMENTS, LENGTH = 5, 6
+DOCUMENTS, LENGTH, DRAWS = 3, 6, 2
 ROWS, LARGE = 24, (5_001, 70_001)  # distinct rows; rows of large batches
 SEQUENCES, LONG = 3_001, 48  # sequences of a large batch, and their length
-WIDE, WIDE_ROWS = 300, 1_001  # a vocabulary of more ids than a byte holds
+WIDE, WIDE_ROWS, WIDE_BATCH = 300, 8, 1_001  # a vocabulary of more ids than a byte holds
+_POSITIONS = f"verbs return the same at any of {LONG} positions, whatever stands at the others"
 
 
 def probe_batches(case: Case) -> Iterator[Check]:
     """Check that neither batch, order, position nor earlier calls change a value."""
-    yield _compare("documents", _compare_documents(case), "the bound of a document is the same alone, in any batch, twice")
+    documents = max(_compare_documents(case, VOCAB_SIZE, LENGTH), _compare_documents(case, WIDE, LONG))
+    yield _compare("documents", documents, "the bound of a document is the same alone, in any batch, twice")
     method = case.build(VOCAB_SIZE).double().eval()
     yield from _probe_rows(method, case.build(VOCAB_SIZE).double().eval())
     yield from _probe_wide(case.build(WIDE).double().eval())
@@ -52,16 +54,16 @@ def _compare(name: str, outcome: tuple[float, str], meaning: str) -> Check:
 
 
 @torch.no_grad()
-def _compare_documents(case: Case) -> tuple[float, str]:
+def _compare_documents(case: Case, vocab_size: int, length: int) -> tuple[float, str]:
     """The largest difference between ways to evaluate the bound of the same documents."""
 
     def build_network() -> Model:
-        return random_network(case.build(VOCAB_SIZE), SPREAD, seed=0).eval()
+        return random_network(case.build(vocab_size), SPREAD, seed=0).eval()
 
     def measure(model: Model, x: Tokens, batch_size: int) -> Tensor:
-        return torch.stack(list(bound(model, x, 4, 1, 0, batch_size).values()))
+        return torch.stack(list(bound(model, x, DRAWS, 1, 0, batch_size).values()))
 
-    x = torch.randint(VOCAB_SIZE, (DOCUMENTS, LENGTH), generator=torch.Generator().manual_seed(0))
+    x = torch.randint(vocab_size, (DOCUMENTS, length), generator=torch.Generator().manual_seed(0))
     model = build_network()
     together = measure(model, x, DOCUMENTS)
     ways = {
@@ -103,8 +105,7 @@ def _probe_rows(method: Method, untouched: Method) -> Iterator[Check]:
     repeated = max(find_difference(again, alone), find_difference(first, large[LARGE[0]]))
     yield _compare("repeated calls", repeated, "verbs return the same after other calls, and before any")
     if placed is not None:
-        meaning = f"verbs return the same at any of {LONG} positions, whatever stands at the others"
-        yield _compare("positions", _compare_placed(placed, alone), meaning)
+        yield _compare("positions", _compare_placed(placed, alone), _POSITIONS)
 
 
 def needs_positions(method: Method) -> bool:
@@ -143,11 +144,14 @@ def _compare_placed(placed: Values, alone: Values) -> tuple[float, str]:
 
 @torch.no_grad()
 def _probe_wide(method: Method) -> Iterator[Check]:
-    """Rows of a large vocabulary, alone and together."""
-    rows = draw_rows(method, ROWS)
-    index = torch.randint(ROWS, (WIDE_ROWS,), generator=torch.Generator().manual_seed(1))
-    change = find_difference(evaluate_packed(method, rows.take(index)), cut(_evaluate_alone(method, rows), index))
-    yield _compare("a large vocabulary", change, f"the same with {method.vocab_size} tokens")
+    """Rows of a large vocabulary alone, together, and at other positions."""
+    rows = draw_rows(method, WIDE_ROWS)
+    index = torch.randint(WIDE_ROWS, (WIDE_BATCH,), generator=torch.Generator().manual_seed(1))
+    alone = _evaluate_alone(method, rows)
+    changes = [find_difference(evaluate_packed(method, rows.take(index)), cut(alone, index))]
+    if not needs_positions(method):
+        changes.append(_compare_placed(_evaluate_placed(method, rows), alone))
+    yield _compare("wide", max(changes), f"{method.vocab_size} tokens: {WIDE_BATCH} rows, {LONG} positions as alone")
 
 
 @torch.no_grad()
@@ -169,5 +173,3 @@ def _compare_sequences(method: Method) -> tuple[float, str]:
         prior = evaluate_sequences(method, x, z, t, key)["prior"]
         changes.append((difference(other, prior), "prior, given another text"))
     return max(changes)
-
-

@@ -1,4 +1,4 @@
-"""A few steps of training of a method's own parameters, on random scores: whatever they are, its mathematics must hold."""
+"""Train a method's own parameters for a few steps: whatever they are, its mathematics must hold."""
 
 import torch
 from torch import Tensor
@@ -27,7 +27,9 @@ def train_briefly(method: Method) -> Method:
         x = torch.randint(method.vocab_size, (SEQUENCES, LENGTH), generator=generator)
         u = torch.rand(SEQUENCES, generator=generator, dtype=torch.float64) * 0.98 + 0.01
         optimizer.zero_grad()
-        _loss(method, x.repeat_interleave(method.draws, 0), u.repeat_interleave(method.draws, 0), scores, rng).backward()
+        _loss(
+            method, x.repeat_interleave(method.draws, 0), u.repeat_interleave(method.draws, 0), scores, rng
+        ).backward()
         optimizer.step()
     method.progress = 1.0
     return method.eval()

@@ -4,7 +4,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import torch
@@ -14,11 +14,11 @@ from bench.certify import leaks, rare_draws
 from bench.certify import sampler_checks as sampler
 from bench.certify.batch_probes import probe_batches
 from bench.certify.check import Case, Check
+from bench.certify.long_and_wide import probe_long_and_wide
 from bench.certify.neighbour_identities import compare_bounds
+from bench.certify.noise_probes import probe_noise
 from bench.certify.oracle import Hidden, Source, Table, from_chain
 from bench.certify.score_probes import probe_scores
-from bench.certify.long_and_wide import probe_long_and_wide
-from bench.certify.noise_probes import probe_noise
 from bench.certify.state_probes import probe_state
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.engine.data.sources.markov import Markov
@@ -61,7 +61,8 @@ def _check_identities(case: Case) -> Iterator[Check]:
 
 
 def _check_leaks(case: Case) -> Iterator[Check]:
-    for leak in leaks.find_leaks(case.build(leaks.VOCAB_SIZE)):
+    narrow, wide = leaks.find_leaks(case.build(leaks.VOCAB_SIZE)), leaks.find_long_leaks(case.build(leaks.WIDE))
+    for leak in chain(narrow, wide):
         yield Check(f"probe: {leak.name}", f"{leak.change:.0e}", leak.change <= leaks.ROUNDING, leak.meaning)
 
 
@@ -77,14 +78,14 @@ def _check_oracle(case: Case) -> Iterator[Check]:
 
 
 def _check_sampling(case: Case) -> Iterator[Check]:
-    method, chain = case.build(PAIRS.vocab_size), sampler.CHAIN
+    method, source = case.build(PAIRS.vocab_size), sampler.CHAIN
     for policy in sampler.COMMON_POLICIES:
         supported = [calls for calls in sampler.CALLS if sampler.is_supported(method, policy, calls, PAIRS.length)]
         if supported:
             calls_to_sample = supported if sampler.is_enumerable(method, policy) else supported[-1:]
             yield from _check_table(sampler.sample_table(method, policy, PAIRS, calls_to_sample, dtype=case.dtype))
-        if sampler.is_supported(method, policy, sampler.CHAIN_CALLS, chain.length):
-            chain_method = case.build(chain.alphabet)
+        if sampler.is_supported(method, policy, sampler.CHAIN_CALLS, source.length):
+            chain_method = case.build(source.alphabet)
             samples = sampler.sample_chain(chain_method, policy, sampler.CHAIN_CALLS, dtype=case.dtype)
             yield _check_chain(samples, sampler.CHAIN_CALLS)
 

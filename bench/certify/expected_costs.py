@@ -94,7 +94,7 @@ def remaining_nats(method: Method, law: Tensor, x: Tokens, time: float) -> Nats:
 
 
 def gauss_legendre(low: float, high: float, nodes: int) -> list[tuple[float, float]]:
-    """Times and weights of an integral from low to high, after t = high - (high - low) v^2, which is flat at the end."""
+    """Times and weights of an integral from low to high, after t = high - (high - low) v^2, flat at the end."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
     v = (points + 1) / 2
     return list(zip(high - (high - low) * v**2, (high - low) * weights * v, strict=True))

@@ -2,8 +2,8 @@
 
 For independent tokens nothing has to be drawn if z holds ids. What is left to pay at time t is the expectation of
 -log p(x_i | z_i), and what a method charges between two times is the difference: in discrete time for each step, in
-continuous time for the integral of the expected bound. A few intervals, among them the first and the last, therefore tell
-for each position and token what the whole bound would. Vectors are drawn, and so are long texts of a chain.
+continuous time for the integral of the expected bound. A few intervals, the first and the last among them, tell for
+each position and token what the whole bound would. Vectors are drawn, and so are long texts of a chain.
 """
 
 from collections.abc import Iterator

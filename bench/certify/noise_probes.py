@@ -1,6 +1,6 @@
 """Probes of the noise: it falls on each position by itself, and `corrupt` and `prior` draw what `log_noise` says.
 
-For ids, draws are counted and compared with exp(log_noise) by chi-square; `vector_noise` does what can be done for vectors.
+For ids, draws are counted and compared with exp(log_noise) by chi-square. `vector_noise` judges vectors.
 """
 
 import math
@@ -14,14 +14,14 @@ from bench.certify.brief_training import train_briefly
 from bench.certify.check import Case, Check
 from bench.certify.false_alarms import POWER, RATE, is_surprising
 from bench.certify.state_draws import LENGTH, chi_square, combine, count_rows, draw_states
-from bench.certify.vector_noise import check_vectors
+from bench.certify.vector_noise import check_prior_of_vectors, check_vectors
 from bench.certify.verb_values import KeyedRows, count_states, has_law
 from bench.engine.model.method_with_network import times
 from bench.engine.rng import Stream
 from methods.method import Method
 
 VOCAB_SIZE, WIDE, LONG = 3, 300, 48
-UNIFORMS = (1e-9, 0.25, 0.6, 0.9, 1 - 1e-12)  # of the times, the first and the last among them
+UNIFORMS = (1e-9, 0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 0.95, 1 - 1e-12)  # of the times, the first and the last among them
 DRAWS = 2**17  # for each time and token
 WIDE_TOKENS, WIDE_UNIFORMS = (0, 127, 256, 299), (0.3, 0.8)
 WIDE_DRAWS = 2**16
@@ -39,6 +39,7 @@ def probe_noise(case: Case) -> Iterator[Check]:
         method = train_briefly(case.build(VOCAB_SIZE).double())
         if method.needs.vector_width:
             yield check_vectors(method, case.seed)
+            yield check_prior_of_vectors(method, case.seed)
         else:
             yield _check_ids(method, case.seed)
             yield _check_wide(case.build(WIDE).double().eval(), case.seed)

@@ -1,7 +1,7 @@
 """Probes of the scores: what no network can be paid for, whatever it predicts.
 
-Probabilities sum to 1, a constant added to all scores is worth nothing, a network that is sure of a wrong token pays for
-it, and the precision of the scores changes nothing but roundings.
+Probabilities sum to 1, a constant added to all scores is worth nothing, a network that is sure of a wrong token pays
+for it, and the precision of the scores changes nothing but roundings.
 """
 
 from collections.abc import Iterator

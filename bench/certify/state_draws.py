@@ -11,8 +11,8 @@ from bench.engine.model.method_with_network import times
 from bench.engine.rng import Stream
 from methods.method import Method, Tokens
 
-LENGTH = 16  # of the texts that are noised
-PAIRS = ((0, 1), (3, 11), (14, 15))  # positions whose noise must be independent
+LENGTH = 48  # of the texts that are noised
+PAIRS = ((0, 1), (3, 11), (30, 47))  # positions whose noise must be independent
 EXPECTED = 25  # draws in a cell, at least; rarer states share one
 
 
@@ -38,7 +38,7 @@ def draw_states(
     x = tokens.repeat(len(uniforms))
     text = x.repeat_interleave(texts)[:, None].expand(-1, LENGTH)
     z = method.corrupt(text, t.repeat_interleave(texts), Stream(seed)).view(len(x), texts, LENGTH).transpose(1, 2)
-    assert 0 <= int(z.min()) and int(z.max()) < states, f"corrupt draws ids outside 0..{states - 1}"
+    assert bool(((z >= 0) & (z < states)).all()), f"corrupt draws ids outside 0..{states - 1}"
 
     first, second = ([pair[i] for pair in pairs] for i in (0, 1))
     joint = z[:, first] * states + z[:, second]

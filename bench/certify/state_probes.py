@@ -1,4 +1,4 @@
-"""Probes of state: a bound is a function of parameters, text and noise, whatever was computed before and in which mode."""
+"""Probes of state: a bound depends on parameters, text and noise, whatever was computed before and in which mode."""
 
 from collections.abc import Iterator
 
@@ -83,7 +83,7 @@ def _check_training(case: Case, rows: Rows) -> Check:
 
 
 def _evaluate(method: Method, rows: Rows) -> Values:
-    """The values of the verbs that are reported, without the training loss, and the prior gap."""
+    """The values of all verbs but the training loss, which may depend on what training has seen."""
     values = evaluate(method, rows)
     del values["objective"]
-    return {**values, "prior_gap": method.prior_gap(rows.x[None])[0]}
+    return values

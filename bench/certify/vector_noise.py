@@ -1,7 +1,8 @@
 """The law of noise that falls on vectors.
 
-`log_noise` is known up to a term that is the same for all tokens, which is all that posteriors need. So the posterior of a
-uniform token is compared with the token itself: their difference times any function of the vectors has mean 0.
+`log_noise` is known up to a term that is the same for all tokens, which is all that posteriors need. So the posterior of
+a uniform token is compared with the token itself: their difference times any function of the vectors has mean 0. Draws
+show a lower bound on the divergence between z at t = 1 and the prior (Donsker and Varadhan 1983).
 """
 
 import math
@@ -19,8 +20,8 @@ from bench.engine.model.method_with_network import times
 from bench.engine.rng import Stream
 from methods.method import Method
 
-UNIFORMS = (1e-9, 0.25, 0.6, 0.9, 1 - 1e-12)  # of the times, the first and the last among them
-DRAWS = 2**15  # for each time
+UNIFORMS = (1e-9, 0.1, 0.3, 0.5, 0.7, 0.9, 1 - 1e-12)  # of the times, the first and the last among them
+DRAWS, LENGTH = 2**15, 48  # for each time, in texts of that length
 UNSURE = 0.02  # mean probability of all but the likeliest token, below which the law of a sum is not normal
 
 
@@ -47,21 +48,22 @@ def check_vectors(method: Method, seed: int) -> Check:
 
 
 def _compare(method: Method, time: float, seed: int) -> VectorFigures | None:
-    """The scale of log_noise, and what vectors at the same and the next position can add; None if tokens are certain."""
+    """The scale of log_noise, and what vectors here and next to here can add; None if tokens are certain."""
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randint(method.vocab_size, (DRAWS, 2), generator=generator)
-    t = torch.full((DRAWS,), time, dtype=torch.float64)
-    z = method.corrupt(x, t, Stream(seed)).double()
-    log_q = method.log_noise(z[:, 0], t).double()
+    x = torch.randint(method.vocab_size, (DRAWS // LENGTH, LENGTH), generator=generator)
+    z = method.corrupt(x, torch.full((len(x),), time, dtype=torch.float64), Stream(seed)).double()
+    token, here, following = x[:, :-1].flatten(), z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
+    t = torch.full(token.shape, time, dtype=torch.float64)
+    log_q = method.log_noise(here, t).double()
     p = log_q.softmax(-1)
     if float((1 - p.amax(-1)).mean()) < UNSURE:
         return None
 
-    surprise = F.one_hot(x[:, 0], method.vocab_size).double() - p  # of mean 0, whatever z is
+    surprise = F.one_hot(token, method.vocab_size).double() - p  # of mean 0, whatever z is
     log_q = log_q - (p * log_q).sum(-1, keepdim=True)
     scale, information = (surprise * log_q).sum(-1), float((p * log_q**2).sum(-1).mean())
-    features = [scale[:, None], *(_multiply(surprise[:, :-1], z[:, i]) for i in (0, 1))]
-    error = float(scale.std()) / math.sqrt(DRAWS) / information
+    features = [scale[:, None], *(_multiply(surprise[:, :-1], vectors) for vectors in (here, following))]
+    error = float(scale.std()) / math.sqrt(len(scale)) / information
     return VectorFigures([_p_of_means(rows) for rows in features], error)
 
 
@@ -78,3 +80,40 @@ def _p_of_means(rows: Tensor) -> float:
     statistic = count * float(mean @ torch.linalg.pinv(covariance, hermitian=True) @ mean)
     freedom = int(torch.linalg.matrix_rank(covariance, hermitian=True))
     return float(stats.f.sf(statistic * (count - freedom) / freedom / (count - 1), freedom, count - freedom))
+
+
+def check_prior_of_vectors(method: Method, seed: int) -> Check:
+    """Compare prior_gap with what draws show of the divergence, and the draws of the prior at different positions."""
+    ids = torch.arange(method.vocab_size)
+    gaps, figures, errors = method.prior_gap(ids[None])[0].double(), [], []
+    like = torch.zeros(DRAWS // LENGTH, LENGTH, dtype=torch.long)
+    prior = method.prior(like, Stream(seed)).double()
+    for token in ids[:2]:
+        z = method.corrupt(like + token, torch.ones(len(like), dtype=torch.float64), Stream(seed + 1)).double()
+        divergence, error = _bound_divergence(z.flatten(0, 1), prior.flatten(0, 1))
+        figures.append(float(stats.norm.sf((divergence - float(gaps[token])) / error)))
+        errors.append(error)
+
+    features = torch.cat([prior, prior**2], -1)
+    p_values = [*figures, *(_p_of_means(rows) for rows in (features - features.roll(1, 1)).unbind(1))]
+    p_value = combine(p_values)
+    distance = float(stats.norm.isf(RATE / len(p_values)) + stats.norm.ppf(POWER))
+    sees = f"prior_gap too small by {distance * max(errors):.3f} nats per token"
+    meaning = "prior_gap is at least what draws show; the prior is the same at every position"
+    return Check("probe: law of the prior", f"p = {p_value:.1g}", not is_surprising(p_value), meaning, sees, p_value)
+
+
+def _bound_divergence(z: Tensor, prior: Tensor) -> tuple[float, float]:
+    """A lower bound on KL(z || prior) from draws [n, D], and its standard error.
+
+    The log-ratio of two normal laws is fitted to one half of the draws and judged on the other.
+    """
+    half = len(z) // 2
+    laws = [torch.distributions.Normal(draws[:half].mean(0), draws[:half].std(0)) for draws in (z, prior)]
+
+    def ratio(draws: Tensor) -> Tensor:
+        return (laws[0].log_prob(draws) - laws[1].log_prob(draws)).sum(-1)
+
+    inside, outside = ratio(z[half:]), ratio(prior[half:]).exp()
+    error = math.sqrt((float(inside.var()) + float(outside.var()) / float(outside.mean()) ** 2) / len(inside))
+    return float(inside.mean() - outside.mean().log()), max(error, 1e-12)

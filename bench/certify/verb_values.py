@@ -1,7 +1,7 @@
 """What the verbs of a method return for rows of given numbers, so that two ways of asking can be compared.
 
-A row is one position: a token, its noisy state, two times and raw scores. A verb "at positions P" must give each row the
-value that it has alone.
+A row is one position: a token, its noisy state, two times and raw scores. A verb "at positions P" must give each row
+the value that it has alone.
 """
 
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def count_states(method: Method) -> int:
 
 
 def evaluate(method: Method, rows: Rows) -> Values:
-    """The values of all verbs at positions P that depend on given numbers alone, on their last axes if they have any."""
+    """The values of all verbs at positions P that draw nothing."""
     x, z, t, s = rows.x, rows.z, rows.t, rows.s
     prediction = method.read(rows.scores, z, t)
     optional = {
@@ -96,6 +96,7 @@ def evaluate(method: Method, rows: Rows) -> Values:
         "flow": method.flow(z, t, s, prediction),
         "log_noise": method.log_noise(z, t) if has_law(method) else None,
         "feedback": method.feedback(prediction) if method.needs.self_condition else None,
+        "scored": method.scored(z),
     }
     return {
         "read": prediction,
@@ -103,6 +104,7 @@ def evaluate(method: Method, rows: Rows) -> Values:
         **{f"addends[{name}]": nats for name, nats in method.addends(x, z, t, prediction).items()},
         "objective": method.objective(x, z, t, prediction),
         "last_guess": method.last_guess(z, t, prediction),
+        "prior_gap": method.prior_gap(x.view(-1, x.shape[-1])).view(x.shape),
         "likeliest": method.likeliest(prediction),
         **{name: value for name, value in optional.items() if value is not None},
     }
