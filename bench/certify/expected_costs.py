@@ -94,9 +94,14 @@ def remaining_nats(method: Method, law: Tensor, x: Tokens, time: float) -> Nats:
 
 
 def gauss_legendre(low: float, high: float, nodes: int) -> list[tuple[float, float]]:
-    """Times and weights of an integral from low to high, after t = high - (high - low) v^2, flat at the end."""
+    """Times and weights of an integral from low to high.
+
+    Towards t = 1 a schedule may have a root: there t = high - (high - low) v^2.
+    """
     points, weights = np.polynomial.legendre.leggauss(nodes)
     v = (points + 1) / 2
+    if high < 1:
+        return list(zip(low + (high - low) * v, (high - low) * weights / 2, strict=True))
     return list(zip(high - (high - low) * v**2, (high - low) * weights * v, strict=True))
 
 

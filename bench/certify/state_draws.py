@@ -36,8 +36,9 @@ def draw_states(
     states, texts = count_states(method), draws // LENGTH
     t = times(method, torch.tensor(uniforms, dtype=torch.float64)).repeat_interleave(len(tokens))
     x = tokens.repeat(len(uniforms))
-    text = x.repeat_interleave(texts)[:, None].expand(-1, LENGTH)
-    z = method.corrupt(text, t.repeat_interleave(texts), Stream(seed)).view(len(x), texts, LENGTH).transpose(1, 2)
+    rng, like = Stream(seed), torch.ones(texts, LENGTH, dtype=torch.long)
+    draws_of_cells = [method.corrupt(like * token, time.expand(texts), rng) for token, time in zip(x, t, strict=True)]
+    z = torch.stack(draws_of_cells).transpose(1, 2)
     assert bool(((z >= 0) & (z < states)).all()), f"corrupt draws ids outside 0..{states - 1}"
 
     first, second = ([pair[i] for pair in pairs] for i in (0, 1))

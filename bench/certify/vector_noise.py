@@ -1,7 +1,7 @@
 """The law of noise that falls on vectors.
 
-`log_noise` is known up to a term that is the same for all tokens, which is all that posteriors need. So the posterior of
-a uniform token is compared with the token itself: their difference times any function of the vectors has mean 0. Draws
+`log_noise` is known up to a term that is the same for all tokens, which is all that posteriors need. The posterior of a
+uniform token is compared with the token itself: their difference times any function of the vectors has mean 0. Draws
 show a lower bound on the divergence between z at t = 1 and the prior (Donsker and Varadhan 1983).
 """
 
