@@ -19,8 +19,9 @@ from bench.certify.check import Case
 from bench.certify.checks import certify
 from bench.certify.kraft_sum import VOCAB_SIZE, random_network
 from bench.engine.likelihood.bound import bound
+from bench.engine.model.positions import at_positions
 
-__all__ = ["assert_passes_checks", "assert_same_bound", "untrained_bound"]
+__all__ = ["assert_passes_checks", "assert_same_bound", "at_positions", "untrained_bound"]
 
 QUICK_CHECKS = ("identities", "probes", "oracle")  # those of `bench certify` that take seconds
 SEQUENCES, LENGTH = 2, 6

@@ -12,6 +12,7 @@ from bench.certify.kraft_sum import random_network
 from bench.engine.data.tokenizers.tokenizer import ByteTokenizer, Tokenizer, find_characters
 from bench.engine.likelihood.metrics import bound_metrics
 from bench.engine.model.method_with_network import Model, times
+from bench.engine.model.positions import at_positions, in_sequences
 from bench.engine.rng import Stream
 from bench.engine.sample.sampler import sample
 from methods.method import Latent, Method, Tokens
@@ -38,15 +39,17 @@ def find_leaks(method: Method) -> Iterator[LeakCheck]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(VOCAB_SIZE, (SEQUENCES, LENGTH), generator=generator)
     t = times(method, torch.rand(SEQUENCES, generator=generator, dtype=torch.float64))
-    z = method.corrupt(x, t, Stream(0))
+    with in_sequences(method, x):
+        z = method.corrupt(x, t, Stream(0))
+        scored = method.scored(z)
     if method.needs.causal:
         change = max(_future_leak(model, x, t), _own_token_leak(method, x, t))
         yield LeakCheck("the future", change, "predictions do not depend on tokens at or after their position")
     if not method.needs.time:
         change = _time_leak(model, z, t)
         yield LeakCheck("the time", change, "scores of a network without time conditioning do not depend on t")
-    if method.scored(z) is not None:
-        change = _known_target_leak(model, x, z, t)
+    if scored is not None:
+        change = _known_target_leak(model, x, z, t, scored)
         yield LeakCheck("known targets", change, "positions that are not scored cost nothing, whatever their target")
     calls = (1, min(4, method.needs.steps or 4))  # all tokens written by the last guess, or most of them by steps
     ids = torch.cat([sample(model, SEQUENCES, LENGTH, count, seed=0).ids for count in calls])
@@ -89,16 +92,15 @@ def _time_leak(model: Model, z: Latent, t: Tensor) -> float:
     return float((model.hidden(z, t) - model.hidden(z, t / 2)).abs().max())
 
 
-def _known_target_leak(model: Model, x: Tokens, z: Latent, t: Tensor) -> float:
+def _known_target_leak(model: Model, x: Tokens, z: Latent, t: Tensor, scored: Tensor) -> float:
     """The cost of positions that are not scored, and how much it changes with their targets."""
-    method, scored = model.method, model.method.scored(z)
-    assert scored is not None
     sequences, positions = (~scored).nonzero(as_tuple=True)
-    rows = (sequences, positions)
+    method, rows = model.method, (sequences, positions)
     prediction = model.predict(model.hidden(z, t), z, t, rows)
     changed, change = torch.where(scored, x, (x + 1) % VOCAB_SIZE), 0.0
     for cost in (method.bound, method.objective):
-        unpaid = cost(x[rows], z[rows], t[rows[0]], prediction)
+        with at_positions(method, rows[1], x.shape[1]):
+            unpaid = cost(x[rows], z[rows], t[rows[0]], prediction)
         moved = model.costs(cost, changed, z, t) - model.costs(cost, x, z, t)
         change = max(change, float(unpaid.abs().max()), float(moved.abs().max()))
     return change
