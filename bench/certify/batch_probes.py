@@ -12,6 +12,7 @@ from bench.certify.check import Case, Check
 from bench.certify.kraft_sum import VOCAB_SIZE, random_network
 from bench.certify.verb_values import (
     KEYS,
+    LENGTH,
     ROUNDING,
     Rows,
     Values,
@@ -22,6 +23,7 @@ from bench.certify.verb_values import (
     evaluate_packed,
     evaluate_sequences,
     find_difference,
+    noise_texts,
     stack,
 )
 from bench.engine.likelihood.bound import bound
@@ -30,16 +32,16 @@ from bench.engine.rng import Keyed
 from methods.method import Method, Tokens
 
 SPREAD = 0.5  # of the random weights
-DOCUMENTS, LENGTH, DRAWS = 3, 6, 2
+DOCUMENTS, SHORT, DRAWS = 3, 6, 2
 ROWS, LARGE = 24, (5_001, 70_001)  # distinct rows; rows of large batches
-SEQUENCES, LONG = 3_001, 48  # sequences of a large batch, and their length
+SEQUENCES = 3_001  # of a large batch
 WIDE, WIDE_ROWS, WIDE_BATCH = 300, 8, 1_001  # a vocabulary of more ids than a byte holds
-_POSITIONS = f"verbs return the same at any of {LONG} positions, whatever stands at the others"
+_POSITIONS = f"verbs return the same at any of {LENGTH} positions, whatever stands at the others"
 
 
 def probe_batches(case: Case) -> Iterator[Check]:
     """Check that neither batch, order, position nor earlier calls change a value."""
-    documents = max(_compare_documents(case, VOCAB_SIZE, LENGTH), _compare_documents(case, WIDE, LONG))
+    documents = max(_compare_documents(case, VOCAB_SIZE, SHORT), _compare_documents(case, WIDE, LENGTH))
     yield _compare("documents", documents, "the bound of a document is the same alone, in any batch, twice")
     method = case.build(VOCAB_SIZE).double().eval()
     yield from _probe_rows(method, case.build(VOCAB_SIZE).double().eval())
@@ -83,7 +85,7 @@ def _measure_order(model: Model, x: Tokens, order: int = 1) -> Tensor:
     method, documents = model.method, list(range(len(x)))[::order]
     u = torch.linspace(0.2, 0.9, len(x), dtype=torch.float64)[documents]
     t = times(method, u)
-    z = method.corrupt(x, t, Keyed(0, documents, 0))
+    z = noise_texts(method, x, t, Keyed(0, documents, 0))
     nats = model.costs(method.bound, x, z, t).sum(-1)
     return nats[documents][None, :, None]
 
@@ -97,7 +99,7 @@ def _probe_rows(method: Method, untouched: Method) -> Iterator[Check]:
         alone = _evaluate_alone(method, rows)
         large = {size: evaluate_packed(method, rows.take(index[:size])) for size in LARGE}
         again = _evaluate_alone(method, rows, order=-1)
-        placed = None if needs_positions(method) else _evaluate_placed(method, rows)
+        placed = None if method.needs.positions else _evaluate_placed(method, rows)
 
     changes = [find_difference(values, cut(alone, index[:size])) for size, values in large.items()]
     meaning = f"in a batch of {LARGE[0]} or {LARGE[-1]} positions each has the value that it has alone"
@@ -106,11 +108,6 @@ def _probe_rows(method: Method, untouched: Method) -> Iterator[Check]:
     yield _compare("repeated calls", repeated, "verbs return the same after other calls, and before any")
     if placed is not None:
         yield _compare("positions", _compare_placed(placed, alone), _POSITIONS)
-
-
-def needs_positions(method: Method) -> bool:
-    """Whether the method says that its verbs depend on the position."""
-    return bool(getattr(method.needs, "positions", False))
 
 
 def _evaluate_alone(method: Method, rows: Rows, order: int = 1) -> Values:
@@ -127,13 +124,13 @@ def _evaluate_placed(method: Method, rows: Rows) -> Values:
 
 
 def _shift(count: int) -> Tensor:
-    """Indices [count, LONG] that put every row at every position once."""
-    return (torch.arange(count)[:, None] + torch.arange(LONG)) % count
+    """Indices [count, LENGTH] that put every row at every position once."""
+    return (torch.arange(count)[:, None] + torch.arange(LENGTH)) % count
 
 
 def _unshift(count: int) -> tuple[Tensor, Tensor]:
-    """Where row r stands at position i: the sequence and the position, each [count, LONG]."""
-    position = torch.arange(LONG).expand(count, LONG)
+    """Where row r stands at position i: the sequence and the position, each [count, LENGTH]."""
+    position = torch.arange(LENGTH).expand(count, LENGTH)
     return (torch.arange(count)[:, None] - position) % count, position
 
 
@@ -149,18 +146,18 @@ def _probe_wide(method: Method) -> Iterator[Check]:
     index = torch.randint(WIDE_ROWS, (WIDE_BATCH,), generator=torch.Generator().manual_seed(1))
     alone = _evaluate_alone(method, rows)
     changes = [find_difference(evaluate_packed(method, rows.take(index)), cut(alone, index))]
-    if not needs_positions(method):
+    if not method.needs.positions:
         changes.append(_compare_placed(_evaluate_placed(method, rows), alone))
-    yield _compare("wide", max(changes), f"{method.vocab_size} tokens: {WIDE_BATCH} rows, {LONG} positions as alone")
+    yield _compare("wide", max(changes), f"{method.vocab_size} tokens: {WIDE_BATCH} rows, {LENGTH} positions as alone")
 
 
 @torch.no_grad()
 def _compare_sequences(method: Method) -> tuple[float, str]:
     """The largest difference between sequences alone and in a large batch, and of the prior with the text."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randint(VOCAB_SIZE, (KEYS, LONG), generator=generator)
+    x = torch.randint(VOCAB_SIZE, (KEYS, LENGTH), generator=generator)
     t, key = times(method, torch.rand(KEYS, generator=generator, dtype=torch.float64)), torch.arange(KEYS)
-    z = method.corrupt(x, t, Keyed(1, key.tolist(), 0))
+    z = noise_texts(method, x, t, Keyed(1, key.tolist(), 0))
     index = torch.randint(KEYS, (SEQUENCES,), generator=generator)
     large = evaluate_sequences(method, x[index], z[index], t[index], key[index])
     singles = range(0, KEYS, 8)

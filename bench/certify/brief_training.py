@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.model.method_with_network import times
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Stream
 from methods.method import Method, pick
 
@@ -37,6 +38,11 @@ def train_briefly(method: Method) -> Method:
 
 def _loss(method: Method, x: Tensor, u: Tensor, scores: Tensor, rng: Stream) -> Tensor:
     """The objective, and the ends if training adds them, in nats per token."""
+    with in_sequences(method, x):
+        return _loss_of_sequences(method, x, u, scores, rng)
+
+
+def _loss_of_sequences(method: Method, x: Tensor, u: Tensor, scores: Tensor, rng: Stream) -> Tensor:
     t = times(method, u)
     z, at = method.corrupt(x, t, rng), t[:, None].expand(x.shape)
     nats = method.objective(x, z, at, method.read(scores, z, at))

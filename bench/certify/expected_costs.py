@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from bench.certify.oracle import Oracle, Source, normalised
-from bench.certify.verb_values import count_states
+from bench.certify.verb_values import count_states, noise_texts
 from bench.engine.model.method_with_network import Cost, Model
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Stream
 from methods.method import Latent, LogProbs, Method, Nats, Scores, Tokens, pick
 
 DRAWS = 64  # of vectors, which cannot be enumerated
+NODES, LAST_NODES = 3, 16  # of the quadrature over a short interval, and over one up to t = 1
 
 
 @dataclass(eq=False)
@@ -77,18 +79,24 @@ def arrange_states(method: Method, x: Tokens, time: float) -> tuple[Latent, Tens
         return x[None], torch.ones(1, len(x), dtype=torch.float64)
     if method.needs.vector_width:
         t = torch.full((DRAWS,), time, dtype=torch.float64)
-        z = method.corrupt(x.expand(DRAWS, -1), t, Stream(0))
+        z = noise_texts(method, x.expand(DRAWS, -1), t, Stream(0))
         return z, torch.full((DRAWS, len(x)), 1 / DRAWS, dtype=torch.float64)
     states = count_states(method)
     z = (torch.arange(states)[:, None] + torch.arange(len(x))) % states
-    log_q = method.log_noise(z, torch.full(z.shape, time, dtype=torch.float64))
+    log_q = log_noise(method, z, torch.full(z.shape, time, dtype=torch.float64))
     return z, pick(log_q, x.expand(z.shape)).double().exp()
+
+
+def log_noise(method: Method, z: Latent, t: Tensor) -> LogProbs:
+    """log q(z_i | x_i = v) at all positions of z [B, L]."""
+    with in_sequences(method, z):
+        return method.log_noise(z, t)
 
 
 def remaining_nats(method: Method, law: Tensor, x: Tokens, time: float) -> Nats:
     """What is left to pay at one time: the expectation of -log p(x_i | z_i) of independent tokens, x [L] -> [L]."""
     z, weight = arrange_states(method, x, time)
-    log_q = method.log_noise(z, torch.full(weight.shape, time, dtype=torch.float64)).double()
+    log_q = log_noise(method, z, torch.full(weight.shape, time, dtype=torch.float64)).double()
     log_p = (log_q + law.log()).log_softmax(-1)
     return torch.where(weight > 0, -weight * pick(log_p, x.expand(weight.shape)), 0.0).sum(0)
 
@@ -105,9 +113,17 @@ def gauss_legendre(low: float, high: float, nodes: int) -> list[tuple[float, flo
     return list(zip(high - (high - low) * v**2, (high - low) * weights * v, strict=True))
 
 
-def integrate(model: Model, x: Tokens, low: float, high: float, nodes: int) -> Nats:
-    """The integral of the expected bound over an interval of continuous time [L]."""
-    terms = [
-        weight * expected_costs(model, model.method.bound, x, time) for time, weight in gauss_legendre(low, high, nodes)
-    ]
-    return torch.stack(terms).sum(0)
+def integrate(model: Model, x: Tokens, low: float, high: float) -> Nats:
+    """The integral of the expected bound over a short interval of continuous time, or up to t = 1 [L]."""
+    nodes = gauss_legendre(low, high, NODES if high < 1 else LAST_NODES)
+    return torch.stack([weight * expected_costs(model, model.method.bound, x, time) for time, weight in nodes]).sum(0)
+
+
+def refine(model: Model, x: Tokens, low: float, high: float, cost: Nats, tolerance: Nats, depth: int = 20) -> Nats:
+    """The same by halves, where they do not agree with the whole."""
+    middle = (low + high) / 2
+    first, second = integrate(model, x, low, middle), integrate(model, x, middle, high)
+    if depth == 0 or bool(((first + second - cost).abs() <= tolerance).all()):
+        return first + second
+    left = refine(model, x, low, middle, first, tolerance, depth - 1)
+    return left + refine(model, x, middle, high, second, tolerance, depth - 1)

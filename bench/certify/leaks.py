@@ -84,7 +84,8 @@ def _own_token_leak(method: Method, x: Tokens, t: Tensor) -> float:
     """How much the reading of given scores changes with the token that they predict."""
     scores = torch.randn(*x.shape, VOCAB_SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     at = t[:, None].expand(x.shape)
-    return float((method.read(scores, x, at) - method.read(scores, (x + 1) % VOCAB_SIZE, at)).abs().max())
+    with in_sequences(method, x):
+        return float((method.read(scores, x, at) - method.read(scores, (x + 1) % VOCAB_SIZE, at)).abs().max())
 
 
 def _time_leak(model: Model, z: Latent, t: Tensor) -> float:

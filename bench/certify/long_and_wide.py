@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.certify.check import Case, Check
-from bench.certify.expected_costs import Independent, expected_costs, integrate, remaining_nats
+from bench.certify.expected_costs import Independent, expected_costs, integrate, refine, remaining_nats
 from bench.certify.false_alarms import Estimate, is_surprising
 from bench.certify.oracle import Oracle, Source, from_chain
 from bench.certify.tightness import measure_tightness
@@ -25,10 +25,13 @@ WIDE, RARE = 300, 2.0**-40  # tokens of a large vocabulary, and the probability 
 VAST = 1_100  # more tokens than a thousand
 WIDE_TOKENS = (0, 127, 128, 256, 299)
 VAST_TOKENS = (257, 1_099)
-LONG_NODES, WIDE_NODES = 24, 3  # of the quadrature over an interval
+STARTS, WIDTH = (0.31, 0.68, 0.03, 0.09, 0.17, 0.45, 0.57, 0.79, 0.88, 0.943), 0.002  # of intervals of time
+LAST = 0.97  # start of the last interval
 DOCUMENTS, WIDE_DOCUMENTS, WIDE_LENGTH = 64, 64, 12  # where noise is drawn
 EXACTNESS = 1e-6  # relative to what an interval costs; a quadrature over a short interval is as exact as float64
 LEAST_COST = 1e-3  # nats per unit of time that count, so that roundings of costs that vanish do not
+
+Interval = tuple[float, float]  # of time
 
 
 @torch.no_grad()
@@ -39,9 +42,9 @@ def probe_long_and_wide(case: Case) -> Iterator[Check]:
     if method.needs.vector_width:
         yield _check_draws(case, "wide", Independent(uneven_law(WIDE), WIDE_LENGTH), WIDE_DOCUMENTS)
     else:
-        yield _check_exact("long", method, torch.arange(LENGTH) % ALPHABET, _intervals(method), LONG_NODES)
-        yield _check_exact("wide", wide, torch.tensor(WIDE_TOKENS), _intervals(wide)[:3], WIDE_NODES)
-        yield _check_exact("vast", vast, torch.tensor(VAST_TOKENS), _intervals(vast)[1:2], WIDE_NODES)
+        yield _check_exact("long", method, torch.arange(LENGTH) % ALPHABET, _intervals(method))
+        yield _check_exact("wide", wide, torch.tensor(WIDE_TOKENS), _intervals(wide)[:3])
+        yield _check_exact("vast", vast, torch.tensor(VAST_TOKENS), _intervals(vast)[1:2])
     if not method.exact:
         yield _check_draws(case, "long", chain, DOCUMENTS)
 
@@ -54,25 +57,26 @@ def uneven_law(size: int) -> Tensor:
     return log_p.softmax(-1)
 
 
-def _intervals(method: Method) -> list[tuple[float, float]]:
+def _intervals(method: Method) -> list[Interval]:
     """Intervals of time that are judged: single steps in discrete time."""
     steps = method.needs.steps
     if steps is None:
         first = max(method.t_min, 1e-3)
-        return [(first, 1.02 * first), (0.31, 0.312), (0.68, 0.682), (0.9, 1.0)]
+        return [(first, 1.02 * first), *((start, start + WIDTH) for start in STARTS), (LAST, 1.0)]
     start = round(method.t_min * steps)
-    grid = sorted({start + 1, min(start + 2, steps), (start + steps + 1) // 2, steps})
+    middle = (start + 1 + int(share * (steps - start - 1)) for share in STARTS)
+    grid = sorted({start + 1, min(start + 2, steps), *middle, steps})
     return [((step - 1) / steps, step / steps) for step in grid]
 
 
-def _check_exact(title: str, method: Method, x: Tokens, intervals: list[tuple[float, float]], nodes: int) -> Check:
+def _check_exact(title: str, method: Method, x: Tokens, intervals: list[Interval]) -> Check:
     """The largest error of an interval, at any position, relative to its cost."""
     law = uneven_law(method.vocab_size)
     model = Oracle(method, Independent(law, len(x)))
     if method.exact:
         errors = [_largest_error(expected_costs(model, method.bound, x, 1.0), -law.log()[x], 0.0)]
     else:
-        errors = [_interval_error(model, law, x, low, high, nodes) for low, high in intervals]
+        errors = [_interval_error(model, law, x, low, high) for low, high in intervals]
     error, position = max(errors)
     subject = "texts" if method.exact else "each interval of time"
     meaning = f"{subject} of {len(x)} tokens of {method.vocab_size} cost what they tell, at every position"
@@ -80,17 +84,20 @@ def _check_exact(title: str, method: Method, x: Tokens, intervals: list[tuple[fl
     return Check(name, f"{error:.0e} (position {position})", error <= EXACTNESS, meaning)
 
 
-def _interval_error(model: Oracle, law: Tensor, x: Tokens, low: float, high: float, nodes: int) -> tuple[float, int]:
+def _interval_error(model: Oracle, law: Tensor, x: Tokens, low: float, high: float) -> tuple[float, int]:
     """The error of what an interval costs, or a step in discrete time."""
     method, steps = model.method, model.method.needs.steps
     due = remaining_nats(method, law, x, high)
     if steps is None or low > 0:  # nothing is left to pay at t = 0 of discrete time
         due = due - remaining_nats(method, law, x, low)
-    if steps is None:
-        cost = integrate(model, x, low, high, nodes)
-    else:
-        cost = expected_costs(model, method.bound, x, high) / steps
-    return _largest_error(cost, due, LEAST_COST * (high - low))
+    floor = LEAST_COST * (high - low)
+    if steps is not None:
+        return _largest_error(expected_costs(model, method.bound, x, high) / steps, due, floor)
+    cost = integrate(model, x, low, high)
+    error = _largest_error(cost, due, floor)
+    if error[0] > EXACTNESS:  # a schedule may have a bend in the interval
+        error = _largest_error(refine(model, x, low, high, cost, EXACTNESS / 10 * (due.abs() + floor)), due, floor)
+    return error
 
 
 def _largest_error(cost: Tensor, due: Tensor, floor: float) -> tuple[float, int]:

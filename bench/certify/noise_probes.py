@@ -13,10 +13,11 @@ from torch import Tensor
 from bench.certify.brief_training import train_briefly
 from bench.certify.check import Case, Check
 from bench.certify.false_alarms import POWER, RATE, is_surprising
-from bench.certify.state_draws import LENGTH, chi_square, combine, count_rows, draw_states
+from bench.certify.state_draws import LENGTH, chi_square, combine, count_rows, draw_states, state_law
 from bench.certify.vector_noise import check_prior_of_vectors, check_vectors
-from bench.certify.verb_values import KeyedRows, count_states, has_law
+from bench.certify.verb_values import KeyedRows, count_states, has_law, noise_texts
 from bench.engine.model.method_with_network import times
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Stream
 from methods.method import Method
 
@@ -60,8 +61,8 @@ def _count_far_changes(method: Method) -> int:
     key, changed = torch.zeros(LONG, dtype=torch.long), 0
     for u in (0.3, 0.7):
         t = times(method, torch.full((LONG,), u, dtype=torch.float64))
-        before = method.corrupt(x, t, KeyedRows(key))
-        after = method.corrupt(torch.where(here, (x + 1) % method.vocab_size, x), t, KeyedRows(key))
+        before = noise_texts(method, x, t, KeyedRows(key))
+        after = noise_texts(method, torch.where(here, (x + 1) % method.vocab_size, x), t, KeyedRows(key))
         moved = (before != after).flatten(2).any(-1) if before.dim() == 3 else before != after
         changed += int((moved & ~here).sum())
     return changed
@@ -70,17 +71,16 @@ def _count_far_changes(method: Method) -> int:
 def _check_ids(method: Method, seed: int) -> Check:
     """The draws of each time and token, of each position, and of pairs of positions."""
     draws = draw_states(method, torch.arange(VOCAB_SIZE), UNIFORMS, DRAWS, seed)
-    figures = [chi_square(count.sum(0), p) for count, p in zip(draws.counts, draws.law, strict=True)]
-    figures += [chi_square(count, p.expand_as(count)) for count, p in zip(draws.counts, draws.law, strict=True)]
-    pairs = (draws.law[:, :, None] * draws.law[:, None]).flatten(1)[:, None].expand_as(draws.pairs)
-    figures += [chi_square(count, p) for count, p in zip(draws.pairs, pairs, strict=True)]
+    figures = [chi_square(count.sum(0), p.mean(0)) for count, p in zip(draws.counts, draws.law, strict=True)]
+    figures += [chi_square(count, p) for count, p in zip(draws.counts, draws.law, strict=True)]
+    figures += [chi_square(count, p) for count, p in zip(draws.pairs, draws.law_of_pairs(), strict=True)]
     meaning = "corrupt draws each position by itself, by the law of log_noise"
     return _judge("probe: law of the noise", figures, DRAWS, meaning)
 
 
 def _check_wide(method: Method, seed: int) -> Check:
     draws = draw_states(method, torch.tensor(WIDE_TOKENS), WIDE_UNIFORMS, WIDE_DRAWS, seed, pairs=())
-    figures = [chi_square(count.sum(0), p) for count, p in zip(draws.counts, draws.law, strict=True)]
+    figures = [chi_square(count.sum(0), p.mean(0)) for count, p in zip(draws.counts, draws.law, strict=True)]
     meaning = f"corrupt follows log_noise with {method.vocab_size} tokens"
     return _judge("probe: law of the noise, wide", figures, WIDE_DRAWS, meaning)
 
@@ -107,17 +107,25 @@ def _distance(figures: int) -> float:
 
 def _check_prior(method: Method, seed: int) -> Check:
     """Draws of the prior against the law of z at t = 1, if that is the same for all tokens; else against prior_gap."""
-    tokens, states = torch.arange(method.vocab_size), torch.arange(count_states(method))
-    law = method.log_noise(states, torch.ones(len(states), dtype=torch.float64)).double().exp().T  # [V, S]
-    z = method.prior(torch.zeros(DRAWS // LENGTH, LENGTH, dtype=torch.long), Stream(seed))
-    counts = count_rows(z.T, len(states))
-    gaps = method.prior_gap(tokens[None])[0].double()
+    size, like = method.vocab_size, torch.zeros(DRAWS // LENGTH, LENGTH, dtype=torch.long)
+    everything = torch.arange(size)[:, None].expand(-1, LENGTH)
+    law = torch.stack([state_law(method, token, 1.0) for token in range(size)])  # [V, LENGTH, S]
+    with in_sequences(method, like):
+        counts = count_rows(method.prior(like, Stream(seed)).T, count_states(method))
+    with in_sequences(method, everything):
+        gaps = method.prior_gap(everything).double()  # [V, LENGTH]
+
     if float((law - law[0]).abs().max()) < NO_SIGNAL:
-        figures = [chi_square(counts.sum(0), law[0]), chi_square(counts, law[0].expand_as(counts))]
+        figures = [chi_square(counts.sum(0), law[0].mean(0)), chi_square(counts, law[0])]
         figures += [0.0] if float(gaps.abs().max()) > NO_SIGNAL else []
         return _judge("probe: law of the prior", figures, DRAWS, "prior draws the law of z at t = 1, and costs nothing")
 
-    figures = [_p_of_gap(float(gap), p, counts.sum(0)) for gap, p in zip(gaps, law, strict=True)]
+    groups = [[i] for i in range(LENGTH)] if method.needs.positions else [list(range(LENGTH))]
+    figures = [
+        _p_of_gap(float(gaps[token, group].mean()), law[token, group[0]], counts[group].sum(0))
+        for token in range(size)
+        for group in groups
+    ]
     meaning = "prior_gap is the divergence of z at t = 1 from the draws of prior"
     return _judge("probe: law of the prior", figures, DRAWS, meaning)
 

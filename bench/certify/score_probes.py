@@ -13,8 +13,19 @@ from torch import Tensor
 from bench.certify.check import Case, Check
 from bench.certify.expected_costs import Independent, Shifted, Sure, expected_costs, integrate
 from bench.certify.kraft_sum import VOCAB_SIZE
-from bench.certify.verb_values import ROUNDING, Rows, Values, count_states, difference, draw_rows, evaluate, has_law
+from bench.certify.verb_values import (
+    LENGTH,
+    ROUNDING,
+    Rows,
+    Values,
+    count_states,
+    difference,
+    draw_rows,
+    evaluate,
+    has_law,
+)
 from bench.engine.model.method_with_network import times
+from bench.engine.model.positions import at_positions, in_sequences
 from methods.method import Method, pick
 
 ROWS, WIDE, WIDE_ROWS = 512, 300, 64
@@ -23,7 +34,7 @@ PAID_SHIFTS = (-0.5, -0.05, 0.05, 0.5)  # nats around the scores of an oracle, w
 SURE = (300.0, 600.0)  # nats of a network that is sure of a wrong token; exp(-745) is 0 in float64
 SURE_OF_VECTORS = (1e4, 2e4)  # the same where vectors can say more on their token than hundreds of nats
 SHARE = 0.95  # of those nats that each token must cost at least; a quadrature of few nodes is not exact
-STRATA = 16  # nodes of that quadrature
+STRATA = 16  # of the steps in discrete time
 JITTER, SENSITIVITY = 1e-5, 1e-3  # a relative change of scores, and the largest one of the bound that may follow
 
 
@@ -63,7 +74,7 @@ def _measure_sums(method: Method, count: int) -> dict[str, float]:
         prediction = values["read"]
         errors["read"] = _sum_error(prediction[..., : method.vocab_size] if method.needs.vector_width else prediction)
     if has_law(method) and not method.needs.vector_width:
-        errors["log_noise"] = _noise_error(method, rows.t[:8])
+        errors["log_noise"] = _noise_error(method, rows)
     return errors
 
 
@@ -71,17 +82,20 @@ def _sum_error(log_p: Tensor) -> float:
     return float(log_p.double().logsumexp(-1).abs().nan_to_num(float("inf")).max())
 
 
-def _noise_error(method: Method, t: Tensor) -> float:
-    """How far q(z | v), summed over all states z, is from 1."""
-    states = torch.arange(count_states(method))
-    log_q = method.log_noise(states.expand(len(t), -1), t[:, None].expand(-1, len(states)))
+def _noise_error(method: Method, rows: Rows) -> float:
+    """How far q(z | v), summed over all states z, is from 1, at the times and positions of the first rows."""
+    t, position = rows.t[:8, None], rows.position[:8, None]
+    states = torch.arange(count_states(method)).expand(len(t), -1)
+    with at_positions(method, position.expand_as(states), LENGTH):
+        log_q = method.log_noise(states, t.expand_as(states))
     return float((log_q.double().exp().sum(1) - 1).abs().nan_to_num(float("inf")).max())
 
 
 def _scored_rows(method: Method, count: int, spread: float = 2.0) -> Rows:
     """Random rows at scored positions."""
     rows = draw_rows(method, count, spread=spread)
-    scored = method.scored(rows.z)
+    with at_positions(method, rows.position, LENGTH):
+        scored = method.scored(rows.z)
     return rows if scored is None else rows.take(scored.nonzero()[:, 0])
 
 
@@ -151,7 +165,9 @@ def _cost_of_sure(method: Method, nats: float) -> float:
     law = torch.full((VOCAB_SIZE,), 1 / VOCAB_SIZE, dtype=torch.float64)
     model = Sure(method, Independent(law, len(x)))
     model.token, model.nats = 1, nats
-    cost = method.prior_gap(x[None])[0] + _integrate_all(model, x)
+    with in_sequences(method, x[None]):
+        prior_gap = method.prior_gap(x[None])[0]
+    cost = prior_gap + _integrate_all(model, x)
     if method.guesses_last or (method.masking is not None and method.t_min > 0):
         cost = cost + expected_costs(
             model, lambda x, z, t, p: -pick(method.last_guess(z, t, p), x).double(), x, method.t_min
@@ -166,7 +182,7 @@ def _integrate_all(model: Sure, x: Tensor) -> Tensor:
         return expected_costs(model, method.bound, x, 1.0)
     steps = method.needs.steps
     if steps is None:
-        return integrate(model, x, method.t_min, 1.0, STRATA)
+        return integrate(model, x, method.t_min, 1.0)
     first = round(method.t_min * steps) + 1
     chosen = torch.linspace(first + 1, steps, min(STRATA, steps - first), dtype=torch.float64).round().tolist()
     later = [expected_costs(model, method.bound, x, step / steps) / steps for step in chosen]
@@ -191,4 +207,5 @@ def _check_precision(method: Method) -> Check:
 
 
 def _bound(method: Method, rows: Rows) -> Tensor:
-    return method.bound(rows.x, rows.z, rows.t, method.read(rows.scores, rows.z, rows.t))
+    with at_positions(method, rows.position, LENGTH):
+        return method.bound(rows.x, rows.z, rows.t, method.read(rows.scores, rows.z, rows.t))

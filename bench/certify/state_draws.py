@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from bench.certify.false_alarms import chi_square_p
-from bench.certify.verb_values import count_states
+from bench.certify.verb_values import LENGTH, count_states, noise_texts
 from bench.engine.model.method_with_network import times
+from bench.engine.model.positions import at_positions
 from bench.engine.rng import Stream
 from methods.method import Method, Tokens
 
-LENGTH = 48  # of the texts that are noised
 PAIRS = ((0, 1), (3, 11), (30, 47))  # positions whose noise must be independent
 EXPECTED = 25  # draws in a cell, at least; rarer states share one
 
@@ -21,7 +21,12 @@ class StateDraws(NamedTuple):
 
     counts: Tensor  # by position [n, LENGTH, S]
     pairs: Tensor  # by pair of positions [n, PAIRS, S^2]
-    law: Tensor  # probabilities [n, S]
+    law: Tensor  # probabilities [n, LENGTH, S]
+
+    def law_of_pairs(self) -> Tensor:
+        """The law of `pairs`, if positions are independent [n, PAIRS, S^2]."""
+        first, second = (self.law[:, [pair[i] for pair in PAIRS]] for i in (0, 1))
+        return (first[..., None] * second[..., None, :]).flatten(2)
 
 
 def draw_states(
@@ -37,15 +42,24 @@ def draw_states(
     t = times(method, torch.tensor(uniforms, dtype=torch.float64)).repeat_interleave(len(tokens))
     x = tokens.repeat(len(uniforms))
     rng, like = Stream(seed), torch.ones(texts, LENGTH, dtype=torch.long)
-    draws_of_cells = [method.corrupt(like * token, time.expand(texts), rng) for token, time in zip(x, t, strict=True)]
-    z = torch.stack(draws_of_cells).transpose(1, 2)
+    cells = list(zip(x.tolist(), t.tolist(), strict=True))
+    z = torch.stack([noise_texts(method, token * like, like[:, 0] * t.new_tensor(time), rng) for token, time in cells])
+    z = z.transpose(1, 2)
     assert bool(((z >= 0) & (z < states)).all()), f"corrupt draws ids outside 0..{states - 1}"
 
     first, second = ([pair[i] for pair in pairs] for i in (0, 1))
     joint = z[:, first] * states + z[:, second]
-    log_q = method.log_noise(torch.arange(states).expand(len(x), -1), t[:, None].expand(-1, states)).double()
-    law = log_q.gather(-1, x[:, None, None].expand(-1, states, 1)).squeeze(-1).exp()
+    law = torch.stack([state_law(method, token, time) for token, time in cells])
     return StateDraws(count_rows(z, states), count_rows(joint, states**2), law)
+
+
+def state_law(method: Method, token: int, time: float) -> Tensor:
+    """q(z | x) of every state at every position, for x all of one token [LENGTH, S]."""
+    positions = torch.arange(LENGTH if method.needs.positions else 1)[:, None]
+    states = torch.arange(count_states(method)).expand(len(positions), -1)
+    with at_positions(method, positions.expand_as(states), LENGTH):
+        log_q = method.log_noise(states, torch.full(states.shape, time, dtype=torch.float64))
+    return log_q[..., token].double().exp().expand(LENGTH, -1)
 
 
 def count_rows(values: Tensor, size: int) -> Tensor:

@@ -9,8 +9,9 @@ from bench.certify.batch_probes import SPREAD
 from bench.certify.brief_training import train_briefly
 from bench.certify.check import Case, Check
 from bench.certify.kraft_sum import VOCAB_SIZE, random_network
-from bench.certify.verb_values import ROUNDING, Rows, Values, draw_rows, evaluate, find_difference
+from bench.certify.verb_values import ROUNDING, Rows, Values, draw_rows, evaluate, find_difference, noise_texts
 from bench.engine.model.method_with_network import Model, last_guess_costs, times
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Tokens
 
@@ -32,16 +33,17 @@ def _check_stale(case: Case) -> Check:
     x = torch.randint(VOCAB_SIZE, (DOCUMENTS, LENGTH), generator=torch.Generator().manual_seed(0))
     source = random_network(case.build(VOCAB_SIZE), SPREAD, seed=0).eval().method
     t = times(source, torch.linspace(0.1, 0.9, DOCUMENTS, dtype=torch.float64))
-    z = source.corrupt(x, t, Keyed(0, list(range(DOCUMENTS)), 0))
+    z = noise_texts(source, x, t, Keyed(0, list(range(DOCUMENTS)), 0))
 
     model = random_network(case.build(VOCAB_SIZE), SPREAD, seed=0).eval()
     untouched, other = _observe(model, x, z, t), (x + 1) % VOCAB_SIZE
     changes = []
     for text in (x, other):
-        model.method.corrupt(text, t, Keyed(0, list(range(DOCUMENTS)), 0))
+        noise_texts(model.method, text, t, Keyed(0, list(range(DOCUMENTS)), 0))
         changes.append(find_difference(_observe(model, x, z, t), untouched))
         model.costs(model.method.bound, text, z, t)
-        model.method.prior_gap(text)
+        with in_sequences(model.method, text):
+            model.method.prior_gap(text)
         changes.append(find_difference(_observe(model, x, z, t), untouched))
     change, name = max(changes)
     meaning = "scores and costs of given z are the same, whichever texts were noised and evaluated before"

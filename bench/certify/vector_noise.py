@@ -16,12 +16,14 @@ from torch import Tensor
 from bench.certify.check import Check
 from bench.certify.false_alarms import POWER, RATE, is_surprising
 from bench.certify.state_draws import combine
+from bench.certify.verb_values import LENGTH, noise_texts
 from bench.engine.model.method_with_network import times
+from bench.engine.model.positions import at_positions, in_sequences
 from bench.engine.rng import Stream
 from methods.method import Method
 
 UNIFORMS = (1e-9, 0.1, 0.3, 0.5, 0.7, 0.9, 1 - 1e-12)  # of the times, the first and the last among them
-DRAWS, LENGTH = 2**15, 48  # for each time, in texts of that length
+DRAWS = 2**15  # for each time
 UNSURE = 0.02  # mean probability of all but the likeliest token, below which the law of a sum is not normal
 
 
@@ -51,10 +53,11 @@ def _compare(method: Method, time: float, seed: int) -> VectorFigures | None:
     """The scale of log_noise, and what vectors here and next to here can add; None if tokens are certain."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randint(method.vocab_size, (DRAWS // LENGTH, LENGTH), generator=generator)
-    z = method.corrupt(x, torch.full((len(x),), time, dtype=torch.float64), Stream(seed)).double()
+    z = noise_texts(method, x, torch.full((len(x),), time, dtype=torch.float64), Stream(seed)).double()
     token, here, following = x[:, :-1].flatten(), z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
     t = torch.full(token.shape, time, dtype=torch.float64)
-    log_q = method.log_noise(here, t).double()
+    with at_positions(method, torch.arange(LENGTH - 1).repeat(len(x)), LENGTH):
+        log_q = method.log_noise(here, t).double()
     p = log_q.softmax(-1)
     if float((1 - p.amax(-1)).mean()) < UNSURE:
         return None
@@ -85,13 +88,15 @@ def _p_of_means(rows: Tensor) -> float:
 def check_prior_of_vectors(method: Method, seed: int) -> Check:
     """Compare prior_gap with what draws show of the divergence, and the draws of the prior at different positions."""
     ids = torch.arange(method.vocab_size)
-    gaps, figures, errors = method.prior_gap(ids[None])[0].double(), [], []
+    figures, errors = [], []
     like = torch.zeros(DRAWS // LENGTH, LENGTH, dtype=torch.long)
-    prior = method.prior(like, Stream(seed)).double()
+    with in_sequences(method, like):
+        prior = method.prior(like, Stream(seed)).double()
+        gaps = [float(method.prior_gap(like + token).double().mean()) for token in ids]
     for token in ids[:2]:
-        z = method.corrupt(like + token, torch.ones(len(like), dtype=torch.float64), Stream(seed + 1)).double()
+        z = noise_texts(method, like + token, torch.ones(len(like), dtype=torch.float64), Stream(seed + 1)).double()
         divergence, error = _bound_divergence(z.flatten(0, 1), prior.flatten(0, 1))
-        figures.append(float(stats.norm.sf((divergence - float(gaps[token])) / error)))
+        figures.append(float(stats.norm.sf((divergence - gaps[token]) / error)))
         errors.append(error)
 
     features = torch.cat([prior, prior**2], -1)

@@ -11,17 +11,20 @@ import torch
 from torch import Tensor
 
 from bench.engine.model.method_with_network import times
-from methods.method import Latent, LogProbs, Method, Scores, Times, Tokens
+from bench.engine.model.positions import at_positions, in_sequences
+from methods.method import Latent, LogProbs, Method, Noise, Scores, Times, Tokens
 
 ROUNDING = 1e-6  # relative; float64 stays far below, a verb that computes in float32 (2^-24) just below
 SCORE_SPREAD = 2.0  # of random scores, in nats
+LENGTH = 48  # of the sequences that rows stand in
+KEYS = 64  # distinct rows of random numbers
 
 Values = dict[str, Tensor]  # by the name of the verb
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Inputs of verbs at positions P; `s` is earlier than `t`."""
+    """Inputs of verbs at positions P of sequences of LENGTH; `s` is earlier than `t`."""
 
     x: Tokens
     z: Latent
@@ -29,10 +32,12 @@ class Rows:
     s: Times
     scores: Scores
     key: Tensor  # of the random numbers of each row
+    position: Tensor
 
     def take(self, index: Tensor) -> "Rows":
         """The rows at an index of any shape, which becomes P."""
-        return Rows(*(values[index] for values in (self.x, self.z, self.t, self.s, self.scores, self.key)))
+        columns = (self.x, self.z, self.t, self.s, self.scores, self.key, self.position)
+        return Rows(*(values[index] for values in columns))
 
 
 class KeyedRows:
@@ -54,19 +59,23 @@ class KeyedRows:
         return table[self.key]
 
 
-KEYS = 64  # distinct rows of random numbers
-
-
 def draw_rows(method: Method, count: int, seed: int = 0, spread: float = SCORE_SPREAD) -> Rows:
     """Random tokens with their noise, at times from `t_min` to 1, and random scores, float64."""
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randint(method.vocab_size, (count, 1), generator=generator)
+    x = torch.randint(method.vocab_size, (count, LENGTH), generator=generator)
     u = torch.rand(count, generator=generator, dtype=torch.float64) * 0.96 + 0.02
-    t, key = times(method, u), torch.arange(count) % KEYS
-    z = method.corrupt(x, t, KeyedRows(key, seed))[:, 0].detach()
+    t, key, row = times(method, u), torch.arange(count) % KEYS, torch.arange(count)
+    position = row * 7 % LENGTH
+    z = noise_texts(method, x, t, KeyedRows(key, seed))[row, position].detach()
     width = method.vocab_size + method.needs.extra_scores
     scores = spread * torch.randn(count, width, generator=generator, dtype=torch.float64)
-    return Rows(x[:, 0], z, t, earlier(method, t), scores, key)
+    return Rows(x[row, position], z, t, earlier(method, t), scores, key, position)
+
+
+def noise_texts(method: Method, x: Tokens, t: Times, rng: Noise) -> Latent:
+    """Draw z for texts x [B, L] at times t [B]."""
+    with in_sequences(method, x):
+        return method.corrupt(x, t, rng)
 
 
 def earlier(method: Method, t: Times) -> Times:
@@ -88,6 +97,11 @@ def count_states(method: Method) -> int:
 
 def evaluate(method: Method, rows: Rows) -> Values:
     """The values of all verbs at positions P that draw nothing."""
+    with at_positions(method, rows.position, LENGTH):
+        return _evaluate(method, rows)
+
+
+def _evaluate(method: Method, rows: Rows) -> Values:
     x, z, t, s = rows.x, rows.z, rows.t, rows.s
     prediction = method.read(rows.scores, z, t)
     optional = {
@@ -113,9 +127,10 @@ def evaluate(method: Method, rows: Rows) -> Values:
 def evaluate_step(method: Method, rows: Rows, prediction: LogProbs) -> Latent | None:
     """The reverse step of rows [N] with the random numbers of their keys; None if the method has none."""
     steps_itself = type(method).step is not Method.step
-    if not steps_itself and method.transition(rows.z, rows.t, rows.s, prediction) is None:
-        return None
-    return method.step(rows.z, rows.t, rows.s, prediction, KeyedRows(rows.key))
+    with at_positions(method, rows.position, LENGTH):
+        if not steps_itself and method.transition(rows.z, rows.t, rows.s, prediction) is None:
+            return None
+        return method.step(rows.z, rows.t, rows.s, prediction, KeyedRows(rows.key))
 
 
 def evaluate_packed(method: Method, rows: Rows) -> Values:
@@ -127,6 +142,11 @@ def evaluate_packed(method: Method, rows: Rows) -> Values:
 
 def evaluate_sequences(method: Method, x: Tokens, z: Latent, t: Times, key: Tensor) -> Values:
     """The values of the verbs that take whole sequences [B, L], and of `prior_gap`."""
+    with in_sequences(method, x):
+        return _evaluate_sequences(method, x, z, t, key)
+
+
+def _evaluate_sequences(method: Method, x: Tokens, z: Latent, t: Times, key: Tensor) -> Values:
     values: Values = {
         "corrupt": method.corrupt(x, t, KeyedRows(key)),
         "feed": method.feed(z, t),
