@@ -96,6 +96,8 @@ def _time_leak(model: Model, z: Latent, t: Tensor) -> float:
 def _known_target_leak(model: Model, x: Tokens, z: Latent, t: Tensor, scored: Tensor) -> float:
     """The cost of positions that are not scored, and how much it changes with their targets."""
     sequences, positions = (~scored).nonzero(as_tuple=True)
+    if not len(sequences):
+        return 0.0
     method, rows = model.method, (sequences, positions)
     prediction = model.predict(model.hidden(z, t), z, t, rows)
     changed, change = torch.where(scored, x, (x + 1) % VOCAB_SIZE), 0.0

@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.certify.brief_training import train_briefly
 from bench.certify.check import Case, Check
 from bench.certify.false_alarms import POWER, RATE, is_surprising
-from bench.certify.state_draws import LENGTH, chi_square, combine, count_rows, draw_states, state_law
+from bench.certify.state_draws import EXPECTED, LENGTH, chi_square, combine, count_rows, draw_states, state_law
 from bench.certify.vector_noise import check_prior_of_vectors, check_vectors
 from bench.certify.verb_values import KeyedRows, count_states, has_law, noise_texts
 from bench.engine.model.method_with_network import times
@@ -26,7 +26,7 @@ UNIFORMS = (1e-9, 0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 0.95, 1 - 1e-12)  # of the ti
 DRAWS = 2**17  # for each time and token
 WIDE_TOKENS, WIDE_UNIFORMS = (0, 127, 256, 299), (0.3, 0.8)
 WIDE_DRAWS = 2**16
-NO_SIGNAL = 1e-9  # a difference of probabilities, or nats, that is none
+NO_SIGNAL = 1e-6  # a difference of probabilities, or nats, that is none
 
 
 @torch.no_grad()
@@ -132,10 +132,11 @@ def _check_prior(method: Method, seed: int) -> Check:
 
 def _p_of_gap(gap: float, law: Tensor, counts: Tensor) -> float:
     """The p-value of a prior gap, given draws of the prior: KL(law || frequencies) with its error (delta method)."""
-    frequency, possible = counts.double() / counts.sum(), law > 0
-    if (frequency[possible] == 0).any():
-        return 0.0
+    frequency, draws = counts.double() / counts.sum(), float(counts.sum())
+    if (law[counts == 0] * draws > EXPECTED).any():
+        return 0.0  # the prior never draws what the noise often does
+    possible = (law > 0) & (counts > 0)
     divergence = float((law * (law / frequency).log())[possible].sum())
     variance = float((law**2 / frequency)[possible].sum()) - 1
-    error = math.sqrt(max(variance, NO_SIGNAL) / float(counts.sum()))
+    error = math.sqrt(max(variance, NO_SIGNAL) / draws)
     return float(2 * stats.norm.sf(abs(divergence - gap) / error))

@@ -33,7 +33,7 @@ SHIFTS = (1.0, -2.5)  # nats added to all scores
 PAID_SHIFTS = (-0.5, -0.05, 0.05, 0.5)  # nats around the scores of an oracle, where the bound is smallest
 SURE = (300.0, 600.0)  # nats of a network that is sure of a wrong token; exp(-745) is 0 in float64
 SURE_OF_VECTORS = (1e4, 2e4)  # the same where vectors can say more on their token than hundreds of nats
-SHARE = 0.95  # of those nats that each token must cost at least; a quadrature of few nodes is not exact
+SHARE = 0.4  # of those nats that each token must cost at least; the prior may know up to half of the tokens
 STRATA = 16  # of the steps in discrete time
 JITTER, SENSITIVITY = 1e-5, 1e-3  # a relative change of scores, and the largest one of the bound that may follow
 
