@@ -150,7 +150,11 @@ def _probe_wide(method: Method) -> Iterator[Check]:
     changes = [find_difference(evaluate_packed(method, rows.take(index)), cut(alone, index))]
     if not method.needs.positions:
         changes.append(_compare_placed(_evaluate_placed(method, rows), alone))
-    yield _compare("wide", max(changes), f"{method.vocab_size} tokens: {WIDE_BATCH} rows, {LENGTH} positions as alone")
+    yield _compare(
+        "a large vocabulary",
+        max(changes),
+        f"{method.vocab_size} tokens: {WIDE_BATCH} rows, {LENGTH} positions as alone",
+    )
 
 
 @torch.no_grad()

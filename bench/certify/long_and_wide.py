@@ -22,9 +22,9 @@ from methods.method import Method, Tokens
 
 LENGTH, ALPHABET = 48, 6  # of long texts
 WIDE, RARE = 300, 2.0**-40  # tokens of a large vocabulary, and the probability of the rarest
-VAST = 1_100  # more tokens than a thousand
-WIDE_TOKENS = (0, 127, 128, 256, 299)
-VAST_TOKENS = (257, 1_099)
+VAST = 1_030  # more tokens than a thousand
+WIDE_TOKENS = (0, 128, 256, 299)
+VAST_TOKENS = (1_029,)
 STARTS, WIDTH = (0.31, 0.68, 0.03, 0.09, 0.17, 0.45, 0.57, 0.79, 0.88, 0.943), 0.002  # of intervals of time
 LAST = 0.97  # start of the last interval
 DOCUMENTS, WIDE_DOCUMENTS, WIDE_LENGTH = 64, 64, 12  # where noise is drawn
