@@ -172,7 +172,7 @@ def _compare_sequences(method: Method) -> tuple[float, str]:
     where = torch.stack([(index == i).nonzero()[0, 0] for i in singles])
     changes = [find_difference(cut(large, where), alone)]
     if "prior" in large:
-        other = evaluate_sequences(method, (x + 1) % VOCAB_SIZE, z, t, key)["prior"]
+        prior_of_change = evaluate_sequences(method, (x + 1) % VOCAB_SIZE, z, t, key)["prior"]
         prior = evaluate_sequences(method, x, z, t, key)["prior"]
-        changes.append((difference(other, prior), "prior, given another text"))
+        changes.append((difference(prior_of_change, prior), "prior, given another text"))
     return max(changes)

@@ -125,5 +125,5 @@ def refine(model: Model, x: Tokens, low: float, high: float, cost: Nats, toleran
     first, second = integrate(model, x, low, middle), integrate(model, x, middle, high)
     if depth == 0 or bool(((first + second - cost).abs() <= tolerance).all()):
         return first + second
-    left = refine(model, x, low, middle, first, tolerance, depth - 1)
-    return left + refine(model, x, middle, high, second, tolerance, depth - 1)
+    total = refine(model, x, low, middle, first, tolerance, depth - 1)
+    return total + refine(model, x, middle, high, second, tolerance, depth - 1)

@@ -36,9 +36,9 @@ def _check_stale(case: Case) -> Check:
     z = noise_texts(source, x, t, Keyed(0, list(range(DOCUMENTS)), 0))
 
     model = random_network(case.build(VOCAB_SIZE), SPREAD, seed=0).eval()
-    untouched, other = _observe(model, x, z, t), (x + 1) % VOCAB_SIZE
+    untouched, changed_text = _observe(model, x, z, t), (x + 1) % VOCAB_SIZE
     changes = []
-    for text in (x, other):
+    for text in (x, changed_text):
         noise_texts(model.method, text, t, Keyed(0, list(range(DOCUMENTS)), 0))
         changes.append(find_difference(_observe(model, x, z, t), untouched))
         model.costs(model.method.bound, text, z, t)
@@ -68,7 +68,7 @@ def _check_modes(method: Method, rows: Rows) -> Check:
         for has_gradients in (False, True):
             with torch.set_grad_enabled(has_gradients):
                 values.append(_evaluate(method, rows))
-    change, name = max(find_difference(other, values[0]) for other in values[1:])
+    change, name = max(find_difference(variant, values[0]) for variant in values[1:])
     meaning = "verbs return the same with and without gradients, in training and in evaluation mode"
     return Check("probe: gradients and modes", f"{change:.0e} ({name})", change <= ROUNDING, meaning)
 

@@ -169,11 +169,11 @@ def find_difference(values: Values, others: Values) -> tuple[float, str]:
     return differences[name], name
 
 
-def difference(value: Tensor, other: Tensor) -> float:
+def difference(value: Tensor, reference: Tensor) -> float:
     """The largest of |a - b| / (1 + |b|); 0 where both are infinite alike or both undefined."""
-    if value.shape != other.shape:
+    if value.shape != reference.shape:
         return float("inf")
-    first, second = value.detach().double(), other.detach().double()
+    first, second = value.detach().double(), reference.detach().double()
     same = (first == second) | (first.isnan() & second.isnan())
     relative = (first - second).abs() / (1 + second.abs())
     relative = torch.where(same, 0.0, relative).nan_to_num(nan=float("inf"))
