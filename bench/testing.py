@@ -19,8 +19,9 @@ from bench.certify.check import Case
 from bench.certify.checks import CHECKS, certify
 from bench.certify.kraft_sum import VOCAB_SIZE, random_network
 from bench.engine.likelihood.bound import bound
+from bench.engine.model.positions import at_positions
 
-__all__ = ["assert_passes_checks", "assert_same_bound", "untrained_bound"]
+__all__ = ["assert_passes_checks", "assert_same_bound", "at_positions", "untrained_bound"]
 
 SLOW_CHECKS = ("samples", "training")  # of `bench certify`; the others take seconds
 SEQUENCES, LENGTH = 2, 6

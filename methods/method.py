@@ -1,7 +1,8 @@
 """The contract that every method implements, and the tensor helpers that methods share.
 
 Shapes: B sequences, L positions, V tokens in the vocabulary (ids 0..V-1; a mask, if any, has id V). P is any leading
-shape, such as [B, L] or the packed [N]: a verb documented "at positions P" treats every position on its own.
+shape, such as [B, L] or the packed [N]: a verb documented "at positions P" treats every position on its own. If
+`needs.positions`, every verb may read where they stand: `positions` and `sequence_length`.
 
 Time runs from t = 0 (clean text) to t = 1 (noise), and s < t. Costs are in nats. Log-probabilities over "all states"
 have one entry for each id that z can hold.
@@ -29,6 +30,8 @@ Scores = Float[Tensor, "*P V"]  # raw network outputs (logits)
 LogProbs = Float[Tensor, "*P V"]  # log-probabilities over the last axis
 Nats = Float[Tensor, "*P"]  # one cost per position
 
+SETS_POSITIONS = "the harness sets it around each verb; a test does with bench.testing.at_positions"
+
 
 class Noise(Protocol):
     """The random numbers that a method draws from; the harness sets seed and device."""
@@ -52,6 +55,15 @@ class Needs:
     self_condition: bool = False  # feed the network the `feedback` of its previous prediction
     steps: int | None = None  # number of steps in discrete time; None: continuous time
     trains_ends: bool = False  # prior and reconstruction loss have gradients: training adds them
+    positions: bool = False  # verbs read `positions` and `sequence_length`
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the positions P of a verb stand; set by the harness."""
+
+    positions: Int[Tensor, "*P"] | None  # None: not yet known
+    length: int  # of their sequences
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]  # source of the equations, with the version that was read
     needs = Needs()
     exact = False  # True if `bound` is the negative log-likelihood itself
+    normalises: ClassVar[bool] = True  # False if `read` leaves scores unnormalised and `bound` charges for their sum
     target: Literal["posterior", "leave-one-out"] = "posterior"  # law that a perfect network predicts
     masking: "Schedule | None" = None  # set if it masks positions i.i.d.: allows the counted estimator
     neighbours: tuple[Neighbour, ...] = ()  # identities that the certificate checks
@@ -93,6 +106,34 @@ class Method(nn.Module, ABC):
     progress = 1.0  # fraction of training completed, for warm-ups; set by the harness
     score_temperature: float | None = None  # scales the implied noise; set by the harness; None: unsupported
     warp = 1.0  # evaluation draws t = u ** warp on (t_min, 1): above 1, more draws at small times
+    place: Place | None = None  # of the verb that is called; set by the harness if `needs.positions`
+
+    @property
+    def positions(self) -> Int[Tensor, "*P"]:
+        """Index of each position P within its sequence, 0..L-1; [B, L] in verbs of whole sequences.
+
+        Raises RuntimeError outside of a verb, and unless `needs.positions`.
+        """
+        place = self._known_place("positions")
+        if place.positions is None:
+            raise RuntimeError(f"{type(self).__name__}.positions is read outside of a verb: {SETS_POSITIONS}")
+        return place.positions
+
+    @property
+    def sequence_length(self) -> int:
+        """The length L of the sequences that the positions P stand in; as `positions`, it is known within verbs alone.
+
+        It is that of a window if a text is longer, and of the whole text while it is written from left to right. It may
+        differ from the length of training, and be 1.
+        """
+        return self._known_place("sequence_length").length
+
+    def _known_place(self, name: str) -> Place:
+        if not self.needs.positions:
+            raise RuntimeError(f"{type(self).__name__} reads {name}: declare needs = Needs(positions=True, ...)")
+        if self.place is None:
+            raise RuntimeError(f"{type(self).__name__}.{name} is read outside of a verb: {SETS_POSITIONS}")
+        return self.place
 
     @property
     def guesses_last(self) -> bool:

@@ -4,19 +4,25 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import torch
 
 from bench.certify import leaks
+from bench.certify.batch_probes import probe_batches
 from bench.certify.bound_checks import check_bound, check_estimator, check_steps, check_widening
 from bench.certify.check import Case, Check
 from bench.certify.contract import check_contract
 from bench.certify.false_alarms import combine, is_surprising
 from bench.certify.harness_state import check_harness
+from bench.certify.long_and_wide import probe_long_and_wide
 from bench.certify.neighbour_identities import compare_bounds
+from bench.certify.noise_probes import probe_noise
 from bench.certify.oracle import Hidden, Source, from_chain
 from bench.certify.sample_checks import check_samples
+from bench.certify.score_probes import probe_scores
+from bench.certify.state_probes import probe_state
 from bench.certify.tightness import Tightness, measure_tightness
 from bench.certify.trained_network import check_trained_network
 from bench.certify.transport import check_transport
@@ -54,7 +60,8 @@ def _check_identities(case: Case) -> Iterator[Check]:
 
 
 def _check_leaks(case: Case) -> Iterator[Check]:
-    for leak in leaks.find_leaks(case.build(leaks.VOCAB_SIZE)):
+    narrow, wide = leaks.find_leaks(case.build(leaks.VOCAB_SIZE)), leaks.find_long_leaks(case.build(leaks.WIDE))
+    for leak in chain(narrow, wide):
         yield Check(f"probe: {leak.name}", f"{leak.change:.0e}", leak.change <= leaks.ROUNDING, leak.meaning)
 
 
@@ -102,6 +109,11 @@ CHECKS: dict[str, Callable[[Case], Iterator[Check]]] = {  # in the order in whic
     "contract": check_contract,
     "identities": _check_identities,
     "probes": _check_leaks,
+    "batches": probe_batches,
+    "scores": probe_scores,
+    "noise": probe_noise,
+    "state": probe_state,
+    "long": probe_long_and_wide,
     "bound": check_bound,
     "estimator": check_estimator,
     "steps": check_steps,

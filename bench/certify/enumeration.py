@@ -14,8 +14,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from bench.certify.oracle import Source
+from bench.certify.oracle import LOWEST, Source
 from bench.engine.model.method_with_network import Cost, Model
+from bench.engine.model.positions import at_positions, in_sequences
 from bench.engine.rng import Stream
 from methods.method import Latent, Method, Tokens, pick
 
@@ -58,7 +59,7 @@ def enumerate_ids(method: Method, texts: Tokens, times: Tensor) -> Ensemble:
     """Every z that holds ids."""
     states = torch.tensor(list(product(range(method.vocab_size + method.needs.extra_tokens), repeat=texts.shape[1])))
     z, t = states.repeat(len(times), 1), times.repeat_interleave(len(states))
-    log_q = method.log_noise(z, t[:, None].expand(z.shape)).double()
+    log_q = _log_noise(method, z, t)
     weight = torch.stack([pick(log_q, text.expand(z.shape)).sum(-1).exp() for text in texts])
 
     possible = (weight > 0).any(0)
@@ -75,7 +76,8 @@ def enumerate_vectors(method: Method, texts: Tokens, times: Tensor) -> Ensemble:
     t, time = times.repeat_interleave(len(nodes)), torch.arange(len(times)).repeat_interleave(len(nodes))
     noise = nodes.repeat(len(times))[:, None, None] * telling_direction(method)
 
-    z = torch.cat([method.corrupt(text.expand(rows, -1), t, Prescribed(noise)) for text in texts])
+    with in_sequences(method, texts[:1].expand(rows, -1)):
+        z = torch.cat([method.corrupt(text.expand(rows, -1), t, Prescribed(noise)) for text in texts])
     weight = torch.block_diag(*[(mass / mass.sum()).repeat(1, len(times))] * len(texts))
     return Ensemble(texts, z, t.repeat(len(texts)), time.repeat(len(texts)), len(times), weight)
 
@@ -106,8 +108,10 @@ def telling_direction(method: Method) -> Tensor:
 
 def _log_ratio(method: Method, t: Tensor, noise: Tensor) -> Tensor:
     """log q(z | 1) - log q(z | 0) for z of token 0 at times t [n] with noise [n, 1, D]."""
-    z = method.corrupt(torch.zeros(len(t), 1, dtype=torch.long), t, Prescribed(noise))
-    log_q = method.log_noise(z, t[:, None]).double()[:, 0]
+    blank = torch.zeros(len(t), 1, dtype=torch.long)
+    with in_sequences(method, blank):
+        z = method.corrupt(blank, t, Prescribed(noise))
+    log_q = _log_noise(method, z, t)[:, 0]
     return log_q[:, 1] - log_q[:, 0]
 
 
@@ -142,14 +146,21 @@ def _costs(model: Model, cost: Cost, texts: Tokens, z: Latent, t: Tensor) -> Ten
     hidden, total = model.hidden(z, t), torch.zeros(len(texts), len(z), dtype=torch.float64)
     for rows in model.chunks(z):
         prediction, t_rows = model.predict(hidden, z, t, rows), t[rows[0]]
-        for nats, text in zip(total, texts, strict=True):
-            nats.index_add_(0, rows[0], cost(text[rows[1]], z[rows], t_rows, prediction).double())
+        with at_positions(model.method, rows[1], z.shape[1]):
+            for nats, text in zip(total, texts, strict=True):
+                nats.index_add_(0, rows[0], cost(text[rows[1]], z[rows], t_rows, prediction).double())
     return total
 
 
 @torch.no_grad()
 def information(method: Method, source: Source, ensemble: Ensemble) -> Tensor:
     """KL(q(z | x) || p(z)), what z tells about the text x, by text and time [N, T], nats."""
-    log_q = method.log_noise(ensemble.z, ensemble.t[:, None].expand(ensemble.z.shape[:2])).double().clamp(min=-300)
+    log_q = _log_noise(method, ensemble.z, ensemble.t).clamp(min=LOWEST)
     of_text = torch.stack([pick(log_q, text.expand(log_q.shape[:2])).sum(-1) for text in ensemble.texts])
     return ensemble.mean(of_text - source.log_evidence(log_q))
+
+
+def _log_noise(method: Method, z: Latent, t: Tensor) -> Tensor:
+    """log q(z_i | x_i = v) at all positions of z [R, L], float64."""
+    with in_sequences(method, z):
+        return method.log_noise(z, t[:, None].expand(z.shape[:2])).double()

@@ -23,6 +23,7 @@ from torch import Tensor
 from bench.certify.enumeration import Ensemble, expected_costs, find_enumeration, information
 from bench.certify.oracle import Oracle, Table
 from bench.engine.model.method_with_network import Cost, Model
+from bench.engine.model.positions import in_sequences
 from methods.method import Method, Nats, pick
 
 EDGES = (0.1, 0.5, 0.9)  # times at which the integral is cut, to tell where a cost is wrong
@@ -116,7 +117,8 @@ class ExactBound:
     @cached_property
     def prior_gap(self) -> Nats:
         """The prior loss [N]."""
-        return self.method.prior_gap(self.source.texts).double().sum(-1)
+        with in_sequences(self.method, self.source.texts):
+            return self.method.prior_gap(self.source.texts).double().sum(-1)
 
     @cached_property
     def last_guess(self) -> Nats:

@@ -18,7 +18,7 @@ def random_network(method: Method, spread: float, seed: int, precision: Precisio
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Model(method, SHAPE, VOCAB_SIZE, "sdpa", precision)
+        model = Model(method, SHAPE, method.vocab_size, "sdpa", precision)
         model = model if precision == "bfloat16" else model.double()
         for parameter in model.network.parameters():
             nn.init.normal_(parameter, std=spread)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.engine.data.markov_chain import Chain
 from bench.engine.model.method_with_network import Model
+from bench.engine.model.positions import in_sequences
 from methods.method import Latent, LogProbs, Method, Nats, Tokens
 
 LOWEST = -300.0  # the logarithm of nothing: what cannot be leaves no nan behind
@@ -180,12 +181,13 @@ class Oracle(Model):
 
     def hidden(self, z: Latent, t: Tensor, guess: Tensor | None = None) -> Tensor:
         each = t[:, None].expand(z.shape[:2])
-        if self.method.needs.causal:
-            known = self.source.conditionals(z)
-            return self.method.perfect(known, known, z, each).to(self.dtype)
-        log_q = self.method.log_noise(z, each).double().clamp(min=LOWEST)
-        others = self.source.others(log_q)
-        return self.method.perfect(self.source.whole(log_q, others), others, z, each).to(self.dtype)
+        with in_sequences(self.method, z):
+            if self.method.needs.causal:
+                known = self.source.conditionals(z)
+                return self.method.perfect(known, known, z, each).to(self.dtype)
+            log_q = self.method.log_noise(z, each).double().clamp(min=LOWEST)
+            others = self.source.others(log_q)
+            return self.method.perfect(self.source.whole(log_q, others), others, z, each).to(self.dtype)
 
     def guess(self, z: Latent, t: Tensor, rows: Tensor) -> Tensor:
         """Nothing that it would need to be shown."""

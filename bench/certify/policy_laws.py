@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.model.method_with_network import Model
+from bench.engine.model.positions import at_positions
 from bench.engine.sample.policies import Policy, times
 from bench.engine.sample.policies.remasking import CLEAN, Remask, SelfCorrect
 from bench.engine.sample.policies.unmasking import Confidence, EntropyBounded, Margin
@@ -180,7 +181,9 @@ def _evaluate(model: Model, z: Text, t: float) -> Iterable[tuple[Tensor, Tensor,
     ids, t_texts = torch.tensor([z]), torch.full((1,), t, dtype=torch.float64)
     hidden = model.hidden(ids, t_texts)
     for rows in model.chunks(ids):
-        yield rows[1], ids[rows], t_texts[rows[0]], model.predict(hidden, ids, t_texts, rows)
+        prediction = model.predict(hidden, ids, t_texts, rows)
+        with at_positions(model.method, rows[1], len(z)):
+            yield rows[1], ids[rows], t_texts[rows[0]], prediction
 
 
 def find_schedule(model: Model) -> Schedule:

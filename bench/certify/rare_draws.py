@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.certify.estimator_checks import PrescribedNoise
+from bench.engine.model.positions import at_positions, in_sequences
 from bench.engine.rng import Stream
 from bench.engine.sample import state
 from methods.method import Method
@@ -49,14 +50,18 @@ def count_step_draws(method: Method, seed: int = 0) -> RareDraws:
     """
     t, s = (torch.full((BATCH,), time, dtype=torch.float64) for time in (1.0, TIME))
     states = torch.arange(VOCAB_SIZE + method.needs.extra_tokens)
-    z_law = rare_law() @ method.log_noise(states, torch.full(states.shape, TIME, dtype=torch.float64)).exp().T
+    with at_positions(method, torch.zeros_like(states), 1):
+        z_law = rare_law() @ method.log_noise(states, torch.full(states.shape, TIME, dtype=torch.float64)).exp().T
 
     def step(rng: Stream) -> Tensor:
-        z = method.prior(torch.zeros(BATCH, 1, dtype=torch.long), rng)[:, 0]
-        posterior = (rare_law().log() + method.log_noise(z, t)).log_softmax(-1)
-        others = rare_law().log().expand_as(posterior)
-        prediction = method.read(method.perfect(posterior, others, z, t).float(), z, t)
-        return method.step(z, t, s, prediction, rng)
+        blank = torch.zeros(BATCH, 1, dtype=torch.long)
+        with in_sequences(method, blank):
+            z = method.prior(blank, rng)[:, 0]
+        with at_positions(method, blank[:, 0], 1):
+            posterior = (rare_law().log() + method.log_noise(z, t)).log_softmax(-1)
+            others = rare_law().log().expand_as(posterior)
+            prediction = method.read(method.perfect(posterior, others, z, t).float(), z, t)
+            return method.step(z, t, s, prediction, rng)
 
     return _count_draws(step, z_law, seed)
 

@@ -19,6 +19,7 @@ from bench.certify.false_alarms import Estimate, GoodnessOfFit, estimate_mean
 from bench.certify.oracle import Oracle, Source, Table, from_chain
 from bench.certify.policy_laws import depends_on_draws, enumerate_law
 from bench.engine.data.sources.markov import Markov
+from bench.engine.model.positions import at_positions, in_sequences
 from bench.engine.rng import Stream
 from bench.engine.sample.method_capabilities import has_law
 from bench.engine.sample.policies import Policy, times
@@ -165,7 +166,9 @@ def expected_law(oracle: Oracle, source: Table, policy: Policy, calls: int, seed
 
 def draw_starts(oracle: Oracle, source: Source, seed: int) -> Tokens:
     """The z at t = 1 from which `sample` starts with this seed [n, L]."""
-    return oracle.method.prior(torch.zeros(SAMPLES, source.length, dtype=torch.long), Stream(seed))
+    blank = torch.zeros(SAMPLES, source.length, dtype=torch.long)
+    with in_sequences(oracle.method, blank):
+        return oracle.method.prior(blank, Stream(seed))
 
 
 @torch.no_grad()
@@ -200,7 +203,8 @@ def _transition_matrix(
         moves = (1 - again) * moves + again * F.one_hot(torch.full_like(states, size - 1), size)
     for rows in oracle.chunks(states):
         prediction = oracle.predict(hidden, states, t_states, rows)
-        moves[rows] = law(states[rows], t_states[rows[0]], prediction).double().softmax(-1)
+        with at_positions(oracle.method, rows[1], states.shape[1]):
+            moves[rows] = law(states[rows], t_states[rows[0]], prediction).double().softmax(-1)
     moves = moves.nan_to_num(0.0)  # rows of impossible z
     joint = moves[:, 0]
     for i in range(1, states.shape[1]):

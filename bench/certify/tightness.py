@@ -14,6 +14,7 @@ from bench.certify.false_alarms import Estimate, estimate_mean
 from bench.certify.oracle import Oracle, Source
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import EstimatorName
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Nats, Tokens, pick
 
@@ -64,7 +65,8 @@ def end_correlation(oracle: Oracle, x: Tokens, seed: int) -> Nats:
         return total
     t = torch.full((len(x),), method.t_min, dtype=torch.float64)
     for replicate in range(REPLICATES * 4):
-        z = method.corrupt(x, t, Keyed(seed + 1, list(range(len(x))), replicate))
+        with in_sequences(method, x):
+            z = method.corrupt(x, t, Keyed(seed + 1, list(range(len(x))), replicate))
         total += _joint(oracle, x, z, t) - _single(oracle, x, z, t)
     return total / (REPLICATES * 4)
 
@@ -77,19 +79,27 @@ def remaining_signal(oracle: Oracle, x: Tokens, seed: int) -> Nats:
         return information
     t = torch.ones(len(x), dtype=torch.float64)
     for replicate in range(REPLICATES * 4):
-        z = method.corrupt(x, t, Keyed(seed + 2, list(range(len(x))), replicate))
+        with in_sequences(method, x):
+            z = method.corrupt(x, t, Keyed(seed + 2, list(range(len(x))), replicate))
         information += _joint(oracle, x, z, t) + oracle.source.nats(x)
-    return method.prior_gap(x).sum(-1) - information / (REPLICATES * 4)
+    with in_sequences(method, x):
+        return method.prior_gap(x).sum(-1) - information / (REPLICATES * 4)
 
 
 def _joint(oracle: Oracle, x: Tokens, z: Latent, t: Tensor) -> Nats:
     """log p(x | z) = log p(x) + log q(z | x) - log p(z)."""
-    log_q = oracle.method.log_noise(z, t[:, None].expand(x.shape)).double().clamp(min=-300)
+    log_q = _log_noise(oracle, x, z, t)
     return -oracle.source.nats(x) + pick(log_q, x).sum(-1) - oracle.source.log_evidence(log_q)
 
 
 def _single(oracle: Oracle, x: Tokens, z: Latent, t: Tensor) -> Nats:
     """sum_i log p(x_i | z)."""
-    log_q = oracle.method.log_noise(z, t[:, None].expand(x.shape)).double().clamp(min=-300)
+    log_q = _log_noise(oracle, x, z, t)
     posterior = oracle.source.whole(log_q, oracle.source.others(log_q))
     return pick(posterior, x).sum(-1)
+
+
+def _log_noise(oracle: Oracle, x: Tokens, z: Latent, t: Tensor) -> Tensor:
+    """log q(z_i | x_i = v) for every token v at all positions of x, at least -300 [n, L, V]."""
+    with in_sequences(oracle.method, x):
+        return oracle.method.log_noise(z, t[:, None].expand(x.shape)).double().clamp(min=-300)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.certify.check import Case, Check
+from bench.engine.model.positions import at_positions
 from bench.engine.sample.policies import times
 from methods.method import LogProbs, Method
 
@@ -59,11 +60,12 @@ def check_transport(case: Case) -> Iterator[Check]:
 @torch.no_grad()
 def measure_transport(method: Method, token_law: Law) -> Transport:
     """Measure how well single steps and the last guess of a perfect network keep the law of one token."""
-    errors = {step: step_error(method, token_law, *step) for step in snap(method)}
+    with at_positions(method, torch.zeros_like(all_states(method)), 1):
+        errors = {step: step_error(method, token_law, *step) for step in snap(method)}
+        guesses = [last_guess_errors(method, token_law, float(times(method, calls)[-1])) for calls in CALLS]
+
     known = {step: error for step, error in errors.items() if error is not None}
     worst = max(known, key=lambda step: known[step], default=(1.0, 0.0))
-
-    guesses = [last_guess_errors(method, token_law, float(times(method, calls)[-1])) for calls in CALLS]
     return Transport(known.get(worst), worst, max(law for law, _ in guesses), max(row_sum for _, row_sum in guesses))
 
 

@@ -30,6 +30,7 @@ from bench.engine.likelihood.estimators import EstimatorName, estimator_for
 from bench.engine.model.method_instances import CACHE_SIZE
 from bench.engine.model.method_with_network import END_DRAWS
 from bench.engine.model.network import Shape, TimeEmbedding
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Stream
 from bench.engine.train.trainer import SELF_CONDITIONED
 from methods.method import Method
@@ -117,12 +118,13 @@ def couples_backward(method: Method) -> bool:
         return False
     x = torch.zeros(method.draws, 1, dtype=torch.long)
     t = torch.full((len(x),), 0.5, dtype=torch.float64)
-    z = method.corrupt(x, t, Stream(0))
-    inputs = z.sum() + method.clock(t).sum()  # what the scores of a network would depend on
-    scores = 0 * inputs + torch.zeros(len(x), 1, method.vocab_size + method.needs.extra_scores)
     gradients: list[torch.Tensor] = []
-    if scores.requires_grad:
-        scores.register_hook(gradients.append)
-    cost = method.objective(x, z, t[:, None], method.read(scores, z, t[:, None]))
-    method.couple(cost, x, z, t)
+    with in_sequences(method, x):
+        z = method.corrupt(x, t, Stream(0))
+        inputs = z.sum() + method.clock(t).sum()  # what the scores of a network would depend on
+        scores = 0 * inputs + torch.zeros(len(x), 1, method.vocab_size + method.needs.extra_scores)
+        if scores.requires_grad:
+            scores.register_hook(gradients.append)
+        cost = method.objective(x, z, t[:, None], method.read(scores, z, t[:, None]))
+        method.couple(cost, x, z, t)
     return bool(gradients)

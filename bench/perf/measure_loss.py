@@ -18,6 +18,7 @@ from torch import Tensor
 from bench.engine.model import method_with_network as packing
 from bench.engine.model.method_with_network import Model, times
 from bench.engine.model.network import Shape
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Stream
 from methods import PLUGINS, build, plug
 from methods.method import Latent
@@ -83,7 +84,8 @@ def _loss(model: FixedHidden, batch: int, length: int) -> int:
     shape = (batch, length, model.network.shape.width)
     model.hidden_states = torch.randn(shape, generator=generator).to(device).requires_grad_()
     t = times(method, (torch.arange(batch, dtype=torch.float64, device=device) + 0.5) / batch)
-    z = method.corrupt(x, t, Stream(0, device))
+    with in_sequences(method, x):
+        z = method.corrupt(x, t, Stream(0, device))
     guess = model.guess(z, t, t > 0) if method.needs.self_condition else None
     model.costs(method.objective, x, z, t, guess).mean().backward()
     return sum(len(rows[0]) for rows in model.chunks(z))

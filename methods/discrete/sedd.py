@@ -31,6 +31,7 @@ class SeddAbsorb(Absorbing):
 
     paper = "Lou et al. 2024, arXiv:2310.16834v3"
     neighbours = (Neighbour("md4"),)
+    normalises = False
 
     def __init__(self, vocab_size: int, schedule: Schedule = Linear()):
         super().__init__(vocab_size, schedule, time=True, steps=None, carry_over=True, zero_masking=True)
@@ -81,6 +82,7 @@ class SeddUniform(UniformNoise):
     paper = "Lou et al. 2024, arXiv:2310.16834v3"
     target: Literal["posterior", "leave-one-out"] = "leave-one-out"
     neighbours = (Neighbour("udlm", theirs={"schedule": "geometric"}),)
+    normalises = False
     warp = 2.0
     rarest_guess = 1e-4  # the last guess takes p(z) at t_min for p(x): 6 times too much for tokens of 2^-22
 

@@ -53,7 +53,7 @@ LEAKS = {
 @pytest.mark.parametrize(("exhibit", "leak"), LEAKS.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_leaks_are_found(exhibit, leak, monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", exhibit)
-    assert [each.name for each in failed("wrong", "probes")] == [f"probe: {leak}"]
+    assert {check.name.split(",")[0] for check in failed("wrong", "probes")} == {f"probe: {leak}"}
 
 
 @pytest.mark.slow

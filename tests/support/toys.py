@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.engine.model.method_with_network import Model
+from bench.engine.model.positions import at_positions, in_sequences
 from methods.method import Method, pick
 
 V, L = 3, 2
@@ -50,7 +51,8 @@ class Oracle(Model):
 
     def hidden(self, z: Tensor, t: Tensor, guess: Tensor | None = None) -> Tensor:
         each = t[:, None].expand(z.shape[:2])
-        by_token = self.method.log_noise(z, each)  # [B, L, V]
+        with in_sequences(self.method, z):
+            by_token = self.method.log_noise(z, each)  # [B, L, V]
         by_place = torch.stack([by_token[:, i, TEXTS[:, i]] for i in range(L)], -1)  # [B, texts, L]
         whole, others = torch.empty(2, *each.shape, V, dtype=torch.float64)
         for i in range(L):
@@ -60,7 +62,8 @@ class Oracle(Model):
                 others[:, i, v] = (self.law.log() + rest)[:, fits].logsumexp(-1)
         whole = (others + by_token).log_softmax(-1).nan_to_num(0.0)  # a z that cannot be gives nothing to normalise
         others = others.log_softmax(-1).nan_to_num(0.0)
-        return self.method.perfect(whole.clamp(min=-300), others.clamp(min=-300), z, each)
+        with in_sequences(self.method, z):
+            return self.method.perfect(whole.clamp(min=-300), others.clamp(min=-300), z, each)
 
 
 def bayes(method: Method, law: Tensor = LAW) -> Model:
@@ -78,7 +81,8 @@ def every_latent(method: Method) -> Tensor:
 def probability(method: Method, x: Tensor, t: float) -> Tensor:
     """q(z | x) of every z [states^L]."""
     z = every_latent(method)
-    log_q = method.log_noise(z, torch.full(z.shape, t, dtype=torch.float64))
+    with in_sequences(method, z):
+        log_q = method.log_noise(z, torch.full(z.shape, t, dtype=torch.float64))
     return pick(log_q, x.expand(z.shape)).sum(-1).exp()
 
 
@@ -88,7 +92,8 @@ def density(made: Model, x: Tensor, t: float, clock: float | None = None) -> Ten
     each = torch.full(z.shape, t, dtype=torch.float64)
     told = each[:, 0] if clock is None else torch.full((len(z),), clock, dtype=torch.float64)
     scores = made.hidden(z, told) if clock is None else made.network(z, told)
-    cost = method.bound(x.expand(z.shape), z, each, method.read(scores, z, each)).sum(-1)
+    with in_sequences(method, z):
+        cost = method.bound(x.expand(z.shape), z, each, method.read(scores, z, each)).sum(-1)
     q = probability(method, x, t)
     return (q * torch.where(q > 0, cost, 0.0)).sum()
 
@@ -98,9 +103,10 @@ def densities(made: Model, x: Tensor, times: Tensor) -> Tensor:
     method, states = made.method, every_latent(made.method)
     z = states.repeat(len(times), 1)
     t = times.repeat_interleave(len(states))[:, None].expand(z.shape)
-    prediction = method.read(made.hidden(z, t[:, 0]), z, t)
-    cost = method.bound(x.expand(z.shape), z, t, prediction).sum(-1)
-    q = pick(method.log_noise(z, t), x.expand(z.shape)).sum(-1).exp()
+    scores = made.hidden(z, t[:, 0])
+    with in_sequences(method, z):
+        cost = method.bound(x.expand(z.shape), z, t, method.read(scores, z, t)).sum(-1)
+        q = pick(method.log_noise(z, t), x.expand(z.shape)).sum(-1).exp()
     return (q * torch.where(q > 0, cost, 0.0)).view(len(times), -1).sum(-1)
 
 
@@ -108,7 +114,9 @@ def last_guess(made: Model, x: Tensor, t: float) -> Tensor:
     """E over z at time t of -log p(x | z)."""
     method, z = made.method, every_latent(made.method)
     each = torch.full(z.shape, t, dtype=torch.float64)
-    guess = method.last_guess(z, each, method.read(made.hidden(z, each[:, 0]), z, each))
+    scores = made.hidden(z, each[:, 0])
+    with in_sequences(method, z):
+        guess = method.last_guess(z, each, method.read(scores, z, each))
     q = probability(method, x, t)
     return (q * torch.where(q > 0, -pick(guess, x.expand(z.shape)).sum(-1), 0.0)).sum()
 
@@ -141,14 +149,16 @@ def exact_bound(made: Model, x: Tensor) -> Tensor:
         if method.masking is not None:
             return total
     ends = last_guess(made, x, method.t_min) if method.t_min > 0 else torch.zeros(())
-    return total + ends + method.prior_gap(x[None]).sum()
+    with in_sequences(method, x[None]):
+        return total + ends + method.prior_gap(x[None]).sum()
 
 
 def prior_law(method: Method) -> Tensor:
-    """The law of one position at t = 1, read off the noise: the mean over tokens of what is left of them [states]."""
+    """The law of the first position at t = 1, read off the noise: the mean over tokens of what is left [states]."""
     states = V + method.needs.extra_tokens
     one = torch.ones(states, dtype=torch.float64)
-    return method.log_noise(torch.arange(states), one).exp().mean(-1)
+    with at_positions(method, torch.zeros(states, dtype=torch.long), L):
+        return method.log_noise(torch.arange(states), one).exp().mean(-1)
 
 
 def sampler_law(made: Model, times: list[float]) -> Tensor:
@@ -157,9 +167,13 @@ def sampler_law(made: Model, times: list[float]) -> Tensor:
     law = prior_law(method)[z].prod(-1)
     for t, s in pairwise(times):
         at_t, at_s = (torch.full(z.shape, time, dtype=torch.float64) for time in (t, s))
-        moves = method.transition(z, at_t, at_s, method.read(made.hidden(z, at_t[:, 0]), z, at_t)).exp()
+        scores = made.hidden(z, at_t[:, 0])
+        with in_sequences(method, z):
+            moves = method.transition(z, at_t, at_s, method.read(scores, z, at_t)).exp()
         moves = (moves / moves.sum(-1, keepdim=True)).nan_to_num(0.0)  # from a z that cannot be
         law = law @ (moves[:, 0, :, None] * moves[:, 1, None, :]).flatten(1)
     at_end = torch.full(z.shape, times[-1], dtype=torch.float64)
-    guess = method.last_guess(z, at_end, method.read(made.hidden(z, at_end[:, 0]), z, at_end)).exp().nan_to_num(0.0)
+    scores = made.hidden(z, at_end[:, 0])
+    with in_sequences(method, z):
+        guess = method.last_guess(z, at_end, method.read(scores, z, at_end)).exp().nan_to_num(0.0)
     return law @ (guess[:, 0, :, None] * guess[:, 1, None, :]).flatten(1)

@@ -40,7 +40,8 @@ class Masked(Method):
     paper = "Your name, year, arXiv:0000.00000"
     # Registered methods with the same bound, given equal predictions; the certificate compares them. Leave () if none.
     neighbours = (Neighbour("mdlm"),)
-    # What the method requires: here one id beyond the vocabulary, the mask. Add time=True for time conditioning.
+    # What the method requires: here one id beyond the vocabulary, the mask. Add time=True for time conditioning, and
+    # positions=True if verbs depend on where a token stands (`self.positions`, `self.sequence_length`).
     needs = Needs(extra_tokens=1)
 
     # Options are arguments with a type and a default. A suite sets them, and values are checked before a run starts.

@@ -127,6 +127,8 @@ def _properties_table(name: str) -> Table:
     table.add_row("identities", Text(f"with {related}" if related else "none"))
     table.add_row("network", default + _describe_network(method.needs))
     table.add_row("time", default + _describe_time(method.needs))
+    if method.needs.positions:
+        table.add_row("positions", "each is treated in its own way, by its index in the sequence")
     return table
 
 

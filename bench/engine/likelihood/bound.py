@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bench.engine.likelihood.estimators import Estimator, EstimatorName, Terms, estimator_for
 from bench.engine.model.method_with_network import Model, last_guess_costs
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Keyed
 from methods.method import Latent, LogProbs, Method, Nats, Times, Tokens
 
@@ -84,7 +85,8 @@ def _replicate(model: Model, x: Tokens, draws: int, estimator: Estimator, rng: K
     uniforms = estimator.sample_uniforms(draws, len(x), rng)
     diffusion = _mean(estimator.draw(integrand, x, u, rng) for u in uniforms)
     zeros = torch.zeros_like(diffusion["integral"])
-    parts = {"prior_gap": reduce(model.method.prior_gap(x)), "integral": zeros, "last_guess": zeros} | diffusion
+    with in_sequences(model.method, x):
+        parts = {"prior_gap": reduce(model.method.prior_gap(x)), "integral": zeros, "last_guess": zeros} | diffusion
 
     count = estimator.reconstruction_draws(draws)
     if count:
@@ -116,7 +118,9 @@ def _integrand(model: Model, x: Tokens, z: Latent, t: Tensor, reduce: Reduction)
 def _last_guess(model: Model, x: Tokens, rng: Keyed) -> Tensor:
     """Return -log p(x | z) at t_min, nats [B, L]."""
     t = torch.full((len(x),), model.method.t_min, dtype=torch.float64, device=x.device)
-    return last_guess_costs(model, x, model.method.corrupt(x, t, rng), t)
+    with in_sequences(model.method, x):
+        z = model.method.corrupt(x, t, rng)
+    return last_guess_costs(model, x, z, t)
 
 
 def _mean(draws: Iterable[Terms]) -> Terms:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.model.method_with_network import END_DRAWS, times
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Tokens
 
@@ -158,7 +159,9 @@ class Timed(Estimator):
         method = self.method
         t = times(method, u**self.warp)
         weight = self.warp * u ** (self.warp - 1)
-        terms = integrand(x, method.corrupt(x, t, rng), t)
+        with in_sequences(method, x):
+            z = method.corrupt(x, t, rng)
+        terms = integrand(x, z, t)
         return {name: align(weight, nats) * (1 - method.t_min) * nats for name, nats in terms.items()}
 
 

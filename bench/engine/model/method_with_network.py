@@ -9,6 +9,7 @@ from torch._functorch import config as functorch
 
 from bench.engine.model.head import ChunkedLoss, Rows, chunked_costs
 from bench.engine.model.network import Cache, Network, Shape
+from bench.engine.model.positions import at_positions, in_sequences
 from methods.method import Latent, LogProbs, Method, Nats, Scores, Tokens, pick
 
 Cost = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x, z, t, prediction at [N] positions -> nats [N]
@@ -34,15 +35,17 @@ class Model(nn.Module):
         needs = self.method.needs
         if needs.self_condition and guess is None:
             guess = self.guess(z, t, torch.ones(len(z), dtype=torch.bool, device=z.device))
-        clock, shown = self.method.clock(t) if needs.time else None, self.method.feed(z, t)
+        with in_sequences(self.method, z):
+            clock, shown = self.method.clock(t) if needs.time else None, self.method.feed(z, t)
         with self._autocast(z.device):
             return self.network(shown, clock, guess) if needs.self_condition else self.network(shown, clock)
 
     def extend(self, z: Latent, t: Tensor, cache: Cache) -> Tensor:
         """Return hidden states [B, new, W] of the positions of z [B, L] that are not cached yet, and cache them."""
-        clock = self.method.clock(t) if self.method.needs.time else None
+        with in_sequences(self.method, z):
+            clock, shown = self.method.clock(t) if self.method.needs.time else None, self.method.feed(z, t)
         with self._autocast(z.device):
-            return self.network.extend(self.method.feed(z, t), clock, cache)
+            return self.network.extend(shown, clock, cache)
 
     @torch.no_grad()
     def guess(self, z: Latent, t: Tensor, rows: Tensor) -> Tensor:
@@ -57,13 +60,20 @@ class Model(nn.Module):
             hidden = self.hidden(z[rows], t[rows], first_guess)
             for chunk in self.chunks(z[rows]):
                 prediction = self.predict(hidden, z[rows], t[rows], chunk)
-                first_guess[chunk] = self.method.feedback(prediction).to(first_guess)
+                with at_positions(self.method, chunk[1], z.shape[1]):
+                    first_guess[chunk] = self.method.feedback(prediction).to(first_guess)
             guess[rows] = first_guess
         return guess
 
     def predict(self, hidden: Tensor, z: Latent, t: Tensor, rows: Rows) -> LogProbs:
         """Return the method's prediction at packed positions, in float32 or better [N, V + extras]."""
-        return self.method.read(self._scores(hidden[rows]), z[rows], t[rows[0]])
+        return self.read(hidden[rows], z[rows], t[rows[0]], rows[1], z.shape[1])
+
+    def read(self, hidden: Tensor, z: Latent, t: Tensor, positions: Tensor, length: int) -> LogProbs:
+        """Return the method's prediction from packed hidden states [N, W], at these positions of sequences."""
+        scores = self._scores(hidden)
+        with at_positions(self.method, positions, length):
+            return self.method.read(scores, z, t)
 
     def _scores(self, hidden: Tensor) -> Scores:
         """Return the scores of packed hidden states, in float32 or better."""
@@ -73,7 +83,8 @@ class Model(nn.Module):
 
     def chunks(self, z: Latent) -> Iterator[Rows]:
         """Yield the scored positions, packed, in chunks of at most SCORES_AT_ONCE scores."""
-        scored = self.method.scored(z)
+        with in_sequences(self.method, z):
+            scored = self.method.scored(z)
         if scored is None:
             scored = torch.ones(z.shape[:2], dtype=torch.bool, device=z.device)
         rows = scored.nonzero(as_tuple=True)
@@ -85,7 +96,8 @@ class Model(nn.Module):
         hidden, chunks = self.hidden(z, t, guess), list(self.chunks(z))
 
         def nats(scores: Tensor, z: Latent, rows: Rows) -> Nats:
-            return cost(x[rows], z, t[rows[0]], self.method.read(scores, z, t[rows[0]])).double()
+            with at_positions(self.method, rows[1], x.shape[1]):
+                return cost(x[rows], z, t[rows[0]], self.method.read(scores, z, t[rows[0]])).double()
 
         if len(chunks) > 1 and torch.is_grad_enabled():
             dtype = torch.bfloat16 if self.precision == "bfloat16" else hidden.dtype

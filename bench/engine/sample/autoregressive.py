@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Cache, Network
+from bench.engine.model.positions import in_prefixes
 from methods.method import LogProbs, Noise, Tokens, draw
 
 ROUNDINGS = 1 + 1e-9  # a mass that equals p up to rounding reaches p
@@ -106,12 +107,12 @@ def _continue(model: Model, x: Tokens, first: int, rng: Noise, truncation: Trunc
     count, length = x.shape
     t = torch.ones(count, dtype=torch.float64, device=x.device)
     kv_cache = _empty_cache(model, count, length) if cache else None
-    rows = (torch.arange(count, device=x.device), torch.zeros(count, dtype=torch.long, device=x.device))
-    with torch.autocast(x.device.type, enabled=False):  # keeps the weights that autocast converts until the last call
+    autocast = torch.autocast(x.device.type, enabled=False)  # keeps the weights that it converts until the last call
+    with autocast, in_prefixes(model.method, length):
         for i in range(first, length):
             z = x[:, : i + 1]
             hidden = model.hidden(z, t) if kv_cache is None else model.extend(z, t, kv_cache)
-            log_p = model.predict(hidden[:, -1:], z[:, -1:], t, rows)
+            log_p = model.read(hidden[:, -1].contiguous(), x[:, i], t, torch.full_like(x[:, i], i), length)
             x[:, i] = draw(truncation.apply(log_p), rng)
 
 

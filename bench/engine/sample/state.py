@@ -8,6 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from bench.engine.model.method_with_network import Model, Rows
+from bench.engine.model.positions import at_positions, in_sequences
 from bench.engine.rng import Stream
 from bench.engine.sample.autoregressive import Truncation, batches
 from bench.engine.sample.method_capabilities import is_masked
@@ -50,7 +51,8 @@ class SamplerState:
         self.model, self.rng, self.prompt, self.fixed = model, rng, prompt.ids, prompt.fixed
         self.truncation, self.greedy_last, self.watch = truncation, greedy_last, watch
         self.mask, self.is_masked = model.method.vocab_size, is_masked(model.method)
-        self.z = model.method.prior(self.prompt, rng)
+        with in_sequences(model.method, self.prompt):
+            self.z = model.method.prior(self.prompt, rng)
         self.calls, self.draws, self.cut_off = 0, 0, 0
 
         self.confidence = torch.ones(self.prompt.shape, dtype=torch.float64, device=self.prompt.device)
@@ -66,7 +68,7 @@ class SamplerState:
         """Call the network once at time t, a scalar or one time per sequence [B], a batch of texts after the other.
 
         Yields predictions chunk by chunk, in the order of the texts, at the positions `rows`, or at all scored
-        positions.
+        positions; until the next one, the method knows where they stand.
         """
         method, t, calls = self.model.method, t.expand(len(self.z)), self.calls
         shown = torch.zeros_like(self.prompt) if self.z.is_floating_point() else self.z.clone()
@@ -80,11 +82,12 @@ class SamplerState:
                 inputs = self.z[texts], t[texts]
                 prediction = self._truncate(self.model.predict(hidden, *inputs, chunk))
                 chunk = (chunk[0] + texts.start, chunk[1])
-                if self.z.is_floating_point():
-                    shown[chunk] = method.likeliest(prediction)
-                if self.guess is not None:
-                    self.guess[chunk] = method.feedback(prediction).to(self.guess)
-                yield chunk, self.z[chunk], t[chunk[0]], prediction
+                with at_positions(method, chunk[1], shown.shape[1]):
+                    if self.z.is_floating_point():
+                        shown[chunk] = method.likeliest(prediction)
+                    if self.guess is not None:
+                        self.guess[chunk] = method.feedback(prediction).to(self.guess)
+                    yield chunk, self.z[chunk], t[chunk[0]], prediction
         if self.watch and self.calls > calls:
             self.watch(shown)
 
@@ -137,7 +140,8 @@ class SamplerState:
             return
         prompt = self.prompt
         if not self.is_masked:
-            prompt = self.model.method.corrupt(self.prompt, s.expand(len(self.prompt)), self.rng)
+            with in_sequences(self.model.method, self.prompt):
+                prompt = self.model.method.corrupt(self.prompt, s.expand(len(self.prompt)), self.rng)
         fixed = self.fixed[..., None] if prompt.dim() > self.fixed.dim() else self.fixed
         self.z = torch.where(fixed, prompt, self.z)
 

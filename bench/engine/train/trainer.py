@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench.engine.data import Dataset
 from bench.engine.model import checkpoint
 from bench.engine.model.method_with_network import END_DRAWS, Model, last_guess_costs, times
+from bench.engine.model.positions import in_sequences
 from bench.engine.rng import Stream, seed_for
 from bench.engine.train.ema import EMA
 from bench.engine.train.settings import Budget, Training
@@ -157,15 +158,17 @@ class Trainer:
         x = x[: method.draws * texts]  # every noise draw of these texts
         self.progress.end_draws += len(x)
         t = torch.full((len(x),), method.t_min, dtype=torch.float64, device=x.device)
-        return loss + self.noised_loss(partial(last_guess_costs, self.model), x, t) + method.prior_gap(x).mean()
+        with in_sequences(method, x):
+            return loss + self.noised_loss(partial(last_guess_costs, self.model), x, t) + method.prior_gap(x).mean()
 
     def noised_loss(self, cost: Callable[..., Nats], x: Tokens, t: Tensor) -> Tensor:
         """Noise x to the times t and return the mean of `cost` over all positions, after the method's `couple`."""
         method = self.model.method
         if method.needs.self_condition:
             return self.self_conditioned_loss(cost, x, t)
-        z = method.corrupt(x, t, self.noise)
-        return method.couple(cost(x, z, t), x, z, t).mean()
+        with in_sequences(method, x):
+            z = method.corrupt(x, t, self.noise)
+            return method.couple(cost(x, z, t), x, z, t).mean()
 
     def self_conditioned_loss(self, cost: Callable[..., Nats], x: Tokens, t: Tensor) -> Tensor:
         """Return the mean of `cost` over all positions; a random share of the sequences is shown a guess."""
@@ -183,11 +186,11 @@ class Trainer:
         (as in Plaid).
         """
         method, model = self.model.method, self.model
-        with frozen(method) if with_guess else nullcontext():
+        with frozen(method) if with_guess else nullcontext(), in_sequences(method, x):
             z = method.corrupt(x, t, self.noise)
             guess = model.guess(z, t, torch.full_like(t, with_guess, dtype=torch.bool))
             nats = cost(x, z, t, guess)
-        return (nats if with_guess else method.couple(nats, x, z, t)).sum()
+            return (nats if with_guess else method.couple(nats, x, z, t)).sum()
 
     def state(self) -> dict[str, Any]:
         """Return everything that the rest of the run depends on, for a checkpoint."""

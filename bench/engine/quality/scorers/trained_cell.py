@@ -15,6 +15,7 @@ from bench.engine.invalid_setting import ScorerError
 from bench.engine.model import checkpoint
 from bench.engine.model.method_with_network import Model
 from bench.engine.model.network import Shape
+from bench.engine.model.positions import in_sequences
 from bench.engine.model.registered_method import check_registered
 from bench.engine.quality.scorers.scorer import TextScores, windows
 from bench.engine.quality.scorers.settings import check_trained
@@ -66,7 +67,8 @@ class CellScorer:
         nats = torch.zeros_like(t)
         for start, end, new in windows(x.shape[1], self.context):
             part = x[:, start:end]
-            costs = self.model.costs(self.model.method.bound, part, part, t) + self.model.method.prior_gap(part)
+            with in_sequences(self.model.method, part):
+                costs = self.model.costs(self.model.method.bound, part, part, t) + self.model.method.prior_gap(part)
             nats += costs[:, new - start :].sum(-1)
         return nats, self.model.hidden(part, t)[:, -1].float()
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.engine.sample.method_capabilities import trial
+from bench.engine.sample.method_capabilities import on_trial, trial
 from bench.engine.sample.policies.policy import Stepping
 from bench.engine.sample.state import SamplerState
 from methods.method import Latent, LogProbs, Method, Times
@@ -57,9 +57,12 @@ class Euler(Stepping):
 
     def refusal(self, method: Method, calls: int, tokens: int) -> str | None:
         reason = super().refusal(method, calls, tokens)
-        if reason is None and method.rates(*trial(method)) is None:
-            return "has no rates to jump by (its time is discrete, or its z holds vectors)"
-        return reason
+        if reason is not None:
+            return reason
+        z, t, prediction = trial(method)
+        with on_trial(method):
+            rates = method.rates(z, t, prediction)
+        return "has no rates to jump by (its time is discrete, or its z holds vectors)" if rates is None else None
 
     def law(self, method: Method, z: Latent, t: Times, s: Times, prediction: LogProbs) -> LogProbs:
         """Return log of the rates times t - s; the remaining probability of staying is clamped at 0."""
@@ -81,7 +84,7 @@ class Ddim(Stepping):
         if reason is not None:
             return reason
         z, t, prediction = trial(method)
-        with torch.no_grad():
+        with torch.no_grad(), on_trial(method):
             flow = method.flow(z, t, t, prediction)
         return "has no deterministic step (its z holds ids)" if flow is None else None
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.engine.sample.method_capabilities import trial
+from bench.engine.sample.method_capabilities import on_trial, trial
 from bench.engine.sample.policies.ancestral import Ancestral
 from bench.engine.sample.policies.policy import Policy, Stepping, times
 from bench.engine.sample.policies.unmasking import mask_refusal
@@ -96,8 +96,10 @@ class SelfCorrect(Policy):
         if method.needs.causal or method.needs.vector_width or method.masking is not None:
             return "has no scores for visible tokens"
         z, _, prediction = trial(method)
-        total = float(prediction[..., : method.vocab_size].exp().sum())
-        if method.scored(z) is not None or abs(total - 1) > 1e-5:
+        totals = prediction[..., : method.vocab_size].exp().sum(-1)
+        with on_trial(method):
+            scored = method.scored(z)
+        if scored is not None or float((totals - 1).abs().max()) > 1e-5:
             return "has no probabilities of visible tokens"
         steps = calls - self.corrections
         if steps < 2:

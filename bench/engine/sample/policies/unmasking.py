@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.engine.sample.method_capabilities import is_masked, trial
+from bench.engine.sample.method_capabilities import is_masked, on_trial, trial
 from bench.engine.sample.policies.policy import Policy, Stepping
 from bench.engine.sample.state import SamplerState
 from methods.method import LogProbs, Method, pick
@@ -32,11 +32,11 @@ def follows_schedule(method: Method) -> bool:
     """Return True if the schedule alone sets the pace at which masks are revealed; under SEDD the scores do."""
     z, t, _ = trial(method)
     z = torch.full_like(z, method.vocab_size)
-    with torch.no_grad():
-        zeros = torch.zeros(1, method.vocab_size + method.needs.extra_scores, device=t.device)
+    with torch.no_grad(), on_trial(method):
+        zeros = torch.zeros(len(z), method.vocab_size + method.needs.extra_scores, device=t.device)
         laws = [method.transition(z, t, t / 2, method.read(scores, z, t)) for scores in (zeros, zeros + 1)]
-    stays = [float(law[0, method.vocab_size]) for law in laws if law is not None]
-    return len(stays) == 2 and abs(stays[0] - stays[1]) < 1e-6
+    stays = [law[:, method.vocab_size] for law in laws if law is not None]
+    return len(stays) == 2 and float((stays[0] - stays[1]).abs().max()) < 1e-6
 
 
 class FirstHitting(Policy):
