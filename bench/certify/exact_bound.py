@@ -30,7 +30,7 @@ EDGES = (0.1, 0.5, 0.9)  # times at which the integral is cut, to tell where a c
 ACCURACY = 1e-7  # nats, of the quadrature
 MAX_SUBDIVISIONS = 100  # of an interval of time
 NODES = 32  # times at which two models are compared
-NEAR_ZERO = 1e-10  # a time at which next to nothing is noisy, for bounds without a last guess
+MASKED = 1e-10  # share of masks below which masks are not counted: next to none
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ class ExactBound:
     @property
     def t_min(self) -> float:
         """The smallest time; near 0 where exact mask counts make the last guess superfluous."""
-        return NEAR_ZERO if self.is_counted else self.method.t_min
+        if not self.is_counted:
+            return self.method.t_min
+        assert self.method.masking is not None
+        return float(self.method.masking.inverse(torch.tensor(1 - MASKED, dtype=torch.float64)))
 
     @property
     def has_last_guess(self) -> bool:

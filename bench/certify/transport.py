@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.certify.bound_checks import move_parameters
 from bench.certify.check import Case, Check
 from bench.engine.model.positions import at_positions
 from bench.engine.sample.policies import times
@@ -42,19 +43,26 @@ def check_transport(case: Case) -> Iterator[Check]:
     method = case.build(len(COMMON)).double()
     if method.needs.causal or method.needs.vector_width:
         return
-    for tokens, law in (("common", COMMON), ("rare", RARE)):
-        measured, tolerance = measure_transport(method, law), TOLERANCE[tokens]
-        sees = f"{tolerance:.0e} of a probability"
-        if measured.step is not None:
-            figure = "{:.1e} off, from t = {:.3g} to {:.3g}".format(measured.step, *measured.worst)
-            meaning = "a reverse step, long or short, carries the law of z_t to that of z_s"
-            yield Check(f"reverse step, {tokens} tokens", figure, measured.step <= tolerance, meaning, sees)
-        passed = max(measured.last_guess, measured.row_sum) <= tolerance
-        figure = f"{measured.last_guess:.1e} off; rows sum to 1 up to {measured.row_sum:.1e}"
-        meaning = "the last guess turns the law of z into that of the source"
-        if method.rarest_guess > float(law.min()):
-            meaning += f", for tokens of {method.rarest_guess:g} or more, as the method declares"
-        yield Check(f"last guess, {tokens} tokens", figure, passed, meaning, sees)
+    yield from _check_law(method, "common", COMMON)
+    yield from _check_law(method, "rare", RARE)
+    if any(parameter.requires_grad for parameter in method.parameters()):
+        moved = move_parameters(case.build(len(COMMON)).double(), case.seed)
+        yield from _check_law(moved, "common", COMMON, ", parameters moved")
+
+
+def _check_law(method: Method, tokens: str, law: Law, condition: str = "") -> Iterator[Check]:
+    measured, tolerance = measure_transport(method, law), TOLERANCE[tokens]
+    sees = f"{tolerance:.0e} of a probability"
+    if measured.step is not None:
+        figure = "{:.1e} off, from t = {:.3g} to {:.3g}".format(measured.step, *measured.worst)
+        meaning = "a reverse step, long or short, carries the law of z_t to that of z_s"
+        yield Check(f"reverse step, {tokens} tokens{condition}", figure, measured.step <= tolerance, meaning, sees)
+    passed = max(measured.last_guess, measured.row_sum) <= tolerance
+    figure = f"{measured.last_guess:.1e} off; rows sum to 1 up to {measured.row_sum:.1e}"
+    meaning = "the last guess turns the law of z into that of the source"
+    if method.rarest_guess > float(law.min()):
+        meaning += f"; the method declares that it does not for tokens rarer than {method.rarest_guess:.2g}"
+    yield Check(f"last guess, {tokens} tokens{condition}", figure, passed, meaning, sees)
 
 
 @torch.no_grad()
@@ -62,7 +70,9 @@ def measure_transport(method: Method, token_law: Law) -> Transport:
     """Measure how well single steps and the last guess of a perfect network keep the law of one token."""
     with at_positions(method, torch.zeros_like(all_states(method)), 1):
         errors = {step: step_error(method, token_law, *step) for step in snap(method)}
-        guesses = [last_guess_errors(method, token_law, float(times(method, calls)[-1])) for calls in CALLS]
+        calls = [count for count in CALLS if count <= _most_calls(method)] or [1]
+        last = {float(times(method, count)[-1]) for count in calls}
+        guesses = [last_guess_errors(method, token_law, t) for t in last]
 
     known = {step: error for step, error in errors.items() if error is not None}
     worst = max(known, key=lambda step: known[step], default=(1.0, 0.0))
@@ -122,7 +132,14 @@ def all_states(method: Method) -> Tensor:
 
 def relative_error(law: Law, expected: Law) -> float:
     """The largest relative error of the probabilities that are not 0; of those that are, the absolute one."""
-    return float(((law - expected).abs() / expected.clamp(min=SMALLEST)).max())
+    errors = (law - expected).abs() / expected.clamp(min=SMALLEST)
+    return float(errors.max()) if len(errors) else 0.0
+
+
+def _most_calls(method: Method) -> float:
+    """The largest number of network calls; discrete time allows one for each step."""
+    steps = method.needs.steps
+    return float("inf") if steps is None else max(1, steps - round(method.t_min * steps))
 
 
 def _fill(z: Tensor, t: float) -> Tensor:

@@ -14,6 +14,7 @@ from methods.masked.absorbing import Absorbing
 from methods.method import Latent, LogProbs, Nats, Neighbour, Scores, Times, Tokens, pick, substitute
 from methods.schedules import Geometric, Linear, Schedule
 
+GUESSED = 300  # times the noise on a token at t_min: from there on, the last guess is right up to 1e-5
 EPS = 1e-3  # signal left by SEDD's log-linear noise; bounds the sigma that conditions the network
 
 
@@ -84,13 +85,16 @@ class SeddUniform(UniformNoise):
     neighbours = (Neighbour("udlm", theirs={"schedule": "geometric"}),)
     normalises = False
     warp = 2.0
-    rarest_guess = 1e-4  # the last guess takes p(z) at t_min for p(x): 6 times too much for tokens of 2^-22
 
     def __init__(self, vocab_size: int, schedule: Schedule = Geometric()):
         super().__init__(vocab_size, schedule)
         if schedule.alpha(torch.ones((), dtype=torch.float64)) <= 0:
             hint = "give one that leaves some, such as {name: linear, eps: 0.001}"
             raise ValueError(f"{schedule} leaves no signal at t = 1, where the score entropy has no bound; {hint}")
+
+        # the last guess takes the law of z at t_min for that of x, which is right for tokens that noise rarely draws
+        noise = (1 - float(schedule.alpha(torch.tensor(self.t_min, dtype=torch.float64)))) / vocab_size
+        self.rarest_guess = GUESSED * noise
 
     def read(self, scores: Scores, z: Latent, t: Times) -> LogProbs:
         """log s, with log s_z = 0."""

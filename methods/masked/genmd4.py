@@ -44,6 +44,8 @@ class GenMd4(Method):
         self.vocab_size = self.mask = vocab_size
         self.decoder = decoder
         self.needs = Needs(time=True, extra_tokens=1, trains_ends=True)
+        if decoder == "powers":
+            self.rarest_guess = 1.0  # the guess does not know the text
         self.raw = nn.Parameter(
             torch.full((vocab_size,), math.log(math.e - 1))
         )  # softplus gives powers of 1: MD4 with linear noise
