@@ -46,6 +46,16 @@ class TimeDensity(BaseModel):
     clusters: int = 0
 
 
+class BatchProbe(BaseModel):
+    """How far the bound of documents alone was from that in their batch; see `bench.engine.likelihood.batch_probe`."""
+
+    model_config = CONFIG
+
+    documents: tuple[int, ...]  # those evaluated alone, by number in the split; none if there are too few
+    largest_difference: float  # of a part of the bound, relative to its nats plus one nat per token
+    tolerance: float
+
+
 class Trajectory(TypedDict):
     """One sample from its first frame to its last; runs and changes are flat lists of pairs."""
 

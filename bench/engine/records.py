@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from bench.engine.identifiers import CELL_ID, STAGE_FOLDER, STAGE_NAME, CellId, StageFolder, SuiteName
-from bench.engine.measurements import CONFIG, CurvePoint, Measurement, TimeDensity, Trajectory
+from bench.engine.measurements import CONFIG, BatchProbe, CurvePoint, Measurement, TimeDensity, Trajectory
 
 Role = Literal["arm", "scorer", "control"]
 
@@ -223,6 +223,7 @@ class BoundResult(StageResult):
     measures: dict[str, Measurement] = {}
     profile: TimeDensity | None = None
     source_nats: Measurement | None = None  # the source's own cost of the same sequences
+    batch_probe: BatchProbe | None = None  # None: recorded by an earlier version, which did not probe
     protocol: str = ""
 
 

@@ -26,19 +26,18 @@ def registry():
 
 def test_a_suite_trains_bounds_samples_and_scores_methods_that_know_positions(tmp_path: Path, registry, capsys):
     suite = tmp_path / "tiny.yaml"
-    suite.write_text(TINY.replace("  - {label: MDLM, method: mdlm}\n", ARMS))
+    suite.write_text(TINY.replace("  - {label: AR, method: ar}\n  - {label: MDLM, method: mdlm}\n", ARMS))
     arguments = ["--runs", str(tmp_path / "runs"), "--plugin", str(PLUGIN)]
     assert main(["run", str(suite), *arguments]) == DONE
 
     table = bench.load(tmp_path / "runs")
     bounds = table[(table["metric"] == "nats_per_token") & (table["stage"] == "bound")].set_index("arm")
     assert bounds["way"].to_dict() == {
-        "AR": "exact likelihood",
         "STAGGERED": "stratified t, 2 draws",
         "SHARPENED": "exactly k masked, 2 draws",
     }
     assert (bounds["value"] > 0).all()
-    assert set(table[table["stage"] == "samples"]["arm"]) == {"AR", "STAGGERED", "SHARPENED"}
+    assert set(table[table["stage"] == "samples"]["arm"]) == {"STAGGERED", "SHARPENED"}
 
     text = tmp_path / "text.txt"
     text.write_text("abcabcabcabcabc")  # longer than the sequences of training

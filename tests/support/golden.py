@@ -36,6 +36,7 @@ from tests.conftest import ROOT
 EXPECTED = ROOT / "tests" / "golden" / "numbers.json"
 SUITES = {"golden": ROOT / "tests" / "golden" / "suite.yaml", "smoke": ROOT / "suites" / "smoke.yaml"}
 TIMED = {"seconds", "tokens_per_second", "seconds_per_sequence", "peak_memory_bytes", "environment", "settings"}
+PROBES = {"batch_probe"}  # of rounding: no measure of a cell
 OPTIONS: dict[str, list[dict[str, Any]]] = {  # of methods whose vectors are recorded under several
     "mdlm": [{}, {"schedule": "geometric"}, {"steps": 10}, {"zero_masking": False}, {"carry_over": False}],
     "gidd": [{}, {"gamma": 2.0, "weighting": "clip"}],
@@ -202,10 +203,10 @@ def stage_numbers(cell: Path, stage: Any) -> dict[str, Any]:
 
 
 def leaves(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of nested values by their places, without words and what depends on time."""
+    """The numbers of nested values by their places, without words, probes and what depends on time."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
     for name, part in pairs:
-        if name not in TIMED:
+        if name not in TIMED | PROBES:
             yield from leaves(part, f"{place}/{name}")
     if isinstance(value, int | float):
         yield place, value

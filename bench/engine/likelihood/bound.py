@@ -39,12 +39,13 @@ def bound(
     estimator: EstimatorName = "auto",
     addends: bool = False,
     by_token: bool = False,
+    first: int = 0,
 ) -> Parts:
     """Estimate the parts of the bound of every sequence of x [n, L].
 
     Each of `replicates` independent replicates takes `draws` noise draws per sequence. With `addends`, also returns the
     terms of the integral that the method names, as `integral[name]`. With `by_token`, every part has a third dimension:
-    what each token contributes, [documents, replicates, L].
+    what each token contributes, [documents, replicates, L]. The sequences are the documents `first`, `first` + 1, ...
 
     Noise is keyed by (seed, document, replicate): no batch size and no device changes it, and every method meets the
     same. A method whose likelihood is exact is evaluated once. Raises ValueError if the method does not admit the
@@ -60,7 +61,7 @@ def bound(
     batches: list[Parts] = []
     for start in range(0, len(x), batch_size):
         batch = x[start : start + batch_size].to(device)
-        documents = list(range(start, start + len(batch)))
+        documents = list(range(first + start, first + start + len(batch)))
         repeats = [
             _replicate(model, batch, draws, chosen, Keyed(seed, documents, r, device), by_token)
             for r in range(replicates)
@@ -71,7 +72,9 @@ def bound(
     parts = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     for name, nats in parts.items():
         if not nats.isfinite().all():
-            raise ArithmeticError(f"the {name} of the bound is not finite for {int((~nats.isfinite()).sum())} values")
+            broken = (~nats.isfinite()).nonzero()
+            place = f"{len(broken)} of {nats.numel()} values, at first document {first + int(broken[0, 0])}"
+            raise ArithmeticError(f"the {name} of the bound is not finite: {type(model.method).__name__} gives {place}")
     return parts if addends else {name: parts[name] for name in PARTS}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.engine.likelihood.batch_probe import probe_batches
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.metrics import bits_of, perplexity_of
 from bench.engine.likelihood.settings import BoundSpec
@@ -53,7 +54,7 @@ def score_texts(
     """Score texts, ids [n] each, of `sizes` bytes, in windows of at most `window` tokens.
 
     Windows of full length are the documents 0, 1, ... of the noise, so that a test split has the bound that its suite
-    reports; shorter ones have noise of their own. Raises as `bound` does.
+    reports; shorter ones have noise of their own. Raises as `bound` and, if there are many windows, `probe_batches` do.
     """
     windows = [(number, part) for number, text in enumerate(texts) for part in text.split(window)]
     nats: dict[int, Tensor] = {}
@@ -62,6 +63,8 @@ def score_texts(
         seed = spec.seed if length == window else seed_for(spec.seed, f"windows of {length} tokens")
         x = torch.stack([windows[index][1] for index in chosen])
         parts = bound(model, x, spec.draws, spec.replicates, seed, batch_size, report, spec.estimator, by_token=True)
+        totals = {name: part.sum(-1) for name, part in parts.items()}
+        probe_batches(model, x, totals, spec.draws, seed, batch_size, spec.estimator)
         nats |= dict(zip(chosen, torch.stack(list(parts.values())).sum(0), strict=True))
 
     by_text: list[list[Tensor]] = [[] for _ in texts]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.engine.likelihood.batch_probe import probe_batches
 from bench.engine.likelihood.bound import bound
 from bench.engine.likelihood.estimators import estimator_for
 from bench.engine.likelihood.metrics import bound_metrics, source_nats
@@ -23,11 +24,15 @@ SEQUENCES = "sequences.npz"  # the parts of the bound, sequence by sequence
 
 
 def run(context: StageContext, settings: BoundSpec) -> BoundResult:
-    """Evaluate the bound of the split; its parts, sequence by sequence, go to sequences.npz."""
+    """Evaluate the bound of the split; its parts, sequence by sequence, go to sequences.npz.
+
+    Raises BatchDependence if the bound of a document depends on the batch, ArithmeticError if it is not finite.
+    """
     start = time.monotonic()
     data, model = context.data, context.cell.trained_model(RecordingModel)
     x = data.sequences(settings.split)[: settings.sequences]
-    model.noise_draws = NoiseDraws()
+    batch_size = context.cell.execution.evaluation_batch
+    noise_draws = model.noise_draws = NoiseDraws()
 
     with context.progress(f"{context.job.title}: bound", len(x), x.shape[1]) as bar:
 
@@ -41,18 +46,20 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
             settings.draws,
             settings.replicates,
             settings.seed,
-            context.cell.execution.evaluation_batch,
+            batch_size,
             reach,
             settings.estimator,
             addends=True,
         )
+    model.noise_draws = None
+    probe = probe_batches(model, x, parts, settings.draws, settings.seed, batch_size, settings.estimator)
     digest = write_arrays(context.folder / SEQUENCES, {name: nats.numpy() for name, nats in parts.items()})
 
     sizes, length = [data.count_bytes(row) for row in x], x.shape[1]
     clusters = clusters_of(data.summary.source, len(x))
     metrics = bound_metrics(parts, length, sizes, data.summary.level, clusters)
     density = time_density(
-        model.noise_draws, model.method, parts["integral"], length, settings.draws, settings.estimator, clusters
+        noise_draws, model.method, parts["integral"], length, settings.draws, settings.estimator, clusters
     )
     estimator = estimator_for(model.method, settings.estimator)
     nats = source_nats(data, x)
@@ -64,6 +71,7 @@ def run(context: StageContext, settings: BoundSpec) -> BoundResult:
         measures={name: Measurement.of(estimate) for name, estimate in metrics.items()},
         profile=density,
         source_nats=None if nats is None else Measurement.of(nats),
+        batch_probe=probe,
         seconds=time.monotonic() - start,
         protocol=describe_protocol(model.method, settings, length, model.precision),
         files={SEQUENCES: digest},
