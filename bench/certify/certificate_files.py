@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -98,13 +98,19 @@ def admitted_estimators(method: str, options: dict[str, Any]) -> list[EstimatorN
     return [name for name in ESTIMATORS if refusal(instance, name) is None]
 
 
-def write_certificate(of: Subject, checks: Sequence["Check"], runs: Path, seed: int = 0) -> Path:
-    """Write the outcome of the checks, passed or not, and return the path; `seed` is what they drew with."""
+def write_certificate(
+    of: Subject, checks: Sequence["Check"], runs: Path, seed: int = 0, sizes: Mapping[str, str] | None = None
+) -> Path:
+    """Write the outcome of the checks, passed or not, and return the path.
+
+    `seed` is what they drew with, `sizes` what they were made with, in words.
+    """
     content = {
         **{name: getattr(of, name) for name in IDENTITY},
         "code": of.code(),
         "seed": seed,
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        "sizes": dict(sizes or {}),
         "passed": all(check.passed for check in checks),
         "checks": [asdict(check) for check in checks],
     }

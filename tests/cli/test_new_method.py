@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.certify.checks import CHECKS
 from bench.cli.main import main
 from bench.cli.new_method import copyable, create_method, rename
 from bench.cli.templates.masked import Masked
@@ -109,8 +110,8 @@ def test_new_methods_train_and_pass_their_tests_and_those_of_every_method(copy):
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_a_new_method_can_be_certified(name, like, copy):
     create_method(name, like, None, copy)
-    statement = f"print(holds(subject({name!r}, {{}}, 'float32'), Path('runs')))"
-    code = f"from pathlib import Path\nfrom bench.certify.certificate_files import holds, subject\n{statement}"
+    statement = f"print(is_certified(subject({name!r}, {{}}, 'float32'), Path('runs')))"
+    code = f"from pathlib import Path\nfrom bench.certify.certificate_files import is_certified, subject\n{statement}"
     assert python(copy, "-c", code) == "False\n"
     python(copy, "-m", "bench", "certify", name, "--write")
     assert python(copy, "-c", code) == "True\n"
@@ -168,7 +169,7 @@ def test_imports_stay_sorted_and_entries_are_appended(copy):
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_the_printed_commands_certify_and_run_a_new_plug_in(name, like, tmp_path, monkeypatch, capsys, registry):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", QUICK)
+    monkeypatch.setattr("bench.certify.checks.CHECKS", {check: CHECKS[check] for check in QUICK})
     assert main(["new", "method", name, "--plugin", "my own.py", *(["--like", like] if like else [])]) == DONE
     assert contents(tmp_path).keys() == {"my own.py"}
     out = capsys.readouterr().out

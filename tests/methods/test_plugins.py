@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.certify.checks import CHECKS
 from bench.cli.main import main
 from bench.engine.code_hash import method_roots, stage_code
 from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
@@ -104,7 +105,7 @@ def test_a_cell_whose_plug_in_changed_fails_with_the_reason(plugin, suite, tmp_p
 
 def test_a_certificate_of_a_plug_in_lies_beside_the_results(plugin, suite, tmp_path, monkeypatch, capsys):
     runs = tmp_path / "runs"
-    monkeypatch.setattr("bench.certify.checks.CHECK_GROUPS", ("kraft",))
+    monkeypatch.setattr("bench.certify.checks.CHECKS", {"kraft": CHECKS["kraft"]})
     assert main(["run", str(suite), "--runs", str(runs), "--plugin", str(plugin)]) == DONE
     assert main(["certify", "mine", "--write", "--plugin", str(plugin), "--runs", str(runs)]) == DONE
     assert [each.name.split("-")[0] for each in (runs / "certificates").iterdir()] == ["mine"]

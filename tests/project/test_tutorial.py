@@ -16,7 +16,7 @@ from bench.certify import checks
 from bench.certify.certificate_files import Subject
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED
-from bench.results import tidy_table
+from bench.results import suite_certificates
 from bench.testing import assert_same_bound
 from methods import METHODS, PLUGINS, plug
 from methods.method import Method, Needs
@@ -58,16 +58,16 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory) -> Reader:
     """The whole tutorial, followed in an empty folder."""
-    folder, is_certified = tmp_path_factory.mktemp("reader"), tidy_table.is_certified
+    folder, is_certified = tmp_path_factory.mktemp("reader"), suite_certificates.is_certified
 
-    def is_certified_or_mdlm(subject: Subject, runs: Path) -> bool:
+    def is_certified_or_of_the_project(subject: Subject, runs: Path) -> bool:
         """Other tests check the certificates of the project's own methods."""
-        return subject.method == "mdlm" or is_certified(subject, runs)
+        return subject.plugin is None or is_certified(subject, runs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "250")  # so that no line is folded
-        patch.setattr(tidy_table, "is_certified", is_certified_or_mdlm)
+        patch.setattr(suite_certificates, "is_certified", is_certified_or_of_the_project)
         return Reader(folder, follow(folder))
 
 
@@ -115,12 +115,12 @@ def execute(command: str) -> Answer:
         process = subprocess.run(command, shell=True, capture_output=True, text=True)
         return Answer(command, process.returncode, process.stdout + process.stderr)
 
-    questions = checks.CHECK_GROUPS
-    if "--write" not in command:  # the slowest question is asked once, for the certificate that is stored
-        questions = tuple(question for question in questions if question != "samples")
+    selected = dict(checks.CHECKS)
+    if "--write" not in command:  # the slowest check runs once, for the certificate that is stored
+        del selected["samples"]
     out = StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
-        patch.setattr(checks, "CHECK_GROUPS", questions)
+        patch.setattr(checks, "CHECKS", selected)
         code = main(command.split()[1:])
     unplug()
     return Answer(command, code, out.getvalue())
