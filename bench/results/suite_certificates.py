@@ -27,7 +27,12 @@ class Certification:
     checks: list[dict[str, Any]]  # as the certificate lists them
     arms: list[str] = field(default_factory=list)
     estimator: str = ""  # if it is not the default one of the method
-    made: dict[str, str] = field(default_factory=dict)  # what the certificate says of how it was made, in words
+    made: dict[str, str] = field(default_factory=dict)  # what was certified and how, in words, as the certificate says
+
+    @property
+    def name(self) -> str:
+        """The method, the precision, and the estimator if it is not the default one."""
+        return ", ".join(filter(None, (self.method, self.precision, self.estimator and f"estimator {self.estimator}")))
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -118,11 +123,16 @@ def _certification(subject: Subject, runs: Path) -> Certification:
 
 def _describe_making(certificate: dict[str, Any]) -> dict[str, str]:
     """How a certificate was made, in words; earlier versions recorded the code alone."""
+    estimator = certificate.get("estimator", "")
     versions = ", ".join(f"{name} {version}" for name, version in certificate.get("versions", {}).items())
     recorded = {
         "code": certificate["code"],
-        "estimator": certificate.get("estimator", ""),
+        "plug-in": certificate.get("plugin") or "",
+        "options": ", ".join(f"{name}={value}" for name, value in certificate.get("options", {}).items()) or "defaults",
+        "precision": certificate.get("precision", ""),
+        "estimator": {"auto": "exact likelihood"}.get(estimator, estimator),
         "seed": certificate.get("seed", ""),
         "versions": versions,
+        **{f"sizes, {name}": size for name, size in certificate.get("sizes", {}).items()},
     }
     return {name: str(value) for name, value in recorded.items() if value != ""}

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench.engine.records import DataFacts
 from bench.results.statistics.pooled import PooledEstimate, can_be_best, find_best, is_tied
 from bench.results.statistics.verdicts import TEST_TEXT_ONLY
+from bench.results.suite_certificates import Certification
 from bench.results.suite_record import SuiteRecord
 from reports.figures.curves import tabulate_curves
 from reports.figures.labels import FigureLabels, number_labels
@@ -118,6 +119,15 @@ def answer(table: Table) -> str:
     sentence = "; ".join(parts)
     begins_with_label = not sentence.startswith(OPENINGS)
     return (sentence if begins_with_label else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its case
+
+
+def describe_failures(certification: Certification) -> str:
+    """The checks that failed with their figures: ": 2 of 31 checks failed: ends (+0.6 nats) and ..."."""
+    failures = certification.failures
+    if not failures:
+        return ""
+    names = join_names([f"{check['name']} ({check['figure']})" for check in failures])
+    return f": {len(failures)} of {len(certification.checks)} checks failed: {names}"
 
 
 def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
@@ -281,5 +291,6 @@ def render(record: SuiteRecord, tables: Tables, figures: dict[str, str]) -> str:
         protocols=list_protocols(record),
         commands=list_commands(record),
         states=CERTIFICATES,
+        describe_failures=describe_failures,
         asked=name_suite(record),
     )

@@ -28,11 +28,10 @@ SIGN_NOTES = {
     " and sequences, unpaired)",
 }
 UNCERTIFIED_NOTES = {  # of "†", by the kinds that it marks
-    frozenset({"bound"}): "bound that is not certified; <= is kept for certified ones",
-    frozenset({"likelihood"}): "likelihood that is not certified; = is kept for certified ones",
-    frozenset(
-        {"bound", "likelihood"}
-    ): "likelihood or bound that is not certified; = and <= are kept for certified ones",
+    ("bound",): "bound that is not certified; <= is kept for certified ones",
+    ("likelihood",): "likelihood that is not certified; = is kept for certified ones and for references",
+    ("bound", "likelihood"): "likelihood or bound that is not certified; <= is kept for certified ones, = for them and"
+    " for references",
 }
 TEXTS_ONLY = "texts only"  # what the error of one seed is over in a table of samples
 ERRORS_OF_ONE_SEED = {
@@ -210,7 +209,7 @@ def explain_signs(marks: Collection[str], estimates: Iterable[PooledEstimate | N
 
 def explain_uncertified(estimates: Iterable[PooledEstimate]) -> list[Note]:
     """The footnote of †: what has no certificate, and the sign that it lacks."""
-    kinds = frozenset(estimate.kind for estimate in estimates if SIGNS[estimate.kind] == "†")
+    kinds = tuple(sorted({estimate.kind for estimate in estimates if SIGNS[estimate.kind] == "†"}))
     return [("†", UNCERTIFIED_NOTES[kinds])] if kinds else []
 
 

@@ -119,13 +119,20 @@ def test_a_copy_of_a_certificate_under_another_name_certifies_nothing(folder, tm
         assert certificates.read_certificate(other, tmp_path) is None
 
 
-def test_a_certificate_of_an_earlier_version_is_one_of_the_default_estimator(folder, tmp_path):
+def test_a_certificate_of_an_earlier_version_is_one_of_the_default_estimator(folder, finished, tmp_path):
     path = certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path)
     content = json.loads(path.read_text())
     for name in ("estimator", "seed", "versions"):
         del content[name]
+    for check in content["checks"]:
+        for name in ("sees", "p_value", "seconds"):
+            del check[name]
     path.write_text(json.dumps(content))
     assert certificates.is_certified(subject("mdlm", {}, "float32"), tmp_path)
+    copy_runs(finished, tmp_path)
+    assert main(["report", str(finished / "tiny.yaml"), "--runs", str(tmp_path / "runs")]) == DONE
+    page = (tmp_path / "runs" / "reports" / "tiny" / "index.html").read_text()
+    assert "mdlm, float32: certified; checks passed: 1" in page
     shutil.copy(path, subject("mdlm", {}, "float32", "times").path(tmp_path))
     assert not certificates.is_certified(subject("mdlm", {}, "float32", "times"), tmp_path)
 
@@ -153,7 +160,10 @@ def test_the_table_says_less_or_equal_with_a_certificate_and_a_dagger_without(fo
     assert kinds(tmp_path) == {"AR": "likelihood", "MDLM": "bound"}
     table = capsys.readouterr().out
     assert "†" in table
-    assert "likelihood or bound that is not certified; = and <= are kept for certified ones" in table
+    assert (
+        "likelihood or bound that is not certified; <= is kept for certified ones, = for them and for references"
+        in table
+    )
     page = tmp_path / "runs" / "reports" / "tiny" / "index.html"
     assert "mdlm, float32: no certificate" in page.read_text()
     certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
@@ -161,7 +171,7 @@ def test_the_table_says_less_or_equal_with_a_certificate_and_a_dagger_without(fo
     assert main(["report", *arguments]) == DONE
     table = capsys.readouterr().out
     assert re.search("AR +† ", table)
-    assert "likelihood that is not certified; = is kept for certified ones" in table
+    assert "likelihood that is not certified; = is kept for certified ones and for references" in table
     assert "AR has a likelihood without a certificate at" in page.read_text()
 
     certificates.write_certificate(subject("ar", {}, "float32"), [GOOD], tmp_path / "runs")
@@ -172,6 +182,26 @@ def test_the_table_says_less_or_equal_with_a_certificate_and_a_dagger_without(fo
     assert "†" not in told
     assert "mdlm, float32: certified; checks passed: 1" in page.read_text()
     assert GOOD.meaning in page.read_text()
+
+
+def test_the_page_says_what_was_certified_and_why_it_was_refused(folder, finished, tmp_path):
+    copy_runs(finished, tmp_path)
+    arguments = ["report", str(finished / "tiny.yaml"), "--runs", str(tmp_path / "runs")]
+    certified, refused = subject("ar", {}, "float32"), subject("mdlm", {}, "float32")
+    certificates.write_certificate(certified, [GOOD], tmp_path / "runs", 3, {"oracle": "512 texts"})
+    certificates.write_certificate(refused, [GOOD, BAD], tmp_path / "runs")
+    assert main(arguments) == DONE
+    page = (tmp_path / "runs" / "reports" / "tiny" / "index.html").read_text()
+    assert "mdlm, float32: refused: 1 of 2 checks failed: b (2 ± 0)" in page
+    terms = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page[page.index("ar, float32: certified") :].partition("</details>")[0]))
+    assert terms["Code"] == certified.code()
+    assert terms["Estimator"] == "exact likelihood"
+    assert terms["Precision"] == "float32"
+    assert terms["Options"] == "defaults"
+    assert terms["Seed"] == "3"
+    assert terms["Sizes, oracle"] == "512 texts"
+    assert torch.__version__ in terms["Versions"]
+    assert "guards against mistakes, not malice" in page
 
 
 def test_a_refused_likelihood_is_none(folder, finished, tmp_path):
