@@ -27,7 +27,9 @@ class Certification:
     checks: list[dict[str, Any]]  # as the certificate lists them
     arms: list[str] = field(default_factory=list)
     estimator: str = ""  # if it is not the default one of the method
-    made: dict[str, str] = field(default_factory=dict)  # what was certified and how, in words, as the certificate says
+    provenance: dict[str, str] = field(
+        default_factory=dict
+    )  # what was certified and how, in words, as the certificate says
 
     @property
     def name(self) -> str:
@@ -118,10 +120,12 @@ def _certification(subject: Subject, runs: Path) -> Certification:
         state = "refused"
     elif subject.is_current(certificate["code"]):
         state = "certified"
-    return replace(certification, state=state, checks=certificate["checks"], made=_describe_making(certificate))
+    return replace(
+        certification, state=state, checks=certificate["checks"], provenance=_describe_provenance(certificate)
+    )
 
 
-def _describe_making(certificate: dict[str, Any]) -> dict[str, str]:
+def _describe_provenance(certificate: dict[str, Any]) -> dict[str, str]:
     """How a certificate was made, in words; earlier versions recorded the code alone."""
     estimator = certificate.get("estimator", "")
     versions = ", ".join(f"{name} {version}" for name, version in certificate.get("versions", {}).items())

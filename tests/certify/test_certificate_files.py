@@ -193,7 +193,11 @@ def test_the_page_says_what_was_certified_and_why_it_was_refused(folder, finishe
     assert main(arguments) == DONE
     page = (tmp_path / "runs" / "reports" / "tiny" / "index.html").read_text()
     assert "mdlm, float32: refused: 1 of 2 checks failed: b (2 ± 0)" in page
-    terms = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page[page.index("ar, float32: certified") :].partition("</details>")[0]))
+    terms = dict(
+        re.findall(
+            "<dt>(.*?)</dt><dd>(.*?)</dd>", page[page.index("ar, float32: certified") :].partition("</details>")[0]
+        )
+    )
     assert terms["Code"] == certified.code()
     assert terms["Estimator"] == "exact likelihood"
     assert terms["Precision"] == "float32"
