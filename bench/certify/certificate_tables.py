@@ -2,10 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.certify import certificate_files as certificates
+from bench.certify.certificate_files import admitted_estimators, subject
+from bench.engine.likelihood.estimators import EstimatorName
 from methods import METHODS, PLUGINS
 
 START, END = "<!-- made by bench certify --write -->", "<!-- end -->"
@@ -30,13 +33,26 @@ SAMPLES = {
 
 
 def format_tables() -> str:
-    """Markdown: what is known of every registered method's bound and of its samples in float32; then all verdicts."""
+    """Markdown: what is known of every registered method's bound and of its samples in float32; then all verdicts.
+
+    The bounds by other estimators follow, if any is certified.
+    """
     names = [name for name in METHODS if name not in PLUGINS]
-    certificates = {name: {precision: _read(name, precision) for precision in PRECISIONS} for name in names}
+    rows = {f"`{name}`": _read_precisions(name, "auto") for name in names}
+    others = {
+        f"`{name}`, {estimator}": _read_precisions(name, estimator)
+        for name in names
+        for estimator in admitted_estimators(name, {})
+        if estimator != subject(name, {}, PRECISIONS[0]).default_estimator
+    }
+    others = {label: row for label, row in others.items() if any(row[precision]["checks"] for precision in row)}
+
     lines = ["The bound of an oracle minus -log p(x) in nats per text, and the Kraft sums of random networks:", ""]
-    lines += _table(certificates, BOUND)
-    lines += ["", "The samples of an oracle, and all verdicts:", ""]
-    return "\n".join([*lines, *_table(certificates, SAMPLES, PRECISIONS)])
+    lines += _table(rows, BOUND)
+    lines += ["", "The samples of an oracle, and all verdicts:", "", *_table(rows, SAMPLES, PRECISIONS)]
+    if others:
+        lines += ["", "Bounds by the other estimators:", "", *_table(others, BOUND, PRECISIONS)]
+    return "\n".join(lines)
 
 
 def refresh_readme() -> None:
@@ -48,18 +64,23 @@ def refresh_readme() -> None:
         readme.write_text(re.sub(f"{START}.*{END}", lambda _: fresh, text, flags=re.DOTALL), encoding="utf-8")
 
 
-def _read(name: str, precision: str) -> Any:
-    path = certificates.FOLDER / f"{name}-{precision}.json"
+def _read_precisions(name: str, estimator: EstimatorName) -> dict[str, Any]:
+    """The certificates of a method with an estimator, by precision; one that is missing has no checks."""
+    return {precision: _read(subject(name, {}, precision, estimator).path(Path())) for precision in PRECISIONS}
+
+
+def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"checks": []}
 
 
-def _table(certificates: dict[str, Any], columns: dict[str, str], verdicts: tuple[str, ...] = ()) -> Iterator[str]:
+def _table(rows: Mapping[str, Any], columns: Mapping[str, str], verdicts: tuple[str, ...] = ()) -> Iterator[str]:
+    """The rows by label, each of certificates by precision; figures are those of the first precision."""
     yield f"| method | {' | '.join([*columns, *verdicts])} |"
     yield f"|---|{'---|' * (len(columns) + len(verdicts))}"
-    for name, certificate in certificates.items():
-        cells = [_cell(certificate["float32"]["checks"], pattern) for pattern in columns.values()]
-        cells += [_verdict(certificate[precision]["checks"]) for precision in verdicts]
-        yield f"| `{name}` | {' | '.join(cells)} |"
+    for label, row in rows.items():
+        cells = [_cell(row[PRECISIONS[0]]["checks"], pattern) for pattern in columns.values()]
+        cells += [_verdict(row[precision]["checks"]) for precision in verdicts]
+        yield f"| {label} | {' | '.join(cells)} |"
 
 
 def _cell(checks: list[Any], pattern: str) -> str:

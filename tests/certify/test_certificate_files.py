@@ -70,6 +70,18 @@ def test_the_tables_of_the_documentation_are_those_of_the_certificates():
     assert readme.format_tables().count(" of ") >= 2 * len(METHODS)
 
 
+def test_the_tables_show_the_other_estimators_that_are_certified(folder, tmp_path):
+    oracle = Check("bound of an oracle, a table", "+0.1 ± 0.2 nats", True, "")
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [oracle], tmp_path)
+    assert "estimators" not in readme.format_tables()
+    certificates.write_certificate(subject("mdlm", {}, "float32", "times"), [oracle, BAD], tmp_path)
+    tables = readme.format_tables()
+    (row,) = re.findall(r"^\| `mdlm`, times .*", tables, re.MULTILINE)
+    assert row.startswith("| `mdlm`, times | +0.1 ± 0.2 |")
+    assert row.endswith("| 1 of 2 passed | none |")
+    assert "independent" not in tables
+
+
 def test_a_certificate_holds_for_its_method_options_precision_and_code(folder, tmp_path, monkeypatch):
     certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path)
     certificates.write_certificate(subject("mdlm", {"steps": 8}, "float32"), [GOOD, BAD], tmp_path)
