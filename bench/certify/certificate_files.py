@@ -111,7 +111,7 @@ def write_certificate(
         "seed": seed,
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "sizes": dict(sizes or {}),
-        "passed": all(check.passed for check in checks),
+        "passed": bool(checks) and all(check.passed for check in checks),
         "checks": [asdict(check) for check in checks],
     }
     path = of.path(runs)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from logging.handlers import QueueHandler
 from multiprocessing import get_context
@@ -43,7 +44,8 @@ def run_checks(groups: Sequence[Group], jobs: int | None = None) -> Iterator[tup
     """
     jobs = min(jobs or count_cores(), len(groups))
     if jobs <= 1:
-        yield from ((group, _run_timed(group)) for group in groups)
+        with _single_threaded():
+            yield from ((group, _run_timed(group)) for group in groups)
         return
 
     pool = _Pool(groups, jobs)
@@ -51,6 +53,17 @@ def run_checks(groups: Sequence[Group], jobs: int | None = None) -> Iterator[tup
         yield from ((group, pool.take(index)) for index, group in enumerate(groups))
     finally:
         pool.close()
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let torch use one thread: its threads would only wait for each other over the small tensors of the checks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _run_timed(group: Group) -> Iterator[Check]:

@@ -89,16 +89,14 @@ def _list_methods(args: Namespace) -> Iterator[Subject]:
         names = [name for name in METHODS if not args.estimator or args.estimator in admitted_estimators(name, {})]
     for name in names:
         for precision in args.precision or ["float32"]:
-            for estimator in _choose_estimators(args, name, {}, ["auto"]):
+            for estimator in _choose_estimators(args, name, {}, [args.estimator or "auto"]):
                 yield subject(name, {}, precision, estimator)
 
 
 def _choose_estimators(
     args: Namespace, method: str, options: dict[str, object], default: list[EstimatorName]
 ) -> list[EstimatorName]:
-    """The estimators of a method that are certified."""
-    if args.estimator:
-        return [args.estimator]
+    """The estimators that a method is certified with, some of them perhaps twice."""
     return [*default, *(admitted_estimators(method, options) if args.all_estimators else [])]
 
 
@@ -129,7 +127,7 @@ def _explain_skipping(subject: Subject, request: Request) -> str:
 
 def _run(output: Console, outcomes: Sequence[Outcome], request: Request) -> None:
     """Run the checks of all subjects, and print those of each in turn."""
-    names = request.only or tuple(checks.CHECKS)
+    names, sizes = request.only or tuple(checks.CHECKS), describe_sizes()
     cases = [_make_case(outcome.subject, request.seed) for outcome in outcomes if not outcome.is_settled]
     results = run_checks([Group(case, name) for case in cases for name in names], request.jobs)
     for outcome in outcomes:
@@ -139,10 +137,14 @@ def _run(output: Console, outcomes: Sequence[Outcome], request: Request) -> None
 
         _print_heading(output, outcome.subject, request.seed)
         for name, (_, finished) in zip(names, results, strict=False):
+            output.print(Text(f" {name}: {sizes.get(name, '')}".removesuffix(": "), "dim"), soft_wrap=True)
+            count = len(outcome.checks)
             with output.status(f"{outcome.subject.describe()}: {name}"):
                 for check in finished:
                     outcome.checks.append(check)
                     output.print(_format_row(output, check))
+            if len(outcome.checks) == count:
+                output.print(Text(f" no check of {name} applies to {outcome.subject.method}", "dim"), soft_wrap=True)
         _finish(output, outcome, request)
 
 
@@ -195,6 +197,7 @@ def _summarize(outcomes: Sequence[Outcome], request: Request) -> str:
     """One line: how many subjects are certified, and which are not and why."""
     words = ("passed", "failed") if request.only else ("certified", "refused")
     refused = [outcome for outcome in outcomes if outcome.failures]
-    parts = [f"{words[0]}: {len(outcomes) - len(refused)} of {len(outcomes)}"]
+    unchecked = [outcome.subject.describe() for outcome in outcomes if not outcome.checks and not outcome.is_settled]
+    parts = [f"{words[0]}: {len(outcomes) - len(refused) - len(unchecked)} of {len(outcomes)}"]
     parts += [f"{words[1]}: {outcome.subject.describe()} ({', '.join(outcome.failures)})" for outcome in refused]
-    return "; ".join(parts)
+    return "; ".join([*parts, *(f"no check applies to {name}" for name in unchecked)])

@@ -68,6 +68,8 @@ def _contradiction(args: argparse.Namespace) -> str:
     """Why the options of `bench certify` contradict each other; "" if they do not."""
     if args.only and args.write:
         return "--only and --write: a certificate holds all checks; leave out one of the two"
+    if args.estimator and args.suite:
+        return "--estimator and --suite: the bounds of a suite name its estimators; leave out one of the two"
     if args.force and not args.write:
         return "--force without --write: checks always run, and only --write leaves out certificates that hold"
     return ""

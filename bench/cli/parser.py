@@ -147,8 +147,7 @@ def _add_subjects(certify: argparse.ArgumentParser) -> None:
     help += " what the suite's execution says)"
     certify.add_argument("--precision", type=parse_precisions, action="extend", metavar="PRECISION", help=help)
     chosen = certify.add_mutually_exclusive_group()
-    help = "of the bound: counted, times or independent (default: that of the method; for arms, all that the suite's"
-    help += " bounds name)"
+    help = "of the bounds of METHODs: counted, times or independent (default: that of each; a suite names its own)"
     chosen.add_argument("--estimator", choices=ESTIMATORS, metavar="NAME", help=help)
     help = "certify every other estimator that a method admits, too"
     chosen.add_argument("--all", action="store_true", dest="all_estimators", help=help)

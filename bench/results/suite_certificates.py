@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.certify.certificate_files import Subject, is_certified, read_certificate, resolve_estimator
+from bench.certify.certificate_files import ESTIMATORS, Subject, is_certified, read_certificate, resolve_estimator
 from bench.engine.likelihood.estimators import EstimatorName
 from bench.engine.records import Stage, StoredSuite
 from bench.results.recorded_cell import RecordedCell, recorded_cells
@@ -66,8 +66,8 @@ def names_a_file(subject: Subject) -> bool:
 def kind_of(runs: Path, cell: RecordedCell, stage: Stage, result: Any, stale: bool) -> str:
     """The claim of a number: one with a certificate was made by the code that was certified."""
     kind = str(getattr(result, "kind", ""))
-    if kind not in CLAIMS:
-        return kind
+    if kind not in CLAIMS or not _names_estimator(stage):
+        return CLAIMS.get(kind, kind)
     subject = subject_of(cell, _precision(result), _estimator(stage), runs)
     return CERTIFIED[kind] if not stale and is_certified(subject, runs) else CLAIMS[kind]
 
@@ -88,12 +88,17 @@ def _subjects(runs: Path, cell: RecordedCell) -> Iterator[Subject]:
     """The subjects of a cell's bounds."""
     for stage in cell.stages:
         result = cell.result(stage) if stage.name in ("bound", "estimate") else None
-        if result is not None and result.kind in CLAIMS:
+        if result is not None and result.kind in CLAIMS and _names_estimator(stage):
             yield subject_of(cell, _precision(result), _estimator(stage), runs)
 
 
 def _precision(result: Any) -> str:
     return str(result.environment.get("precision", ""))
+
+
+def _names_estimator(stage: Stage) -> bool:
+    """Whether the settings of a stage name an estimator of this version."""
+    return _estimator(stage) in ("auto", *ESTIMATORS)
 
 
 def _estimator(stage: Stage) -> EstimatorName:

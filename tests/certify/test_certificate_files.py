@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from bench.certify.certificate_files import Subject, subject
 from bench.certify.check import Check
 from bench.certify.checks import CHECKS
 from bench.cli.main import main
+from bench.engine.records import BoundResult, Stage, StoredCell
 from bench.launch.exit_codes import DONE, FAILED
+from bench.results.recorded_cell import RecordedCell
+from bench.results.suite_certificates import kind_of, subject_of
 from bench.results.suite_record import read
 from methods import METHODS, OptionError
 from methods.method import Method
@@ -156,6 +160,41 @@ def test_a_certificate_says_what_was_certified(folder, tmp_path):
     assert re.fullmatch("[0-9a-f]{12}", content["code"])
     assert content["seed"] == 5
     assert content["versions"]["torch"] == str(torch.__version__)
+
+
+def test_no_checks_are_no_certificate(folder, tmp_path):
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [], tmp_path)
+    assert not certificates.is_certified(subject("mdlm", {}, "float32"), tmp_path)
+
+
+def test_a_method_that_is_not_loaded_has_the_certificates_of_its_estimators(tmp_path):
+    science = {"method": "mine", "options": {}, "plugin": "0123456789ab"}
+    stored = StoredCell(id="000000000001", arm="A", method="mine", seed=0, stages=(), science=science)
+    cell = RecordedCell(stored, tmp_path)
+    default = Subject("mine", {}, "float32", "0123456789ab", (), "counted", "counted")
+    other = replace(default, estimator="times")
+    for made in (default, other):
+        certificates.write_certificate(made, [GOOD], tmp_path)
+    assert {path.name[:10] for path in (tmp_path / "certificates").iterdir()} == {
+        "mine-times",
+        default.path(tmp_path).name[:10],
+    }
+
+    def certified(estimator: str) -> bool:
+        return certificates.is_certified(subject_of(cell, "float32", estimator, tmp_path), tmp_path)
+
+    assert [certified(name) for name in ("auto", "counted", "times", "independent")] == [True, True, True, False]
+
+
+def test_an_estimator_of_another_version_has_no_certificate(finished, tmp_path):
+    stored = StoredCell(id="000000000001", arm="A", method="mdlm", seed=0, stages=())
+    stage = Stage(name="bound", id="000000000001", settings={"estimator": "../novel"})
+    result = BoundResult(kind="bound", environment={"precision": "float32"})
+    assert kind_of(tmp_path, RecordedCell(stored, tmp_path), stage, result, False) == "bound"
+    assert (
+        kind_of(tmp_path, RecordedCell(stored, tmp_path), stage, result.model_copy(update={"kind": "exact"}), False)
+        == "likelihood"
+    )
 
 
 def test_only_the_project_s_own_defaults_are_kept_in_the_project(folder, tmp_path):

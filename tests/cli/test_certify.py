@@ -83,6 +83,13 @@ def test_only_the_named_checks_run(cases, capsys):
     assert [name for name, _ in cases] == ["second", "first"]
 
 
+def test_no_checks_are_no_pass(capsys):
+    assert main(["certify", "ar", "--only", "identities"]) == DONE
+    out = capsys.readouterr().out
+    assert "no check of identities applies to ar" in out
+    assert out.splitlines()[-1] == "passed: 0 of 1; no check applies to ar, float32"
+
+
 def test_an_unknown_check_is_wrong_usage(cases, capsys):
     assert main(["certify", "mdlm", "--only", "secnd"]) == USAGE_ERROR
     assert 'unknown check "secnd"; did you mean "second"? known: first, second' in capsys.readouterr().err
@@ -91,7 +98,11 @@ def test_an_unknown_check_is_wrong_usage(cases, capsys):
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [(["--only", "first", "--write"], "a certificate holds all checks"), (["--force"], "--force without --write")],
+    [
+        (["--only", "first", "--write"], "a certificate holds all checks"),
+        (["--force"], "--force without --write"),
+        (["--estimator", "times", "--suite", "any.yaml"], "the bounds of a suite name its estimators"),
+    ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(options, reason, cases, capsys):
     assert main(["certify", "mdlm", *options]) == USAGE_ERROR
