@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.certify.check import Case
 from bench.certify.checks import CHECKS, certify
-from bench.certify.kraft_sum import VOCAB_SIZE, random_network
+from bench.certify.random_network import VOCAB_SIZE, random_network
 from bench.engine.likelihood.bound import bound
 from bench.engine.model.positions import at_positions
 

@@ -66,8 +66,9 @@ def _turn_off_fsync() -> None:
 def _shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Replace what is slow and not under test.
 
-    Workers are forked; a new store of MLflow is a copy of an empty one, which takes a second to create; figures are
-    saved as SVG only, because embedding the fonts of a PDF takes longer than the rest of a report.
+    Workers are forked; `bench certify` runs all checks in this process, where patches hold, unless it is told `--jobs`;
+    a new store of MLflow is a copy of an empty one, which takes a second to create; figures are saved as SVG only,
+    because embedding the fonts of a PDF takes longer than the rest of a report.
     """
     empty_store = tmp_path_factory.mktemp("store") / "mlflow.db"
     track = tracking.track
@@ -86,6 +87,7 @@ def _shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.results.mlflow_tracking.track", track_in_copy)
         patch.setattr("bench.launch.worker_process.subprocess", Subprocess)
+        patch.setattr("bench.certify.processes.count_cores", lambda: 1)
         patch.setattr("reports.figures.style.FORMATS", {"svg": ALL_FORMATS["svg"]})
         yield
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.certify.check import Case, Check
-from bench.certify.kraft_sum import VOCAB_SIZE, random_network
+from bench.certify.random_network import VOCAB_SIZE, random_network
 from bench.certify.verb_values import (
     KEYS,
     LENGTH,

@@ -2,41 +2,44 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.certify import certificate_files as certificates
+from bench.certify.certificate_files import admitted_estimators, subject
+from bench.certify.false_alarms import RATE
+from bench.certify.sizes import QUESTIONS
+from bench.engine.likelihood.estimators import EstimatorName
 from methods import METHODS, PLUGINS
 
 START, END = "<!-- made by bench certify --write -->", "<!-- end -->"
 PRECISIONS = ("float32", "bfloat16")
-BOUND = {  # headings, and the checks whose figures stand below them
-    "a table": "bound of an oracle, a table",
-    "a chain of order 1": "bound of an oracle, a chain of order 1",
-    "a chain of order 2": "bound of an oracle, a chain of order 2",
-    "a hidden chain": "bound of an oracle, a hidden chain",
-    "Kraft sums": "Kraft sum, .*",
-    "identity": "identity with .*",
-    "ends, widened": "ends",
-}
-SAMPLES = {
-    "steps: distance": "ancestral: steps of an oracle",
-    "texts, a table": "(ancestral|ddim): texts, a table",
-    "texts, a chain": "(ancestral|ddim): texts, a chain",
-    "other policies": "(?!(ancestral|ddim):).*: (steps of an oracle|texts, a table)",
-    "rare tokens": "draws of rare tokens",
-    "probes": "probe: .*",
-}
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
 
 
 def format_tables() -> str:
-    """Markdown: what is known of every registered method's bound and of its samples in float32; then all verdicts."""
-    names = [name for name in METHODS if name not in PLUGINS]
-    certificates = {name: {precision: _read(name, precision) for precision in PRECISIONS} for name in names}
-    lines = ["The bound of an oracle minus -log p(x) in nats per text, and the Kraft sums of random networks:", ""]
-    lines += _table(certificates, BOUND)
-    lines += ["", "The samples of an oracle, and all verdicts:", ""]
-    return "\n".join([*lines, *_table(certificates, SAMPLES, PRECISIONS)])
+    """Markdown: what each check sees, how often it is wrong and how long it takes; then the verdict on every method."""
+    rows = _read_all()
+    lines = ["What the checks see, over all registered methods with their default options in float32:", ""]
+    lines += _format_checks([row[PRECISIONS[0]]["checks"] for row in rows.values()])
+    lines += ["", "The methods, and how many checks they passed:", "", *_format_verdicts(rows)]
+    return "\n".join(lines)
+
+
+def _read_all() -> dict[str, dict[str, Any]]:
+    """The certificates of all registered methods by label and precision, those by other estimators if there are any."""
+    rows = {}
+    for name in (name for name in METHODS if name not in PLUGINS):
+        default = subject(name, {}, PRECISIONS[0]).default_estimator
+        rows[f"`{name}`"] = _read_precisions(name, "auto")
+        others = {estimator: _read_precisions(name, estimator) for estimator in admitted_estimators(name, {})}
+        rows |= {
+            f"`{name}`, {estimator}": row
+            for estimator, row in others.items()
+            if estimator != default and any(certificate["checks"] for certificate in row.values())
+        }
+    return rows
 
 
 def refresh_readme() -> None:
@@ -48,33 +51,60 @@ def refresh_readme() -> None:
         readme.write_text(re.sub(f"{START}.*{END}", lambda _: fresh, text, flags=re.DOTALL), encoding="utf-8")
 
 
-def _read(name: str, precision: str) -> Any:
-    path = certificates.FOLDER / f"{name}-{precision}.json"
+def _read_precisions(name: str, estimator: EstimatorName) -> dict[str, Any]:
+    """The certificates of a method with an estimator, by precision; one that is missing has no checks."""
+    return {precision: _read(subject(name, {}, precision, estimator).path(Path())) for precision in PRECISIONS}
+
+
+def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"checks": []}
 
 
-def _table(certificates: dict[str, Any], columns: dict[str, str], verdicts: tuple[str, ...] = ()) -> Iterator[str]:
-    yield f"| method | {' | '.join([*columns, *verdicts])} |"
-    yield f"|---|{'---|' * (len(columns) + len(verdicts))}"
-    for name, certificate in certificates.items():
-        cells = [_cell(certificate["float32"]["checks"], pattern) for pattern in columns.values()]
-        cells += [_verdict(certificate[precision]["checks"]) for precision in verdicts]
-        yield f"| `{name}` | {' | '.join(cells)} |"
+def _format_checks(certificates_of_methods: Sequence[list[Any]]) -> Iterator[str]:
+    """One row for each entry of `CHECKS`."""
+    yield "| check | question | smallest bias that it sees | false alarms | seconds |"
+    yield "|---|---|---|---|---|"
+    for group, question in QUESTIONS.items():
+        by_method = [[check for check in checks if check["group"] == group] for checks in certificates_of_methods]
+        checks = [check for checks in by_method for check in checks]
+        random = max((sum(check["p_value"] is not None for check in checks) for checks in by_method), default=0)
+        alarms = f"at most {100 * random * RATE:.2f} %" if random else "none: nothing is drawn"
+        seconds = [sum(check["seconds"] for check in checks) for checks in by_method if checks]
+        times = f"{min(seconds):.1f} to {max(seconds):.1f}" if seconds else ""
+        yield f"| {group} | {question} | {_format_sees(checks)} | {alarms} | {times} |"
 
 
-def _cell(checks: list[Any], pattern: str) -> str:
-    """The figures of the checks whose name matches; of many only how many passed."""
-    matching = [check for check in checks if re.fullmatch(pattern, check["name"])]
-    if pattern.startswith(("probe", "(?!")):
-        return _verdict(matching)
-    return "<br>".join(_figure(check) for check in matching)
+def _format_sees(checks: Sequence[Any]) -> str:
+    """What the checks see, each unit once, from the smallest bias to the largest."""
+    by_unit: dict[str, list[str]] = {}
+    for check in checks:
+        if check["sees"]:
+            unit = NUMBER.sub("{}", check["sees"], count=1)
+            by_unit.setdefault(NUMBER.sub("", unit), []).append(check["sees"])
+    return "<br>".join(_format_range(texts) for texts in by_unit.values()) or "any"
 
 
-def _figure(check: Any) -> str:
-    policy = "ddim: " if check["name"].startswith("ddim") else ""
-    figure = check["figure"].replace(" nats", "").replace("; ", "<br>")
-    return f"{policy}{figure}{'' if check['passed'] else ' **failed**'}"
+def _format_range(texts: Sequence[str]) -> str:
+    """The smallest and the largest of biases in one unit."""
+    ordered = sorted(texts, key=lambda text: float(NUMBER.findall(text)[0]))
+    return ordered[0] if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"
 
 
-def _verdict(checks: list[Any]) -> str:
-    return f"{sum(check['passed'] for check in checks)} of {len(checks)} passed" if checks else "none"
+def _format_verdicts(rows: Mapping[str, Any]) -> Iterator[str]:
+    yield f"| method | {' | '.join(PRECISIONS)} | random figures | smallest p-value | seconds |"
+    yield f"|---|{'---|' * (len(PRECISIONS) + 3)}"
+    for label, row in rows.items():
+        verdicts = [_format_verdict(row[precision]["checks"]) for precision in PRECISIONS]
+        checks = row[PRECISIONS[0]]["checks"]
+        p_values = [check["p_value"] for check in checks if check["p_value"] is not None]
+        smallest = f"{min(p_values):.2g}" if p_values else ""
+        seconds = f"{sum(check['seconds'] for check in checks):.0f}"
+        yield f"| {label} | {' | '.join(verdicts)} | {len(p_values)} | {smallest} | {seconds} |"
+
+
+def _format_verdict(checks: Sequence[Any]) -> str:
+    if not checks:
+        return "none"
+    failed = [check["name"] for check in checks if not check["passed"]]
+    verdict = f"{len(checks) - len(failed)} of {len(checks)} passed"
+    return f"{verdict}; **failed**: {', '.join(failed)}" if failed else verdict

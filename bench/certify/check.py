@@ -22,6 +22,8 @@ class Check:
     meaning: str  # the requirement
     sees: str = ""  # the smallest bias that it sees, with its unit; "" if it compares what must be equal
     p_value: float | None = None  # of a figure this far off, for a right method; None if nothing is drawn
+    seconds: float = 0.0  # that it took
+    group: str = ""  # the entry of `CHECKS` that it belongs to
 
 
 @dataclass(frozen=True)

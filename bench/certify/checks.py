@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -38,16 +39,24 @@ ROUNDING = 1e-4  # nats per text
 
 def certify(case: Case, only: Sequence[str] | None = None) -> Iterator[Check]:
     """Run the checks of a method, by default all of `CHECKS`. Raises OptionError as `methods.build` does."""
-    for name in CHECKS if only is None else only:
-        try:
-            yield from CHECKS[name](case)
-        except OptionError:
-            raise
-        except Exception as error:  # any exception from the mathematics of a method is a fault of the method
-            log.info("%s", traceback.format_exc())
-            line = find_plugin_line(error)
-            figure = f"{type(error).__name__}: {error}{f' ({line})' if line else ''}"
-            yield Check(name, figure, False, "the check runs without an exception")
+    names = tuple(CHECKS if only is None else only)
+    for name in names:
+        yield from (replace(check, group=name) for check in _run(name, case))
+    if "harness" not in names:
+        yield from (replace(check, group="harness") for check in check_harness(case) if not check.passed)
+
+
+def _run(name: str, case: Case) -> Iterator[Check]:
+    """The outcomes of one entry of `CHECKS`; an exception is one of them."""
+    try:
+        yield from CHECKS[name](case)
+    except OptionError:
+        raise
+    except Exception as error:  # any exception from the mathematics of a method is a fault of the method
+        log.info("%s", traceback.format_exc())
+        line = find_plugin_line(error)
+        figure = f"{type(error).__name__}: {error}{f' ({line})' if line else ''}"
+        yield Check(name, figure, False, "the check runs without an exception")
 
 
 def _check_identities(case: Case) -> Iterator[Check]:

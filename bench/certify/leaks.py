@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bench.certify.kraft_sum import random_network
+from bench.certify.random_network import random_network
 from bench.engine.data.tokenizers.tokenizer import ByteTokenizer, Tokenizer, find_characters
 from bench.engine.likelihood.metrics import bound_metrics
 from bench.engine.model.method_with_network import Model, times

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.certify.check import Case, Check
 from bench.certify.expected_costs import Independent, Shifted, Sure, expected_costs, integrate
-from bench.certify.kraft_sum import VOCAB_SIZE
+from bench.certify.random_network import VOCAB_SIZE
 from bench.certify.verb_values import (
     LENGTH,
     ROUNDING,

@@ -8,7 +8,7 @@ from torch import Tensor
 from bench.certify.batch_probes import SPREAD
 from bench.certify.brief_training import train_briefly
 from bench.certify.check import Case, Check
-from bench.certify.kraft_sum import VOCAB_SIZE, random_network
+from bench.certify.random_network import VOCAB_SIZE, random_network
 from bench.certify.verb_values import ROUNDING, Rows, Values, draw_rows, evaluate, find_difference, noise_texts
 from bench.engine.model.method_with_network import Model, last_guess_costs, times
 from bench.engine.model.positions import in_sequences

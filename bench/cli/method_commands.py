@@ -52,22 +52,27 @@ def perf_report(args: argparse.Namespace) -> int:
 
 def certify(args: argparse.Namespace) -> int:
     """`bench certify [METHOD ...]`"""
-    from bench.cli.certify import Certified, show
-    from bench.engine.environment import resolve_names
-    from bench.tune.tuned_suite import read_tuned
-    from methods import METHODS, check_name
+    from bench.certify import checks
+    from bench.cli.certify import Request, list_subjects, show
+    from methods import check_name
 
-    suites = read_tuned(args.suite, args.scale, args.data) if args.suite else ()
-    subjects = [
-        Certified(arm.method, arm.options, arm.precision or args.precision or resolve_names(suite.spec.execution)[1])
-        for suite in suites[:1]  # the same on all data
-        for arm in suite.spec.arms
-    ]
-    names = [check_name(name, METHODS, "method") for name in args.methods or ([] if subjects else METHODS)]
-    subjects += [Certified(name, {}, args.precision or "float32") for name in names]
-    distinct = [subject for index, subject in enumerate(subjects) if subject not in subjects[:index]]
-    has_passed = show(distinct, args.runs if args.write else None)
-    return DONE if has_passed else FAILED
+    if fault := _contradiction(args):
+        print(fault, file=sys.stderr)
+        return USAGE_ERROR
+    only = tuple(dict.fromkeys(check_name(name, checks.CHECKS, "check") for name in args.only))
+    request = Request(only, args.seed, args.runs if args.write else None, args.force, args.jobs)
+    return DONE if show(list_subjects(args), request) else FAILED
+
+
+def _contradiction(args: argparse.Namespace) -> str:
+    """Why the options of `bench certify` contradict each other; "" if they do not."""
+    if args.only and args.write:
+        return "--only and --write: a certificate holds all checks; leave out one of the two"
+    if args.estimator and args.suite:
+        return "--estimator and --suite: the bounds of a suite name its estimators; leave out one of the two"
+    if args.force and not args.write:
+        return "--force without --write: checks always run, and only --write leaves out certificates that hold"
+    return ""
 
 
 def new_method(args: argparse.Namespace) -> int:

@@ -1,16 +1,26 @@
 """The command-line parser. It imports nothing heavy, so that help answers at once."""
 
 import argparse
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.cli import method_commands, result_commands, suite_commands
+from bench.cli.argument_types import (
+    parse_draws,
+    parse_jobs,
+    parse_margin,
+    parse_names,
+    parse_natural,
+    parse_precisions,
+    parse_replicates,
+    parse_seconds,
+)
 
 Command = Callable[[argparse.Namespace], int]
 Subparsers = Any  # argparse's type of them is private
 
+ESTIMATORS = ("auto", "counted", "times", "independent")
 POLICIES = "ancestral, euler, ddim, first-hitting, confidence, margin, entropy-bounded, remask or self-correct"
 
 EXIT_CODES = """exit codes:
@@ -90,17 +100,7 @@ def _add_suite(parser: argparse.ArgumentParser, nargs: str | None = None) -> Non
 
 def _add_hang_timeout(parser: argparse.ArgumentParser) -> None:
     help = "end a worker that gives no sign of life for so long, and record a failure (default: only say so)"
-    parser.add_argument("--hang-timeout", type=_parse_seconds, metavar="SECONDS", help=help)
-
-
-def _parse_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds, such as 600")
-    return seconds
+    parser.add_argument("--hang-timeout", type=parse_seconds, metavar="SECONDS", help=help)
 
 
 def _add_methods(commands: Subparsers) -> None:
@@ -127,11 +127,31 @@ def _add_methods(commands: Subparsers) -> None:
     certify.add_argument("--suite", type=Path, help="the arms of a suite, with their options")
     _add_scale(certify)
     _add_data(certify)
-    help = "of methods, and of arms that name none (default: float32; for arms, what the suite's execution says)"
-    certify.add_argument("--precision", choices=("float32", "bfloat16"), help=help)
-    certify.add_argument("--write", action="store_true", help="save the certificates, which let reports print <=")
+    _add_subjects(certify)
+    help = "save the certificates, which let reports print = and <=; those that hold are not made again"
+    certify.add_argument("--write", action="store_true", help=help)
+    certify.add_argument("--force", action="store_true", help="with --write, make certificates that hold again")
+    help = "run these checks alone, such as oracle or probes,kraft; may be repeated"
+    certify.add_argument("--only", type=parse_names, action="extend", default=[], metavar="CHECK", help=help)
+    certify.add_argument("--seed", type=parse_natural, default=0, metavar="N", help="of all that is drawn (default: 0)")
+    help = "processes that run checks at the same time (default: one per core)"
+    certify.add_argument("--jobs", type=parse_jobs, metavar="N", help=help)
     _add_runs(certify)
     _add_plugin(certify)
+
+
+def _add_subjects(certify: argparse.ArgumentParser) -> None:
+    """The precisions and estimators that methods are certified with."""
+    help = (
+        "float32, bfloat16, or both with a comma; of methods, and of arms that name none (default: float32; for arms,"
+    )
+    help += " what the suite's execution says)"
+    certify.add_argument("--precision", type=parse_precisions, action="extend", metavar="PRECISION", help=help)
+    chosen = certify.add_mutually_exclusive_group()
+    help = "of the bounds of METHODs: counted, times or independent (default: that of each; a suite names its own)"
+    chosen.add_argument("--estimator", choices=ESTIMATORS, metavar="NAME", help=help)
+    help = "certify every other estimator that a method admits, too"
+    chosen.add_argument("--all", action="store_true", dest="all_estimators", help=help)
 
 
 def _add_suites(commands: Subparsers) -> None:
@@ -218,29 +238,12 @@ def _add_score(commands: Subparsers) -> None:
     parser.add_argument("--tokens", action="store_true", help="print the nats of each token as well")
     parser.add_argument("--json", action="store_true", help="print everything as JSON, tokens included")
     help = "noise draws per window and replicate, an even number (default for this and the next: as in the suite)"
-    parser.add_argument("--draws", type=_parse_draws, metavar="N", help=help)
+    parser.add_argument("--draws", type=parse_draws, metavar="N", help=help)
     help = "independent replicates, for the Monte Carlo error"
-    parser.add_argument("--replicates", type=_parse_replicates, metavar="N", help=help)
+    parser.add_argument("--replicates", type=parse_replicates, metavar="N", help=help)
     parser.add_argument("--seed", type=int, help="of the noise (default: as in the suite)")
-    estimators = ("auto", "counted", "times", "independent")
-    parser.add_argument("--estimator", choices=estimators, help="(default: as in the suite)")
+    parser.add_argument("--estimator", choices=ESTIMATORS, help="(default: as in the suite)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-
-
-def _parse_draws(text: str) -> int:
-    """An even number of noise draws, as antithetic pairs need."""
-    return _parse_count(text, least=2, multiple=2)
-
-
-def _parse_replicates(text: str) -> int:
-    return _parse_count(text, least=2)
-
-
-def _parse_count(text: str, least: int, multiple: int = 1) -> int:
-    if not text.isdecimal() or int(text) < least or int(text) % multiple:
-        kind = "an even number" if multiple == 2 else "a number"
-        raise argparse.ArgumentTypeError(f"{text!r}: give {kind} of at least {least}")
-    return int(text)
 
 
 def _add_compare(commands: Subparsers) -> None:
@@ -252,17 +255,8 @@ def _add_compare(commands: Subparsers) -> None:
     compare.add_argument("new", metavar="B", help="like A; the new one")
     _add_runs(compare)
     help = "exit with 3 if the bound of an arm certainly grew by more than this share, or by this difference without %%"
-    compare.add_argument("--fail-on-regression", type=_parse_margin, metavar="0.5%", dest="margin", help=help)
+    compare.add_argument("--fail-on-regression", type=parse_margin, metavar="0.5%", dest="margin", help=help)
     compare.add_argument("--json", action="store_true", help="print the whole comparison as JSON")
-
-
-def _parse_margin(text: str) -> Any:
-    from bench.results.compare.gate import Margin
-
-    try:
-        return Margin.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_perf(commands: Subparsers) -> None:

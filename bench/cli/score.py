@@ -21,6 +21,7 @@ from bench.engine.likelihood.standard_error import Estimate
 from bench.engine.likelihood.text_scores import TextScore, score_texts, text_metrics
 from bench.engine.records import Job
 from bench.engine.stages.context import CellContext
+from bench.results.suite_certificates import CERTIFIED, CLAIMS
 
 STANDARD_INPUT = "-"
 
@@ -41,7 +42,7 @@ class Scores:
     """The bounds of texts under a cell."""
 
     title: str
-    kind: str  # "exact", "certified" (a bound with a certificate) or "bound"
+    kind: str  # "exact" or "certified" with a certificate, "likelihood" or "bound" without
     protocol: str
     texts: list[ScoredText]
     metrics: dict[str, Estimate]  # of all texts together
@@ -102,7 +103,7 @@ def score(
     names, level = name_tokens(data), data.summary.level
     return Scores(
         title=context.job.title,
-        kind=claim(context, model.method.exact),
+        kind=claim(context, spec, model.method.exact),
         protocol=(
             f"{describe_noise(model.method, spec)}; windows of at most {window} tokens without overlap, each on its "
             f"own; EMA weights; {model.precision}"
@@ -121,12 +122,11 @@ def own_settings(job: Job) -> BoundSpec:
     return next((BoundSpec(**stage.settings) for stage in job.stages if stage.name == "bound"), BoundSpec())
 
 
-def claim(context: CellContext, exact: bool) -> str:
-    """What the numbers are: exact, or a bound with or without a certificate."""
-    if exact:
-        return "exact"
-    of = subject(context.job.method, context.job.options, context.precision)
-    return "certified" if is_certified(of, context.folder.parent.parent) else "bound"
+def claim(context: CellContext, spec: BoundSpec, exact: bool) -> str:
+    """What the numbers are: a likelihood or a bound, with or without a certificate for this estimator."""
+    of = subject(context.job.method, context.job.options, context.precision, spec.estimator)
+    kind = "exact" if exact else "bound"
+    return CERTIFIED[kind] if is_certified(of, context.folder.parent.parent) else CLAIMS[kind]
 
 
 def scored(text: str, tokens: list[str], of_text: TextScore, level: str) -> ScoredText:

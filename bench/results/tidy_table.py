@@ -4,6 +4,10 @@ Parameters that a method has learned are metrics of training. If it learned one 
 so on in vocabularies of at most 256 tokens. Larger ones have `power_min`, `power_mean` and `power_max`; the single
 numbers are in train/result.json and in `SuiteRecord.learned`. Stage `bound` is the headline bound. Other estimates of
 it are stages `estimate`, told apart by their way. `integral[...]` are named terms of the integral.
+
+The kind of a score is what it may be called: "exact" is a likelihood with a certificate, or a number that the harness
+computes itself, such as the entropy of a source; "certified" is a bound with a certificate. Without a certificate of
+the present code, for the same options, precision and estimator, they are a "likelihood" and a "bound".
 """
 
 import math
@@ -12,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 
-from bench.certify.certificate_files import is_certified
 from bench.engine.likelihood.estimators import estimator_for
 from bench.engine.measurements import Measurement
 from bench.engine.metric_definitions import scalars_of, unit_of
@@ -23,7 +26,7 @@ from bench.results.execution_settings import format_made, read_foundations
 from bench.results.recorded_cell import RecordedCell
 from bench.results.staleness import is_stale, recorded_origin
 from bench.results.statistics.paired_differences import describe_difference, minus_headline
-from bench.results.suite_certificates import subject_of
+from bench.results.suite_certificates import kind_of
 from methods import METHODS
 
 COLUMNS = {  # of the tidy table, with default values
@@ -46,7 +49,7 @@ COLUMNS = {  # of the tidy table, with default values
     "monte_carlo_error": math.nan,
     "n": 0,  # documents
     "clusters": 0,  # groups of documents that may vary together; 0 if documents are independent
-    "kind": "",  # "exact", "certified" (a bound with a certificate) or "bound"
+    "kind": "",  # of a score: "exact", "certified", "likelihood" or "bound"
     "protocol": "",
     "role": "arm",  # or "scorer", which evaluates samples, or "control": reference and adversarial texts
     "way": "",  # how samples were drawn or how the bound was estimated, as text
@@ -86,7 +89,7 @@ def make_rows(runs: Path, suite: StoredSuite, cell: RecordedCell, stage: Stage) 
     measurements = [
         *_scalars(result, stage.name),
         *_learned(result),
-        *_metrics(result, _kind(runs, cell, result, stale)),
+        *_metrics(result, kind_of(runs, cell, stage, result, stale)),
         *_curve(result),
         *_minus_headline(cell, stage, result),
     ]
@@ -174,15 +177,6 @@ def _missing_status(cell: RecordedCell, stage: Stage) -> tuple[str, str]:
         if status == "failed":
             return "failed", f"{earlier.name} failed: {reason}"
     return cell.status(stage)
-
-
-def _kind(runs: Path, cell: RecordedCell, result: Any, stale: bool) -> str:
-    """The claim of a number: a bound is certified if it was made by the code that was certified."""
-    kind = getattr(result, "kind", "")
-    if kind != "bound" or stale:
-        return kind
-    precision = result.environment.get("precision", "")
-    return "certified" if is_certified(subject_of(cell, precision), runs) else kind
 
 
 def _metrics(result: Any, kind: str) -> list[Row]:

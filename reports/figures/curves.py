@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
-from bench.results.statistics.pooled import pool
+from bench.results.statistics.pooled import LIKELIHOODS, pool
 from bench.results.suite_record import SuiteRecord
 from reports.figures.labels import number_labels
 from reports.figures.style import FAINT, NAME_WIDTH, LineEnd, draw_labels, draw_lines, save
@@ -55,11 +55,13 @@ def tabulate_curves(record: SuiteRecord) -> pd.DataFrame:
 
 
 def find_kind(rows: pd.DataFrame, metric: str) -> str:
-    """Whether an arm's score is "exact" or a "bound"; "" if it has none."""
+    """Whether an arm's score is "exact", a "likelihood" without a certificate, or a "bound"; "" if it has none."""
     kinds = set(rows["kind"][rows["metric"] == metric])
     if not kinds:
         return ""
-    return "exact" if kinds == {"exact"} else "bound"
+    if kinds <= set(LIKELIHOODS):
+        return "exact" if kinds == {"exact"} else "likelihood"
+    return "bound"
 
 
 def compute_token_flops(rows: pd.DataFrame) -> float:
@@ -70,10 +72,11 @@ def compute_token_flops(rows: pd.DataFrame) -> float:
 
 def label_axis(record: SuiteRecord, curves: pd.DataFrame) -> str:
     """The unit, and which scores are exact or bounds: "bits per character (AR exact, others bounds)"."""
-    exact = list(dict.fromkeys(curves["arm"][curves["kind"] == "exact"]))
-    kinds = [f"{join_names(exact)} exact"] if exact else []
+    words = {"exact": "exact", "likelihood": "likelihood without a certificate"}
+    arms = {kind: list(dict.fromkeys(curves["arm"][curves["kind"] == kind])) for kind in words}
+    kinds = [f"{join_names(arms[kind])} {words[kind]}" for kind in words if arms[kind]]
     if (curves["kind"] == "bound").any():
-        kinds.append("others bounds" if exact else "bounds")
+        kinds.append("others bounds" if kinds else "bounds")
     return choose_score(record)[1] + (f" ({', '.join(kinds)})" if kinds else "")
 
 

@@ -1,7 +1,7 @@
 """One self-contained HTML page of a record: the answer, its tables and figures, and the evidence behind them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench.engine.records import DataFacts
 from bench.results.statistics.pooled import PooledEstimate, can_be_best, find_best, is_tied
 from bench.results.statistics.verdicts import TEST_TEXT_ONLY
+from bench.results.suite_certificates import Certification
 from bench.results.suite_record import SuiteRecord
 from reports.figures.curves import tabulate_curves
 from reports.figures.labels import FigureLabels, number_labels
@@ -22,7 +23,13 @@ from reports.tables.quality_results import CONTROL
 from reports.tables.report_tables import Tables
 from reports.tables.table_model import Row, Table
 
-OPENINGS = ("the best bound", "bounds lie", "exact likelihoods", "no arm")  # of an answer that no label begins
+OPENINGS = (
+    "the best bound",
+    "bounds lie",
+    "exact likelihoods",
+    "likelihoods",
+    "no arm",
+)  # of an answer that no label begins
 SAMPLES_PER_ARM = 4  # samples of each arm on the page
 NO_SAMPLES = "no samples; see the status in the results table"
 FIGURES = {  # the title of each figure
@@ -48,12 +55,12 @@ CERTIFICATES = {  # the states of a certificate in words
 
 
 def describe_best(table: Table, *, is_exact: bool) -> str:
-    """The best exact likelihood, or the best bound, with its unit and the arms it ties with; "" if there is none.
+    """The best likelihood, or the best bound, with its unit and the arms it ties with; "" if there is none.
 
     Of arms of one seed, none is called best: see `describe_range`.
     """
     estimates = {row: row.entries[0].estimate for row in table.rows}
-    measured = {row: number for row, number in estimates.items() if number and (number.kind == "exact") == is_exact}
+    measured = {row: number for row, number in estimates.items() if number and number.is_likelihood == is_exact}
     rivals = {row: number for row, number in measured.items() if can_be_best(number)}
     lowest = find_best(list(measured.values()))
     if lowest is None:
@@ -62,7 +69,7 @@ def describe_best(table: Table, *, is_exact: bool) -> str:
     entry, number = best.entries[0], rivals[best]
     ties = [row.label for row, rival in rivals.items() if row is not best and is_tied(rival, number)]
 
-    claim = f"{best.label} is exact at" if is_exact else f"the best bound is {best.label}'s,"
+    claim = f"{best.label} {claim_likelihood([number])}" if is_exact else f"the best bound is {best.label}'s,"
     error = f" ± {entry.error}" if entry.error else ""
     asides = [f"over {number.seeds} of {number.planned} seeds"] if number.planned > number.seeds else []
     if ties:
@@ -79,9 +86,22 @@ def describe_range(scores: Mapping[Row, PooledEstimate], unit: str, *, is_exact:
     low, high = ordered[0], ordered[-1]
     if low is high:
         error = f" ± {low.entries[0].error} ({TEST_TEXT_ONLY})" if low.entries[0].error else ""
-        return f"{low.label} {'is exact' if is_exact else 'has a bound'} at {low.entries[0].value}{error} {unit}"
-    claim = "exact likelihoods" if is_exact else "bounds"
+        claim = claim_likelihood(scores.values()) if is_exact else "has a bound at"
+        return f"{low.label} {claim} {low.entries[0].value}{error} {unit}"
+    claim = name_likelihoods(scores.values()) if is_exact else "bounds"
     return f"{claim} lie between {low.entries[0].value} and {high.entries[0].value} {unit}"
+
+
+def claim_likelihood(numbers: Iterable[PooledEstimate]) -> str:
+    """What may be said of a likelihood: it is exact only with a certificate."""
+    is_certified = all(number.kind == "exact" for number in numbers)
+    return "is exact at" if is_certified else "has a likelihood without a certificate at"
+
+
+def name_likelihoods(numbers: Iterable[PooledEstimate]) -> str:
+    """The name of several likelihoods."""
+    is_certified = all(number.kind == "exact" for number in numbers)
+    return "exact likelihoods" if is_certified else "likelihoods, not all with a certificate,"
 
 
 def answer(table: Table) -> str:
@@ -99,6 +119,15 @@ def answer(table: Table) -> str:
     sentence = "; ".join(parts)
     begins_with_label = not sentence.startswith(OPENINGS)
     return (sentence if begins_with_label else sentence[0].upper() + sentence[1:]) + "."  # a label keeps its case
+
+
+def describe_failures(certification: Certification) -> str:
+    """The checks that failed with their figures: ": 2 of 31 checks failed: ends (+0.6 nats) and ..."."""
+    failures = certification.failures
+    if not failures:
+        return ""
+    names = join_names([f"{check['name']} ({check['figure']})" for check in failures])
+    return f": {len(failures)} of {len(certification.checks)} checks failed: {names}"
 
 
 def find_differences(environments: Sequence[dict[str, str]]) -> list[str]:
@@ -262,5 +291,6 @@ def render(record: SuiteRecord, tables: Tables, figures: dict[str, str]) -> str:
         protocols=list_protocols(record),
         commands=list_commands(record),
         states=CERTIFICATES,
+        describe_failures=describe_failures,
         asked=name_suite(record),
     )

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from bench.results.statistics.pooled import PooledEstimate
+from bench.results.statistics.pooled import SIGNS, PooledEstimate
 from reports.published.match import NO_COUNTERPART, NOT_RUN, REPRODUCED, Match, explain_mismatch
 from reports.published.published_file import Counterpart, Paper, Protocol
 from reports.published.published_numbers import Claim, Place, Published, overlay
 from reports.tables.format_numbers import format_compact
-from reports.tables.table_model import SIGN_NOTES as MEASURED_MEANINGS
-from reports.tables.table_model import Row, explain_errors
+from reports.tables.table_model import Row, explain_errors, explain_uncertified
 
 HERE = "Measured here"
 DISPUTED = "‡"
@@ -17,7 +16,7 @@ READ = {
     "recalled": "from memory: check it before relying on it",
 }
 MEANINGS = {
-    "=": "exact likelihood, as stated by the paper or measured here",
+    "=": "exact likelihood, as stated by the paper; for a number measured here, a certified one",
     "<=": "upper bound, as stated by the paper; for a number measured here, a certified bound",
     "±": "in the paper: {spread}",
     DISPUTED: "disputed or withdrawn, see its footnote; never bold",
@@ -92,9 +91,9 @@ def list_notes(published: Published, matches: Sequence[Match], rows: Sequence[Ro
         marks.add("±")
     notes = [(mark, text.format(spread=published.sheet.spread)) for mark, text in MEANINGS.items() if mark in marks]
 
-    measured_signs = {entry.sign for entry in entries} - paper_signs
-    notes += [(sign, text) for sign, text in MEASURED_MEANINGS.items() if sign in measured_signs and sign]
-    measured = [match.estimate for match in matches]
+    measured = [match.estimate for match in matches if match.estimate]
+    signs_here = {SIGNS[estimate.kind] for estimate in measured} - paper_signs
+    notes += [(sign, text) for sign, text in MEANINGS.items() if sign in signs_here] + explain_uncertified(measured)
     notes += [(sign, f"for a number measured here: {meaning}") for sign, meaning in explain_errors(measured)]
     if any(entry.best for entry in entries):
         notes.append(("", BOLD))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.results.statistics.pooled import SIGNS, PooledEstimate
+from bench.results.statistics.pooled import LIKELIHOODS, SIGNS, PooledEstimate
 from bench.results.suite_record import SuiteRecord
 from reports.tables.arms import differ_in_schedule, label_by_way, select_arms
 from reports.tables.format_numbers import format_sample_size, format_with_error
@@ -96,11 +96,11 @@ def list_ratios(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def list_estimates(record: SuiteRecord) -> pd.DataFrame:
-    """The tidy rows of all estimated bounds, labelled by arm and estimator; exact likelihoods are left out."""
+    """The tidy rows of all estimated bounds, labelled by arm and estimator; likelihoods are left out."""
     rows = select_arms(record)
     rows = rows[rows["stage"].isin(STAGES)]
-    is_exact = (rows["kind"] == "exact") & (rows["metric"] != "source_nats_per_token")
-    rows = rows[~rows["arm"].isin(rows.loc[is_exact, "arm"])]
+    is_likelihood = rows["kind"].isin(LIKELIHOODS) & (rows["metric"] != "source_nats_per_token")
+    rows = rows[~rows["arm"].isin(rows.loc[is_likelihood, "arm"])]
     if len(rows):
         rows = pd.concat([rows, pd.DataFrame(list_ratios(rows), columns=rows.columns)])
     is_shared = rows["metric"].isin(FROM_DRAWS)

@@ -23,10 +23,15 @@ ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑", "nearer": "≈"}
 SIGN_NOTES = {
     "=": "exact likelihood",
     "<=": "certified bound",
-    "†": "bound that is not certified; <= is kept for certified ones",
     "±": "one standard error over seeds, with the Monte Carlo noise that they share",
     "~": "tied with the lowest value (bold): the 95 % interval of the difference contains zero (Student's t over seeds"
     " and sequences, unpaired)",
+}
+UNCERTIFIED_NOTES = {  # of "†", by the kinds that it marks
+    ("bound",): "bound that is not certified; <= is kept for certified ones",
+    ("likelihood",): "likelihood that is not certified; = is kept for certified ones and for references",
+    ("bound", "likelihood"): "likelihood or bound that is not certified; <= is kept for certified ones, = for them and"
+    " for references",
 }
 TEXTS_ONLY = "texts only"  # what the error of one seed is over in a table of samples
 ERRORS_OF_ONE_SEED = {
@@ -196,8 +201,16 @@ def explain_errors(estimates: Iterable[PooledEstimate | None], of_one_seed: str 
 
 def explain_signs(marks: Collection[str], estimates: Iterable[PooledEstimate | None]) -> list[Note]:
     """The footnotes of the signs and marks of scores, with that of ± among them."""
+    measured = [estimate for estimate in estimates if estimate]
     notes = [(mark, meaning) for mark, meaning in SIGN_NOTES.items() if mark in marks and mark not in ("±", "~")]
-    return [*notes, *explain_errors(estimates), *([("~", SIGN_NOTES["~"])] if "~" in marks else [])]
+    notes += explain_uncertified(measured) if "†" in marks else []
+    return [*notes, *explain_errors(measured), *([("~", SIGN_NOTES["~"])] if "~" in marks else [])]
+
+
+def explain_uncertified(estimates: Iterable[PooledEstimate]) -> list[Note]:
+    """The footnote of †: what has no certificate, and the sign that it lacks."""
+    kinds = tuple(sorted({estimate.kind for estimate in estimates if SIGNS[estimate.kind] == "†"}))
+    return [("†", UNCERTIFIED_NOTES[kinds])] if kinds else []
 
 
 def make_row(label: str, rows: pd.DataFrame, entries: tuple[Entry, ...]) -> Row:

@@ -1,20 +1,21 @@
-"""A bound prints "<=" only where its certificate was made by the code that is here."""
+"""A bound prints "<=", and a likelihood "=", only where its certificate was made by the code that is here."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-import bench
 from bench.certify import certificate_files as certificates
 from bench.certify import certificate_tables as readme
 from bench.certify.certificate_files import Subject, subject
 from bench.certify.check import Check
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED
-from bench.results.suite_record import read
-from methods import METHODS
+from methods import METHODS, OptionError
 from methods.method import Method
 from tests.conftest import TINY
 from tests.support import museum
@@ -47,6 +48,18 @@ def test_the_tables_of_the_documentation_are_those_of_the_certificates():
     assert readme.format_tables().count(" of ") >= 2 * len(METHODS)
 
 
+def test_the_tables_show_the_other_estimators_that_are_certified(folder, tmp_path):
+    oracle = Check("bound of an oracle, a table", "+0.1 ± 0.2 nats", True, "")
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [oracle], tmp_path)
+    assert "estimators" not in readme.format_tables()
+    certificates.write_certificate(subject("mdlm", {}, "float32", "times"), [oracle, BAD], tmp_path)
+    tables = readme.format_tables()
+    (row,) = re.findall(r"^\| `mdlm`, times .*", tables, re.MULTILINE)
+    assert row.startswith("| `mdlm`, times | +0.1 ± 0.2 |")
+    assert row.endswith("| 1 of 2 passed | none |")
+    assert "independent" not in tables
+
+
 def test_a_certificate_holds_for_its_method_options_precision_and_code(folder, tmp_path, monkeypatch):
     certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path)
     certificates.write_certificate(subject("mdlm", {"steps": 8}, "float32"), [GOOD, BAD], tmp_path)
@@ -61,8 +74,53 @@ def test_a_certificate_holds_for_its_method_options_precision_and_code(folder, t
     assert not holds("mdlm", {"steps": 9}, "float32")
     assert not holds("mdlm", {}, "bfloat16")
     assert not holds("md4", {}, "float32")
+    assert holds("mdlm", {}, "float32", "counted")  # which it uses by default
+    assert not holds("mdlm", {}, "float32", "times")
+    certificates.write_certificate(subject("mdlm", {}, "float32", "times"), [GOOD], tmp_path)
+    assert holds("mdlm", {}, "float32", "times")
+    assert not holds("mdlm", {}, "float32", "independent")
     monkeypatch.setattr(certificates, "certificate_code", lambda roots: "other")
     assert not holds("mdlm", {}, "float32")
+
+
+def test_the_file_of_another_estimator_has_its_name(tmp_path):
+    names = {name: subject("mdlm", {}, "float32", name).path(tmp_path).name for name in ("auto", "counted", "times")}
+    assert names["auto"] == names["counted"] == "mdlm-float32.json"
+    assert names["times"] == "mdlm-times-float32.json"
+    assert subject("udlm", {}, "float32", "times").path(tmp_path).name == "udlm-float32.json"
+    assert subject("ar", {}, "float32").path(tmp_path).name == "ar-float32.json"
+    assert re.fullmatch(
+        "mdlm-times-[0-9a-f]{8}-float32.json",
+        subject("mdlm", {"schedule": "cosine"}, "float32", "times").path(tmp_path).name,
+    )
+
+
+@pytest.mark.parametrize(("method", "estimator"), [("ar", "times"), ("udlm", "counted")])
+def test_an_estimator_that_a_method_does_not_admit_has_no_certificate(method, estimator):
+    with pytest.raises(OptionError, match=f'estimator "{estimator}": method "{method}" .* it admits: auto'):
+        subject(method, {}, "float32", estimator)
+
+
+def test_a_copy_of_a_certificate_under_another_name_certifies_nothing(folder, tmp_path):
+    path = certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path)
+    others = [subject("mdlm", {}, "float32", "times"), subject("mdlm", {}, "bfloat16"), subject("md4", {}, "float32")]
+    for other in others:
+        shutil.copy(path, other.path(tmp_path))
+        assert certificates.read_certificate(other, tmp_path) is None
+
+
+def test_a_certificate_says_what_was_certified(folder, tmp_path):
+    path = certificates.write_certificate(subject("mdlm", {}, "bfloat16", "times"), [GOOD], tmp_path, seed=5)
+    content = json.loads(path.read_text())
+    assert (content["method"], content["precision"], content["estimator"]) == ("mdlm", "bfloat16", "times")
+    assert re.fullmatch("[0-9a-f]{12}", content["code"])
+    assert content["seed"] == 5
+    assert content["versions"]["torch"] == str(torch.__version__)
+
+
+def test_no_checks_are_no_certificate(folder, tmp_path):
+    certificates.write_certificate(subject("mdlm", {}, "float32"), [], tmp_path)
+    assert not certificates.is_certified(subject("mdlm", {}, "float32"), tmp_path)
 
 
 def test_only_the_project_s_own_defaults_are_kept_in_the_project(folder, tmp_path):
@@ -70,54 +128,6 @@ def test_only_the_project_s_own_defaults_are_kept_in_the_project(folder, tmp_pat
     assert subject("mdlm", {"steps": 7}, "float32").path(tmp_path).parent == tmp_path / "certificates"
     foreign = Subject("mdlm", {}, "float32", "0123", ())
     assert foreign.path(tmp_path).parent == tmp_path / "certificates"
-
-
-def test_the_table_says_less_or_equal_with_a_certificate_and_a_dagger_without(folder, tmp_path, capsys):
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    arguments = [str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]
-    assert main(["run", *arguments]) == DONE
-    assert kinds(tmp_path) == {"AR": "exact", "MDLM": "bound"}
-    assert "†" in capsys.readouterr().out
-    page = tmp_path / "runs" / "reports" / "tiny" / "index.html"
-    assert "mdlm, float32: no certificate" in page.read_text()
-    certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
-    assert kinds(tmp_path) == {"AR": "exact", "MDLM": "certified"}
-    assert main(["report", *arguments]) == DONE
-    told = capsys.readouterr().out
-    assert "<=" in told
-    assert "†" not in told
-    assert "mdlm, float32: certified; checks passed: 1" in page.read_text()
-    assert GOOD.meaning in page.read_text()
-
-
-def kinds(folder: Path) -> dict[str, str]:
-    table = bench.load(folder / "runs")
-    return dict(table[table["metric"] == "bits_per_char"].set_index("arm")["kind"])
-
-
-def test_results_of_other_code_are_not_certified(folder, tmp_path, monkeypatch):
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    assert main(["run", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]) == DONE
-    certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
-    monkeypatch.setattr("bench.results.staleness.stage_code", lambda stage, roots, source=None: "other")
-    assert kinds(tmp_path)["MDLM"] == "bound"
-
-
-def test_a_record_tells_the_state_of_the_certificates_of_its_bounds(folder, tmp_path, monkeypatch):
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    assert main(["run", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]) == DONE
-
-    def state() -> list[tuple[str, str, list[str]]]:
-        found = read(tmp_path / "runs", "tiny").certificates
-        return [(certification.method, certification.state, certification.arms) for certification in found]
-
-    assert state() == [("mdlm", "none", ["MDLM"])]
-    certificates.write_certificate(subject("mdlm", {}, "float32"), [BAD], tmp_path / "runs")
-    assert state() == [("mdlm", "refused", ["MDLM"])]
-    certificates.write_certificate(subject("mdlm", {}, "float32"), [GOOD], tmp_path / "runs")
-    assert state() == [("mdlm", "certified", ["MDLM"])]
-    monkeypatch.setattr(certificates.Subject, "code", lambda self: "other")
-    assert state() == [("mdlm", "outdated", ["MDLM"])]
 
 
 def test_the_arms_of_a_suite_are_certified_with_their_options(folder, tmp_path, monkeypatch, capsys):

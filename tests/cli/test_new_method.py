@@ -110,8 +110,8 @@ def test_new_methods_train_and_pass_their_tests_and_those_of_every_method(copy):
 @pytest.mark.parametrize(("name", "like"), KINDS)
 def test_a_new_method_can_be_certified(name, like, copy):
     create_method(name, like, None, copy)
-    statement = f"print(holds(subject({name!r}, {{}}, 'float32'), Path('runs')))"
-    code = f"from pathlib import Path\nfrom bench.certify.certificate_files import holds, subject\n{statement}"
+    statement = f"print(is_certified(subject({name!r}, {{}}, 'float32'), Path('runs')))"
+    code = f"from pathlib import Path\nfrom bench.certify.certificate_files import is_certified, subject\n{statement}"
     assert python(copy, "-c", code) == "False\n"
     python(copy, "-m", "bench", "certify", name, "--write")
     assert python(copy, "-c", code) == "True\n"

@@ -66,7 +66,7 @@ def in_constructor(folder: Path, statement: str) -> Path:
 def test_a_certificate_shows_the_line(tmp_path):
     plug(write(tmp_path))
     (tmp_path / "broken").touch()
-    (check,) = certify(Case("mine", {}), ("kraft",))
+    (check,) = certify(Case("mine", {}), ("bound",))
     assert (check.passed, check.figure) == (False, "KeyError: 'missing' (helper.py:6)")
     checks = {check.name: check.figure for check in certify(Case("mine", {}), ("contract",))}
     assert checks["contract: bound"] == "KeyError: 'missing' (helper.py:6)"

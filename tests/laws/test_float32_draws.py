@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import bench
-from bench.certify.kraft_sum import VOCAB_SIZE, random_network
+from bench.certify.random_network import VOCAB_SIZE, random_network
 from bench.cli.main import main
 from bench.engine.likelihood.bound import bound
 from bench.launch.exit_codes import DONE

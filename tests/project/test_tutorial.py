@@ -15,7 +15,7 @@ import bench
 from bench.certify.certificate_files import Subject
 from bench.cli.main import main
 from bench.launch.exit_codes import DONE, FAILED
-from bench.results import tidy_table
+from bench.results import suite_certificates
 from bench.testing import assert_same_bound
 from methods import METHODS, PLUGINS, plug
 from methods.method import Method, Needs
@@ -58,16 +58,16 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory) -> Reader:
     """The whole tutorial, followed in an empty folder."""
-    folder, is_certified = tmp_path_factory.mktemp("reader"), tidy_table.is_certified
+    folder, is_certified = tmp_path_factory.mktemp("reader"), suite_certificates.is_certified
 
-    def is_certified_or_mdlm(subject: Subject, runs: Path) -> bool:
+    def is_certified_or_of_the_project(subject: Subject, runs: Path) -> bool:
         """Other tests check the certificates of the project's own methods."""
-        return subject.method == "mdlm" or is_certified(subject, runs)
+        return subject.plugin is None or is_certified(subject, runs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "250")  # so that no line is folded
-        patch.setattr(tidy_table, "is_certified", is_certified_or_mdlm)
+        patch.setattr(suite_certificates, "is_certified", is_certified_or_of_the_project)
         return Reader(folder, follow(folder))
 
 

@@ -133,11 +133,12 @@ def test_a_difference_is_that_of_the_report(ran: Path) -> None:
 def test_a_bound_against_a_likelihood_is_told(ran: Path) -> None:
     side = find_side(ran, f"{ran.parent}/tidy.csv")
     exact = side.table.assign(kind="exact")
-    (mixed, _), (exacts, _) = (
+    claimed = exact.assign(kind="likelihood")  # without a certificate
+    (mixed, _), (exacts, _), (likelihoods, _) = (
         compare(Side("A", (), exact, None, True), Side("B", (), table, None, True)).bounds
-        for table in (side.table, exact)
+        for table in (side.table, exact, claimed)
     )
-    assert (mixed.notes, exacts.notes) == (MIXED, "")
+    assert (mixed.notes, exacts.notes, likelihoods.notes) == (MIXED, "", "")
 
 
 def test_names_stand_for_arms_seeds_cells_suites_and_files(ran: Path) -> None:

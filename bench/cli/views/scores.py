@@ -15,7 +15,8 @@ from bench.results.statistics.pooled import SIGNS
 
 EXCERPT = 32  # characters of a text that identify it in the table
 CLAIMS = {
-    "exact": '"=" marks an exact likelihood.',
+    "exact": '"=" marks an exact likelihood, which has a certificate.',
+    "likelihood": '"†" marks a likelihood without a certificate: see bench certify.',
     "certified": '"<=" marks an upper bound with a certificate.',
     "bound": '"†" marks a bound without a certificate: see bench certify.',
 }

@@ -26,6 +26,7 @@ from bench.results.compare.setting_differences import (
 )
 from bench.results.compare.unpaired_difference import Difference, correct, subtract
 from bench.results.statistics.paired_differences import pair
+from bench.results.statistics.pooled import LIKELIHOODS
 from bench.results.statistics.verdicts import BETTER, WORSE, summarize
 
 NOISE = "the noise is not shared, because the estimators differ: {}"
@@ -179,12 +180,12 @@ def _bound_rows(side: Side, arm: str, metric: str) -> pd.DataFrame:
 
 
 def _claims(baseline: Side, candidate: Side, arms: ArmPair, metric: str) -> set[str]:
-    """What the two scores claim to be: "exact" likelihoods or bounds."""
+    """What the two scores claim to be, with a certificate or without: "exact" likelihoods or bounds."""
     claims: set[str] = set()
     for side, arm in zip((baseline, candidate), arms, strict=True):
         rows = _bound_rows(side, arm, metric)
         kinds = rows["kind"].unique().tolist() if "kind" in rows else []
-        claims |= {"exact" if kind == "exact" else "bound" for kind in kinds}
+        claims |= {"exact" if kind in LIKELIHOODS else "bound" for kind in kinds}
     return claims
 
 

@@ -22,7 +22,14 @@ NUMBERS = ("value", "standard_error", "monte_carlo_error", "n", "clusters", "tok
 WORDS = ("kind", "protocol", "execution", "status", "seed")
 ANY_METRIC = ""  # stands for all rows of a stage
 MIN_SEEDS = 2  # with one, the spread of training is unknown: no rank, no best and no verdict
-SIGNS = {"": "", "exact": "=", "certified": "<=", "bound": "†"}  # from the strongest claim to the weakest
+SIGNS = {  # by kind, from the strongest claim to the weakest; for the kinds see bench.results.tidy_table
+    "": "",
+    "exact": "=",
+    "certified": "<=",
+    "likelihood": "†",
+    "bound": "†",
+}
+LIKELIHOODS = ("exact", "likelihood")  # kinds that say to be likelihoods, with a certificate and without
 
 Columns = dict[str, np.ndarray[Any, Any]]
 
@@ -49,6 +56,11 @@ class PooledEstimate:
     def has_one_seed(self) -> bool:
         """Whether it is of a single seed, so that it has no error over seeds."""
         return self.seeds == 1
+
+    @property
+    def is_likelihood(self) -> bool:
+        """Whether it is said to be a likelihood and not a bound; only the kind "exact" is certified to be one."""
+        return self.kind in LIKELIHOODS
 
     @property
     def linear(self) -> "PooledEstimate":

@@ -23,13 +23,13 @@ ONE_SEED = "; an arm of one seed has no rank"
 def split_comparable(scores: Scores) -> list[list[str]]:
     """Groups of arms that can be ranked: those with an error over seeds, the same claim and the same data.
 
-    An exact likelihood is comparable with exact likelihoods, and a bound with bounds, whatever their estimators.
+    A likelihood is comparable with likelihoods, and a bound with bounds, whatever their estimators and certificates.
     """
     groups: dict[tuple[bool, str], list[str]] = {}
     for arm, score in scores.items():
         if can_be_best(score) and half_interval(score) > 0:
             data = score.protocol.partition(";")[2]  # the protocol without the estimator
-            groups.setdefault((score.kind == "exact", data), []).append(arm)
+            groups.setdefault((score.is_likelihood, data), []).append(arm)
     return [arms for arms in groups.values() if len(arms) >= MIN_ARMS]
 
 
