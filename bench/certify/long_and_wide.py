@@ -78,8 +78,8 @@ def _check_exact(title: str, method: Method, x: Tokens, intervals: list[Interval
     else:
         errors = [_interval_error(model, law, x, low, high) for low, high in intervals]
     error, position = max(errors)
-    subject = "texts" if method.exact else "each interval of time"
-    meaning = f"{subject} of {len(x)} tokens of {method.vocab_size} cost what they tell, at every position"
+    when = "" if method.exact else "in each interval of time, "
+    meaning = f"{when}{len(x)} tokens of a vocabulary of {method.vocab_size} cost what they tell, at every position"
     name = f"bound of independent tokens, {title}"
     return Check(name, f"{error:.0e} (position {position})", error <= EXACTNESS, meaning)
 

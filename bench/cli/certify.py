@@ -32,9 +32,7 @@ from bench.engine.model.method_with_network import Precision
 from bench.tune.tuned_suite import read_tuned
 from methods import METHODS, check_name
 
-WIDTHS = (40, 34, 6, 8, 14)  # of the columns but the last, at least, if the terminal has room for it
-SHARES = (0.3, 0.25, 6, 8, 0.15)  # of the width of a narrower terminal, or the width itself
-ROOM = 160  # columns of a terminal
+SHARES = (0.3, 0.25, 6, 8, 0.15)  # of the width of the terminal, for columns but the last, or the width itself
 HEADINGS = ("check", "result", "", "seconds", "sees", "requirement")
 
 
@@ -172,11 +170,8 @@ def _format_row(output: Console, check: Check) -> Table:
 def _make_row(output: Console, cells: Iterable[str], style: str) -> Table:
     """A row on its own, so that it can be printed at once, with columns as wide as those of all others."""
     table = Table(box=None, show_header=False, style=style)
-    for width, share in zip(WIDTHS, SHARES, strict=True):
-        if output.width >= ROOM:
-            table.add_column(min_width=width)
-        else:
-            table.add_column(width=int(share if share > 1 else share * (output.width - 30)))
+    for share in SHARES:
+        table.add_column(width=int(share if share > 1 else share * (output.width - 30)))
     table.add_column()
     table.add_row(*(Text(cell) for cell in cells))
     return table

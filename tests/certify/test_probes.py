@@ -37,8 +37,8 @@ def fail(name: str, *questions: str) -> list[Check]:
 
 @pytest.mark.parametrize(
     ("exhibit", "question", "cause"),
-    [(exhibit, *check) for exhibit, check in KINDS.items()],
-    ids=[exhibit.__name__ for exhibit in KINDS],
+    KINDS,
+    ids=[f"{exhibit.__name__}-{question}" for exhibit, question, _ in KINDS],
 )
 def test_each_kind_is_rejected_by_the_check_that_names_the_cause(exhibit, question, cause, monkeypatch):
     monkeypatch.setitem(METHODS, "wrong", exhibit)
