@@ -197,7 +197,7 @@ def _module_state(module: ModuleType) -> State:
     walk.state |= {name: Leaf(module), f"{name}.__class__": Leaf(type(module))}
     for attribute, value in list(vars(module).items()):
         place = f"{name}.{attribute}"
-        is_submodule = isinstance(value, ModuleType) and value is sys.modules.get(place)
+        is_submodule = isinstance(value, ModuleType) and value.__name__ == place
         if not is_submodule and not _is_dunder(attribute):
             walk.visit(place, Leaf(value))
     return walk.state

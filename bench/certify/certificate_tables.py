@@ -65,9 +65,9 @@ def _format_checks(certificates_of_methods: Sequence[list[Any]]) -> Iterator[str
     yield "| check | question | smallest bias that it sees | false alarms | seconds |"
     yield "|---|---|---|---|---|"
     for group, question in QUESTIONS.items():
-        by_method = [[check for check in checks if check["group"] == group] for checks in certificates_of_methods]
+        by_method = [[check for check in checks if check.get("group") == group] for checks in certificates_of_methods]
         checks = [check for checks in by_method for check in checks]
-        random = max((sum(check["p_value"] is not None for check in checks) for checks in by_method), default=0)
+        random = max((sum(check.get("p_value") is not None for check in checks) for checks in by_method), default=0)
         alarms = f"at most {100 * random * RATE:.2f} %" if random else "none: nothing is drawn"
         seconds = [sum(check["seconds"] for check in checks) for checks in by_method if checks]
         times = f"{min(seconds):.1f} to {max(seconds):.1f}" if seconds else ""
@@ -96,9 +96,9 @@ def _format_verdicts(rows: Mapping[str, Any]) -> Iterator[str]:
     for label, row in rows.items():
         verdicts = [_format_verdict(row[precision]["checks"]) for precision in PRECISIONS]
         checks = row[PRECISIONS[0]]["checks"]
-        p_values = [check["p_value"] for check in checks if check["p_value"] is not None]
+        p_values = [check["p_value"] for check in checks if check.get("p_value") is not None]
         smallest = f"{min(p_values):.2g}" if p_values else ""
-        seconds = f"{sum(check['seconds'] for check in checks):.0f}"
+        seconds = f"{sum(check.get('seconds', 0.0) for check in checks):.0f}"
         yield f"| {label} | {' | '.join(verdicts)} | {len(p_values)} | {smallest} | {seconds} |"
 
 

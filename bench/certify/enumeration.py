@@ -89,12 +89,12 @@ def is_gaussian(method: Method) -> bool:
         noise = torch.randn(64, 1, method.needs.vector_width, generator=torch.Generator().manual_seed(0)).double()
         t = torch.linspace(0.01, 0.99, 64, dtype=torch.float64)
         along = (noise @ direction)[..., None] * direction
-        whole, part = (_log_ratio(method, t, each) for each in (noise, along))
-        middle = (_log_ratio(method, t, along) + _log_ratio(method, t, -along)) / 2 - _log_ratio(method, t, 0 * along)
+        ratio, ratio_along = _log_ratio(method, t, noise), _log_ratio(method, t, along)
+        curvature = (ratio_along + _log_ratio(method, t, -along)) / 2 - _log_ratio(method, t, 0 * along)
     except (TypeError, RuntimeError, AssertionError):
         return False
-    scale = 1 + whole.abs().max()
-    return bool((whole - part).abs().max() < LINEAR * scale and middle.abs().max() < LINEAR * scale)
+    limit = LINEAR * (1 + ratio.abs().max())
+    return bool((ratio - ratio_along).abs().max() < limit and curvature.abs().max() < limit)
 
 
 def telling_direction(method: Method) -> Tensor:

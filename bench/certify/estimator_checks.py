@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.certify.enumeration import find_enumeration
 from bench.certify.exact_bound import ACCURACY, MAX_SUBDIVISIONS
 from bench.certify.oracle import Oracle, Table
-from bench.engine.likelihood.estimators import Counted, Estimator, Terms
+from bench.engine.likelihood.estimators import Counted, Estimator, Terms, Timed
 from bench.engine.model.method_with_network import times
 from bench.engine.rng import Keyed
 from methods.method import Latent, Method, Nats, Tokens
@@ -30,6 +30,7 @@ def mean_integral(estimator: Estimator, source: Table) -> Nats:
     oracle = Oracle(estimator.method, source)
     if isinstance(estimator, Counted):
         return _mean_of_counts(estimator, oracle, source.texts)
+    assert isinstance(estimator, Timed)
     steps = estimator.method.needs.steps
     if steps is not None:
         return _mean_of_steps(estimator, oracle, source.texts, steps)
@@ -70,9 +71,9 @@ class PrescribedCorruption(Method):
         raise NotImplementedError
 
 
-def _expected_draw(estimator: Estimator, oracle: Oracle, texts: Tokens, u: Tensor) -> Tensor:
+def _expected_draw(estimator: Timed, oracle: Oracle, texts: Tokens, u: Tensor) -> Tensor:
     """The mean over the noise of a draw at uniform numbers u [U] for every text [N, U]."""
-    method, warp = estimator.method, getattr(estimator, "warp", 1.0)
+    method, warp = estimator.method, estimator.warp
     enumerate_noise = find_enumeration(method, texts.shape[1])
     assert enumerate_noise is not None
     ensemble = enumerate_noise(method, texts, times(method, u**warp))
@@ -86,9 +87,9 @@ def _expected_draw(estimator: Estimator, oracle: Oracle, texts: Tokens, u: Tenso
     return ensemble.mean(torch.stack(draws))
 
 
-def _mean_of_steps(estimator: Estimator, oracle: Oracle, texts: Tokens, steps: int) -> Nats:
+def _mean_of_steps(estimator: Timed, oracle: Oracle, texts: Tokens, steps: int) -> Nats:
     """The mean over u in discrete time, where a draw depends on the step that u falls into and on its weight."""
-    first, warp = round(estimator.method.t_min * steps), getattr(estimator, "warp", 1.0)
+    first, warp = round(estimator.method.t_min * steps), estimator.warp
     edges = (torch.arange(steps - first + 1, dtype=torch.float64) / (steps - first)) ** (1 / warp)
     nodes, weights = (torch.as_tensor(values) / 2 for values in leggauss(STEP_NODES))
     widths = edges.diff()

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.certify import rare_draws
+from bench.certify import bound_checks, rare_draws
 from bench.certify import sampler_checks as sampler
-from bench.certify.bound_checks import PAIRS
 from bench.certify.check import Case, Check
 from bench.certify.false_alarms import Estimate, combine, is_surprising, poisson_p
 from bench.engine.sample.policies import Policy
@@ -15,24 +14,24 @@ VANISHING = 0.2  # largest share of the distance at 16 calls that may be left at
 
 def check_samples(case: Case) -> Iterator[Check]:
     """Check every policy that the method supports, on a table and on a chain, and its draws of rare tokens."""
-    method = case.build(PAIRS.vocab_size)
+    method = case.build(bound_checks.PAIRS.vocab_size)
     for policy in sampler.COMMON_POLICIES:
-        calls = sampler.table_calls(method, policy, PAIRS.length)
+        calls = sampler.table_calls(method, policy, bound_checks.PAIRS.length)
         if calls:
             yield from _check_table(case, policy, calls)
         if sampler.is_supported(method, policy, sampler.chain_calls(method), sampler.CHAIN.length):
             yield _check_chain(case, policy)
 
     for policy in sampler.OTHER_POLICIES:
-        chosen = sampler.choose_calls(method, policy, PAIRS.length)
+        chosen = sampler.choose_calls(method, policy, bound_checks.PAIRS.length)
         if chosen is not None:
             yield from _check_table(case, policy, [chosen])
     yield _check_rare_draws(case)
 
 
 def _check_table(case: Case, policy: Policy, calls: Sequence[int]) -> Iterator[Check]:
-    method = case.build(PAIRS.vocab_size)
-    samples = sampler.sample_table(method, policy, PAIRS, calls, case.seed, dtype=case.dtype)
+    method = case.build(bound_checks.PAIRS.vocab_size)
+    samples = sampler.sample_table(method, policy, bound_checks.PAIRS, calls, case.seed, dtype=case.dtype)
     if sampler.CALLS[-1] in samples.distance and policy.fidelity == "limit":
         yield check_law(samples)
     yield compare_texts(samples)
@@ -57,7 +56,8 @@ def compare_texts(samples: sampler.TableSamples) -> Check:
     if samples.distance and samples.policy.fidelity == "changed":
         meaning += f"; the policy changes the law on purpose, by {_format_distances(samples)}"
 
-    p_value = combine([*(fit.p_value for fit in samples.fits.values()), samples.nats.p_value(LAW_BIAS)])
+    bias = 0.0 if samples.distance else LAW_BIAS
+    p_value = combine([*(fit.p_value for fit in samples.fits.values()), samples.nats.p_value(bias)])
     figure, sees = f"{scores} calls; {samples.nats} nats", f"{samples.nats.smallest_visible:.2g} nats"
     name = f"{samples.policy.label()}: texts, a table"
     return Check(name, figure, not is_surprising(p_value), meaning, sees, p_value)

@@ -3,12 +3,15 @@
 from bench.certify import (
     batch_probes,
     bound_checks,
+    contract,
     exact_bound,
     leaks,
     long_and_wide,
     neighbour_identities,
     noise_probes,
     sampler_checks,
+    score_probes,
+    state_probes,
     tightness,
     trained_network,
     transport,
@@ -43,13 +46,13 @@ def describe_sizes() -> dict[str, str]:
     sources = ", ".join(f"{source.length} of {source.vocab_size}" for source in oracle_sources().values())
     chain, pairs = sampler_checks.CHAIN, bound_checks.PAIRS
     return {
-        "contract": "texts of a few tokens",
+        "contract": f"{contract.SEQUENCES} texts of {contract.LENGTH} tokens",
         "identities": f"{neighbour_identities.POSITIONS:,} positions of {neighbour_identities.VOCAB_SIZE} tokens",
         "probes": f"{leaks.SEQUENCES} texts of {leaks.LENGTH} tokens of {leaks.VOCAB_SIZE}",
         "batches": f"up to {max(batch_probes.LARGE):,} rows and {batch_probes.SEQUENCES:,} sequences",
-        "scores": "random scores",
+        "scores": f"{score_probes.ROWS} rows; scores that differ by up to {score_probes.SURE[-1]:.0f} nats",
         "noise": f"{noise_probes.DRAWS:,} draws for each of {len(noise_probes.UNIFORMS)} times and each token",
-        "state": "texts of a few tokens",
+        "state": f"{state_probes.ROWS} rows; {state_probes.DOCUMENTS} texts of {state_probes.LENGTH} tokens",
         "long": f"texts of {long_and_wide.LENGTH} tokens; {long_and_wide.WIDE} and {long_and_wide.VAST:,} tokens",
         "bound": f"all texts of a source, tokens of a text, of a vocabulary: {short}; all z",
         "estimator": f"all z, or {MASK_GRID} values of the uniform number of each position",
@@ -62,7 +65,7 @@ def describe_sizes() -> dict[str, str]:
         f" {sampler_checks.CHAIN_SAMPLES:,} of {chain.length} of {chain.alphabet}",
         "training": f"{trained_network.STEPS} steps of {trained_network.TRAINING.batch_size} texts of"
         f" {trained_network.LENGTH} tokens of {trained_network.VOCAB_SIZE}",
-        "harness": "every module that is loaded",
+        "harness": "every module of the 2 packages bench and methods",
     }
 
 

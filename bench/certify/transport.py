@@ -74,9 +74,9 @@ def measure_transport(method: Method, token_law: Law) -> Transport:
         last = {float(times(method, count)[-1]) for count in calls}
         guesses = [last_guess_errors(method, token_law, t) for t in last]
 
-    known = {step: error for step, error in errors.items() if error is not None}
-    worst = max(known, key=lambda step: known[step], default=(1.0, 0.0))
-    return Transport(known.get(worst), worst, max(law for law, _ in guesses), max(row_sum for _, row_sum in guesses))
+    measured = {step: error for step, error in errors.items() if error is not None}
+    worst = max(measured, key=lambda step: measured[step], default=(1.0, 0.0))
+    return Transport(measured.get(worst), worst, max(law for law, _ in guesses), max(row_sum for _, row_sum in guesses))
 
 
 def snap(method: Method) -> list[tuple[float, float]]:

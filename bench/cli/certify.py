@@ -32,7 +32,7 @@ from bench.engine.model.method_with_network import Precision
 from bench.tune.tuned_suite import read_tuned
 from methods import METHODS, check_name
 
-SHARES = (0.3, 0.25, 6, 8, 0.15)  # of the width of the terminal, for columns but the last, or the width itself
+SHARES = (0.27, 0.25, 6, 8, 0.13)  # of the width of the terminal, for columns but the last, or the width itself
 HEADINGS = ("check", "result", "", "seconds", "sees", "requirement")
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 import bench.certify.checks as checks
 import bench.perf
-from bench.certify import false_alarms
+from bench.certify import bound_checks, false_alarms
 from bench.certify.check import Case
 from bench.certify.checks import certify
 from bench.certify.oracle import Oracle
@@ -75,8 +75,8 @@ PATCHES = {  # what a plug-in does, the places that it changes, and where to und
         [(checks, "abs")],
     ),
     "numbers in place": (
-        "from bench.certify.checks import PAIRS\nPAIRS.law.neg_()",
-        ["bench.certify.checks.PAIRS.law"],
+        "from bench.certify.bound_checks import PAIRS\nPAIRS.law.neg_()",
+        ["bench.certify.bound_checks.PAIRS.law"],
         [],
     ),
     "a function of a library": (
@@ -121,11 +121,11 @@ def _undo():
         for owner, name in owners
     ]
     registries = [(registry, dict(registry)) for registry in (METHODS, PLUGINS)]
-    law, module = checks.PAIRS.law.clone(), sys.modules["bench.certify.rare_draws"]
+    law, module = bound_checks.PAIRS.law.clone(), sys.modules["bench.certify.rare_draws"]
     yield
     sys.modules["bench.certify.rare_draws"] = module
     torch.set_default_dtype(torch.float32)
-    checks.PAIRS.law.copy_(law)
+    bound_checks.PAIRS.law.copy_(law)
     for owner, name, value, is_there in before:
         setattr(owner, name, value) if is_there else delattr(owner, name) if name in vars(owner) else None
     for registry, content in registries:

@@ -15,11 +15,11 @@ from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
 from methods import METHODS, PLUGINS, PluginError, build, plug
 from methods.plugins import plug_installed
 from tests.conftest import ROOT, TINY
+from tests.support.certifying import limit_checks
 
 PLUGIN = """\
 from methods.absorbing import Absorbing
 from methods.schedules import Linear, Schedule
-from tests.support.certifying import limit_checks
 
 
 class Mine(Absorbing):

@@ -66,7 +66,7 @@ def reader(tmp_path_factory) -> Reader:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("COLUMNS", "250")  # so that no line is folded
+        patch.setenv("COLUMNS", "400")  # so that no line is folded
         patch.setattr(suite_certificates, "is_certified", is_certified_or_of_the_project)
         return Reader(folder, follow(folder))
 

@@ -13,7 +13,7 @@ from methods import METHODS
 
 PLUGIN = "its own bytes are part of the ids of its results"
 ALLOWED = {  # by the place of a definition: what static analysis cannot follow, and why it is no code of the project
-    "bench.certify.checks:Case": {"name getattr": "a type of torch"},
+    "bench.certify.check:Case": {"name getattr": "a type of torch"},
     "bench.certify.contract:_Trial": {"name getattr": "verbs of Method that a class replaces"},
     "bench.certify.contract:_judge_instance": {"name getattr": "a number", "name vars": "what nn.Module sets"},
     "bench.engine.data.sources.markov:Markov": {"name getattr": "numbers of tokens, which are fields"},
