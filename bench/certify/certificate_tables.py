@@ -81,7 +81,7 @@ def _format_sees(checks: Sequence[Any]) -> str:
         if check["sees"]:
             unit = NUMBER.sub("{}", check["sees"], count=1)
             by_unit.setdefault(NUMBER.sub("", unit), []).append(check["sees"])
-    return "<br>".join(_format_range(texts) for texts in by_unit.values()) or "any"
+    return "<br>".join(_format_range(texts) for texts in by_unit.values()) or "any, up to roundings"
 
 
 def _format_range(texts: Sequence[str]) -> str:

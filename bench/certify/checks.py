@@ -24,7 +24,7 @@ from bench.certify.oracle import Hidden, Source, from_chain
 from bench.certify.sample_checks import check_samples
 from bench.certify.score_probes import probe_scores
 from bench.certify.state_probes import probe_state
-from bench.certify.tightness import Tightness, measure_tightness
+from bench.certify.tightness import ROUNDING, Tightness, measure_tightness, tolerance
 from bench.certify.trained_network import check_trained_network
 from bench.certify.transport import check_transport
 from bench.engine.data.sources.markov import Markov
@@ -34,7 +34,6 @@ from methods.plugins import find_plugin_line
 log = logging.getLogger(__name__)
 
 DOCUMENTS = 512
-ROUNDING = 1e-4  # nats per text
 
 
 def certify(case: Case, only: Sequence[str] | None = None) -> Iterator[Check]:
@@ -80,7 +79,8 @@ def _check_oracle(case: Case) -> Iterator[Check]:
         method = case.build(source.vocab_size)
         tightness = measure_tightness(method, source, DOCUMENTS, case.dtype, case.seed, case.estimator)
         is_tight = method.needs.steps is None and case.precision == "float32"
-        yield _check_tightness(f"bound of an oracle, {title}", tightness, is_tight)
+        allowed = tolerance(method, case.estimator, tightness.entropy)
+        yield _check_tightness(f"bound of an oracle, {title}", tightness, is_tight, allowed)
 
 
 @cache
@@ -97,16 +97,16 @@ def oracle_sources() -> dict[str, Source]:
     }
 
 
-def _check_tightness(name: str, tightness: Tightness, is_tight: bool) -> Check:
+def _check_tightness(name: str, tightness: Tightness, is_tight: bool, allowed: float) -> Check:
     figure, meaning = f"{tightness.gap} nats", "the bound is at least -log p(x)"
-    p_value = tightness.gap.p_below(ROUNDING)
+    p_value = tightness.gap.p_below(allowed)
     if is_tight:
         meaning = "the bound equals -log p(x)"
         if abs(tightness.end_cost.mean) > ROUNDING:
             figure = f"{figure}; {tightness.end_cost} at the ends"
             meaning = f"{meaning} plus the cost of the ends"
-        p_value = combine([p_value, tightness.residual.p_value(ROUNDING)])
-    sees = f"{tightness.gap.smallest_visible:.2g} of {tightness.entropy:.1f} nats"
+        p_value = combine([p_value, tightness.residual.p_value(allowed)])
+    sees = f"{allowed + tightness.gap.smallest_visible:.2g} of {tightness.entropy:.1f} nats"
     return Check(name, figure, not is_surprising(p_value), meaning, sees, p_value)
 
 
