@@ -58,6 +58,7 @@ KINDS: tuple[tuple[type, str, str], ...] = (
     (samplers.RevealsTooFast, "transport", "reverse step, common tokens"),
     (samplers.GreedyInLongSteps, "transport", "reverse step, common tokens"),
     (samplers.PosteriorForPrior, "transport", "reverse step, common tokens"),
+    (samplers.HastyRates, "transport", "jump rates"),
     (samplers.FlatLastGuess, "transport", "last guess, common tokens"),
     (samplers.CancelledWeight, "estimator", "estimator counted"),
     (samplers.OneNoisingAsLikelihood, "bound", "Kraft sum"),

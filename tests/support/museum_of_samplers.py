@@ -42,6 +42,15 @@ class GreedyInLongSteps(Mdlm):
         return super().transition(z, t, s, torch.where((t - s > 0.5)[..., None], greedy, prediction))
 
 
+class HastyRates(Mdlm):
+    """Jumps 2 % faster than the noise did, which changes no text in the limit of many calls."""
+
+    neighbours = ()
+
+    def rates(self, z, t, prediction):
+        return 1.02 * super().rates(z, t, prediction)
+
+
 class PosteriorForPrior(Udlm):
     """Puts p(x | z) into the reverse step where the law without z belongs."""
 
