@@ -23,6 +23,7 @@ KINDS: tuple[tuple[type, str, str], ...] = (
     (museum.WrongWeight, "long", EXACT),
     (museum.ShiftedGrid, "long", EXACT),
     (bounds.LatePositions, "long", f"{EXACT}, long"),
+    (bounds.PowersOfTwo, "long", f"{EXACT}, middle"),
     (bounds.BytesForIds, "long", f"{EXACT}, wide"),
     (bounds.BytesForVectors, "long", "bound of an oracle, wide"),
     (bounds.MillionsForFree, "long", f"{EXACT}, vast"),
