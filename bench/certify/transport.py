@@ -23,12 +23,26 @@ Law = Tensor  # probabilities of tokens [V], or of states [S]
 
 COMMON = torch.tensor([0.55, 0.30, 0.12, 0.03], dtype=torch.float64)
 RARE = F.normalize(torch.tensor([2.0**0, 2.0**-8, 2.0**-15, 2.0**-22], dtype=torch.float64), p=1, dim=0)
-STEPS = ((1.0, 0.75), (1.0, 0.02), (0.9, 0.3), (0.6, 0.595), (0.5, 0.1), (0.31, 0.3099), (0.05, 0.01))  # from t to s
+STEPS = (
+    (1.0, 0.75),
+    (1.0, 0.02),
+    (0.9, 0.3),
+    (0.6, 0.595),
+    (0.5, 0.1),
+    (0.31, 0.3099),
+    (0.05, 0.01),
+    (0.004, 0.002),
+)  # from t to s
+MANY = F.normalize(torch.arange(1, 301, dtype=torch.float64) ** -2, p=1, dim=0)  # a law of many tokens, each rarer
 CALLS = (2, 4, 16)  # numbers of network calls, whose last guesses differ in time
 SMALLEST = 1e-15  # probabilities below are compared absolutely
 JUMP_TIMES, INCREMENT = (0.137, 0.523, 0.881), 1e-5  # times of jump rates; half the width of a difference quotient
 SLOWEST = 1e-3  # changes of a law per unit of time below are compared absolutely
-TOLERANCE = {"common": 1e-5, "rare": 5e-3}  # relative; where little signal is left, roundings of rare tokens grow
+TOLERANCE = {
+    "common": 1e-5,
+    "many": 1e-3,
+    "rare": 5e-3,
+}  # relative; where little signal is left, roundings of rare tokens grow
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,7 @@ def check_transport(case: Case) -> Iterator[Check]:
     yield from _check_law(method, "common", COMMON)
     yield from _check_law(method, "rare", RARE)
     yield from _check_rates(method)
+    yield from _check_law(case.build(len(MANY)).double(), "many", MANY)
     if any(parameter.requires_grad for parameter in method.parameters()):
         moved = move_parameters(case.build(len(COMMON)).double(), case.seed)
         yield from _check_law(moved, "common", COMMON, ", parameters moved")
