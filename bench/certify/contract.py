@@ -28,6 +28,7 @@ from bench.certify.returned_values import (
     optional,
 )
 from bench.engine.model.method_with_network import times
+from bench.engine.model.positions import at_positions, in_sequences
 from bench.engine.rng import Stream
 from methods.method import Latent, LogProbs, Method, Times, Tokens
 from methods.plugins import find_plugin_line
@@ -87,18 +88,21 @@ class _Trial:
 
         method, x = self.method, self.x
         t = times(method, (torch.arange(SEQUENCES, dtype=torch.float64) + 0.5) / SEQUENCES)
-        z = self._ask("corrupt", lambda: method.corrupt(x, t, self.rng), self._judge_latent(x), PER_SEQUENCE)
-        if z is None:  # what the other verbs would be called with
-            return
-        self._ask_sequences(z, t)
+        with in_sequences(method, x):
+            z = self._ask("corrupt", lambda: method.corrupt(x, t, self.rng), self._judge_latent(x), PER_SEQUENCE)
+            if z is None:  # what the other verbs would be called with
+                return
+            self._ask_sequences(z, t)
 
         scores = self.rng.normal((*x.shape, VOCAB_SIZE + self.needs.extra_scores)).float()
         t_BL = t[:, None].expand(x.shape)
         s_BL = (t_BL - 1 / (self.needs.steps or 10)).clamp(min=0)
         rows = torch.ones_like(x, dtype=torch.bool).nonzero(as_tuple=True)
         tensors = (x, z, t_BL, s_BL, scores)
-        for part in (tensors, tuple(tensor[rows] for tensor in tensors)):
-            self._ask_positions(self._read(*part))
+        with in_sequences(method, x):
+            self._ask_positions(self._read(*tensors))
+        with at_positions(method, rows[1], LENGTH):
+            self._ask_positions(self._read(*(tensor[rows] for tensor in tensors)))
 
     def _read(self, x: Tokens, z: Latent, t: Times, s: Times, scores: Tensor) -> Positions:
         """The arguments of verbs, with the prediction that the method reads from scores."""

@@ -22,6 +22,7 @@ from methods.method import Method, Tokens
 
 LENGTH, ALPHABET = 48, 6  # of long texts
 WIDE, RARE = 300, 2.0**-40  # tokens of a large vocabulary, and the probability of the rarest
+MIDDLE, MIDDLE_LENGTH = 64, 63  # tokens of a vocabulary of a power of two, and an odd length
 VAST = 1_030  # more tokens than a thousand
 WIDE_TOKENS = (0, 128, 256, 299)
 VAST_TOKENS = (1_029,)
@@ -36,13 +37,15 @@ Interval = tuple[float, float]  # of time
 
 @torch.no_grad()
 def probe_long_and_wide(case: Case) -> Iterator[Check]:
-    """Check the bound of an oracle on texts of 48 tokens, and on 300 and more tokens."""
+    """Check the bound of an oracle on texts of 48 tokens, and on vocabularies of 64, 300 and 1,030."""
     chain = from_chain(Markov(order=1, alphabet=ALPHABET, length=LENGTH).draw_chain(), LENGTH)
     method, wide, vast = (case.build(size).double().eval() for size in (ALPHABET, WIDE, VAST))
     if method.needs.vector_width:
         yield _check_draws(case, "wide", Independent(uneven_law(WIDE), WIDE_LENGTH), WIDE_DOCUMENTS)
     else:
         yield _check_exact("long", method, torch.arange(LENGTH) % ALPHABET, _intervals(method))
+        middle = case.build(MIDDLE).double().eval()
+        yield _check_exact("middle", middle, torch.arange(MIDDLE - MIDDLE_LENGTH, MIDDLE), _intervals(middle)[:2][-1:])
         yield _check_exact("wide", wide, torch.tensor(WIDE_TOKENS), _intervals(wide)[:3])
         yield _check_exact("vast", vast, torch.tensor(VAST_TOKENS), _intervals(vast)[:2][-1:])
     if not method.exact:

@@ -30,7 +30,7 @@ from methods.method import Method, pick
 
 ROWS, WIDE, WIDE_ROWS = 512, 300, 64
 SHIFTS = (1.0, -2.5)  # nats added to all scores
-PAID_SHIFTS = (-0.5, -0.05, 0.05, 0.5)  # nats around the scores of an oracle, where the bound is smallest
+PAID_SHIFTS = (-0.5, -0.05, 0.05, 0.5, -1e-2, 1e-2)  # nats around the scores of an oracle, where the bound is smallest
 SURE = (300.0, 600.0)  # nats of a network that is sure of a wrong token; exp(-745) is 0 in float64
 SURE_OF_VECTORS = (1e4, 2e4)  # the same where vectors can say more on their token than hundreds of nats
 SHARE = 0.4  # of those nats that each token must cost at least; the prior may know up to half of the tokens

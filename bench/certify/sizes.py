@@ -45,6 +45,7 @@ def describe_sizes() -> dict[str, str]:
     short = ", ".join(f"{source.length} of {source.vocab_size}" for source in _short_sources())
     sources = ", ".join(f"{source.length} of {source.vocab_size}" for source in oracle_sources().values())
     chain, pairs = sampler_checks.CHAIN, bound_checks.PAIRS
+    vocabularies = f"{long_and_wide.MIDDLE}, {long_and_wide.WIDE}"
     return {
         "contract": f"{contract.SEQUENCES} texts of {contract.LENGTH} tokens",
         "identities": f"{neighbour_identities.POSITIONS:,} positions of {neighbour_identities.VOCAB_SIZE} tokens",
@@ -53,7 +54,7 @@ def describe_sizes() -> dict[str, str]:
         "scores": f"{score_probes.ROWS} rows; scores that differ by up to {score_probes.SURE[-1]:.0f} nats",
         "noise": f"{noise_probes.DRAWS:,} draws for each of {len(noise_probes.UNIFORMS)} times and each token",
         "state": f"{state_probes.ROWS} rows; {state_probes.DOCUMENTS} texts of {state_probes.LENGTH} tokens",
-        "long": f"texts of {long_and_wide.LENGTH} tokens; {long_and_wide.WIDE} and {long_and_wide.VAST:,} tokens",
+        "long": f"texts of {long_and_wide.LENGTH} tokens; {vocabularies} and {long_and_wide.VAST:,} tokens",
         "bound": f"all texts of a source, tokens of a text, of a vocabulary: {short}; all z",
         "estimator": f"all z, or {MASK_GRID} values of the uniform number of each position",
         "steps": f"all texts of {pairs.length} tokens of {pairs.vocab_size}; all z",

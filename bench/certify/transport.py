@@ -2,7 +2,8 @@
 
 For a text of one token, every probability is computable: q_t P = q_s for the matrix P of the method's reverse step,
 long or short, and the last guess turns the law of z into that of the source. Rare tokens, down to a probability of
-2^-22, show a sampler that drops them. Each entry is compared relative to what it has to be.
+2^-22, show a sampler that drops them. Each entry is compared relative to what it has to be. Jump rates R must change
+the law as noise did, backwards: q_t R = -dq_t / dt.
 """
 
 from collections.abc import Iterator
@@ -22,10 +23,26 @@ Law = Tensor  # probabilities of tokens [V], or of states [S]
 
 COMMON = torch.tensor([0.55, 0.30, 0.12, 0.03], dtype=torch.float64)
 RARE = F.normalize(torch.tensor([2.0**0, 2.0**-8, 2.0**-15, 2.0**-22], dtype=torch.float64), p=1, dim=0)
-STEPS = ((1.0, 0.75), (1.0, 0.02), (0.9, 0.3), (0.6, 0.595), (0.5, 0.1), (0.31, 0.3099), (0.05, 0.01))  # from t to s
+STEPS = (
+    (1.0, 0.75),
+    (1.0, 0.02),
+    (0.9, 0.3),
+    (0.6, 0.595),
+    (0.5, 0.1),
+    (0.31, 0.3099),
+    (0.05, 0.01),
+    (0.004, 0.002),
+)  # from t to s
+MANY = F.normalize(torch.arange(1, 301, dtype=torch.float64) ** -2, p=1, dim=0)  # a law of many tokens, each rarer
 CALLS = (2, 4, 16)  # numbers of network calls, whose last guesses differ in time
 SMALLEST = 1e-15  # probabilities below are compared absolutely
-TOLERANCE = {"common": 1e-5, "rare": 5e-3}  # relative; where little signal is left, roundings of rare tokens grow
+JUMP_TIMES, INCREMENT = (0.137, 0.523, 0.881), 1e-5  # times of jump rates; half the width of a difference quotient
+SLOWEST = 1e-3  # changes of a law per unit of time below are compared absolutely
+TOLERANCE = {
+    "common": 1e-5,
+    "many": 1e-3,
+    "rare": 5e-3,
+}  # relative; where little signal is left, roundings of rare tokens grow
 
 
 @dataclass(frozen=True)
@@ -45,9 +62,12 @@ def check_transport(case: Case) -> Iterator[Check]:
         return
     yield from _check_law(method, "common", COMMON)
     yield from _check_law(method, "rare", RARE)
+    yield from _check_rates(method)
+    yield from _check_law(case.build(len(MANY)).double(), "many", MANY)
     if any(parameter.requires_grad for parameter in method.parameters()):
         moved = move_parameters(case.build(len(COMMON)).double(), case.seed)
         yield from _check_law(moved, "common", COMMON, ", parameters moved")
+        yield from _check_rates(moved, ", parameters moved")
 
 
 def _check_law(method: Method, tokens: str, law: Law, condition: str = "") -> Iterator[Check]:
@@ -63,6 +83,16 @@ def _check_law(method: Method, tokens: str, law: Law, condition: str = "") -> It
     if method.rarest_guess > float(law.min()):
         meaning += f"; the method declares that it does not for tokens rarer than {method.rarest_guess:.2g}"
     yield Check(f"last guess, {tokens} tokens{condition}", figure, passed, meaning, sees)
+
+
+def _check_rates(method: Method, condition: str = "") -> Iterator[Check]:
+    errors = {t: error for t in JUMP_TIMES if (error := rates_error(method, COMMON, t)) is not None}
+    if not errors:
+        return
+    worst, tolerance = max(errors, key=lambda t: errors[t]), TOLERANCE["common"]
+    figure = f"{errors[worst]:.1e} off, at t = {worst:.3g}"
+    meaning = "jumps at `rates` change the law of z as fast as noise did, backwards"
+    yield Check(f"jump rates{condition}", figure, errors[worst] <= tolerance, meaning, f"{tolerance:.0e} of a rate")
 
 
 @torch.no_grad()
@@ -100,6 +130,22 @@ def step_error(method: Method, token_law: Law, t: float, s: float) -> float | No
     if scored is not None:
         probability[~scored] = F.one_hot(z, len(z)).double()[~scored]
     return relative_error(state_law(method, token_law, t) @ probability, state_law(method, token_law, s))
+
+
+@torch.no_grad()
+def rates_error(method: Method, token_law: Law, t: float) -> float | None:
+    """The largest error of the change of the law of z by jumps at time t, relative to it; None without rates."""
+    z = all_states(method)
+    with at_positions(method, torch.zeros_like(z), 1):
+        rates = method.rates(z, _fill(z, t), predict(method, token_law, t))
+        if rates is None:
+            return None
+        law = state_law(method, token_law, t)
+        later, earlier = (state_law(method, token_law, t + shift) for shift in (INCREMENT, -INCREMENT))
+
+    rates = torch.where(law[:, None] > 0, rates.double(), 0.0)
+    change, expected = law @ rates - law * rates.sum(-1), (earlier - later) / (2 * INCREMENT)
+    return float((change - expected).abs().max() / expected.abs().max().clamp(min=SLOWEST))
 
 
 def last_guess_errors(method: Method, token_law: Law, t: float) -> tuple[float, float]:

@@ -27,6 +27,24 @@ def test_registered_methods_keep_the_contract(case):
     assert (check.name, check.passed) == ("contract", True)
 
 
+class Aware(Udlm):
+    """Asks in every verb where it stands, which changes nothing."""
+
+    def __init__(self, vocab_size: int):
+        super().__init__(vocab_size)
+        self.needs = Needs(time=True, positions=True)
+
+    def mix(self, t):
+        assert (self.positions < self.sequence_length).all()
+        return super().mix(t)
+
+
+def test_verbs_that_know_positions_keep_the_contract(monkeypatch):
+    monkeypatch.setitem(METHODS, "aware", Aware)
+    (check,) = certify(Case("aware", {}), ("contract",))
+    assert check.passed, check.figure
+
+
 class Summed(Mdlm):
     def bound(self, x, z, t, prediction):
         return super().bound(x, z, t, prediction).sum(-1)
