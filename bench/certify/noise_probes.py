@@ -1,6 +1,7 @@
 """Probes of the noise: it falls on each position by itself, and `corrupt` and `prior` draw what `log_noise` says.
 
-For ids, draws are counted and compared with exp(log_noise) by chi-square. `vector_noise` judges vectors.
+For ids, draws are counted and compared with exp(log_noise) by chi-square. `vector_noise` judges
+vectors and their steps.
 """
 
 import math
@@ -14,7 +15,7 @@ from bench.certify.brief_training import train_briefly
 from bench.certify.check import Case, Check
 from bench.certify.false_alarms import POWER, RATE, combine, is_surprising
 from bench.certify.state_draws import EXPECTED, LENGTH, chi_square, count_rows, draw_states, state_law
-from bench.certify.vector_noise import check_prior_of_vectors, check_vectors
+from bench.certify.vector_noise import check_known_steps, check_prior_of_vectors, check_vectors
 from bench.certify.verb_values import KeyedRows, count_states, has_law, noise_texts
 from bench.engine.model.method_with_network import times
 from bench.engine.model.positions import in_sequences
@@ -41,6 +42,7 @@ def probe_noise(case: Case) -> Iterator[Check]:
         if method.needs.vector_width:
             yield check_vectors(method, case.seed)
             yield check_prior_of_vectors(method, case.seed)
+            yield from check_known_steps(method, case.seed)
         else:
             yield _check_ids(method, case.seed)
             yield _check_wide(case.build(WIDE).double().eval(), case.seed)

@@ -6,6 +6,7 @@ show a lower bound on the divergence between z at t = 1 and the prior (Donsker a
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,8 @@ from methods.method import Method
 
 UNIFORMS = (1e-9, 0.1, 0.3, 0.5, 0.7, 0.9, 1 - 1e-12)  # of the times, the first and the last among them
 DRAWS = 2**15  # for each time
+STEPS = ((1.0, 0.5), (0.5, 0.45))  # from t to s, long and short
+SURELY_NOT = -300.0  # log-probability of a token that the text does not have
 UNSURE = 0.02  # mean probability of all but the likeliest token, below which the law of a sum is not normal
 
 
@@ -105,6 +108,51 @@ def check_prior_of_vectors(method: Method, seed: int) -> Check:
     sees = f"prior_gap too small by {distance * max(errors):.3f} nats per token"
     meaning = "prior_gap is at least what draws show; the prior is the same at every position"
     return Check("probe: law of the prior", f"p = {p_value:.1g}", not is_surprising(p_value), meaning, sees, p_value)
+
+
+@torch.no_grad()
+def check_known_steps(method: Method, seed: int) -> Iterator[Check]:
+    """Compare vectors that a step leads to with those that noise draws, for texts that the network knows for sure.
+
+    A step that puts the guess in the place of the text is exact there, long or short.
+    """
+    if type(method).step is Method.step:
+        return
+    spans = [(start, end) for start, end in (_snap(method, *span) for span in STEPS) if start > end]
+    figures = [_compare_step(method, *span, seed + i) for i, span in enumerate(spans)]
+    p_value = combine(p for p, _ in figures)
+    distance = float(stats.norm.isf(RATE / 2 / len(figures) / 2) + stats.norm.ppf(POWER))
+    sees = f"variance wrong by {100 * distance * max(error for _, error in figures):.1f} %"
+    meaning = "where the text is known, a step, long or short, carries the law of z_t to that of z_s"
+    yield Check("probe: steps of known texts", f"p = {p_value:.1g}", not is_surprising(p_value), meaning, sees, p_value)
+
+
+def _snap(method: Method, start: float, end: float) -> tuple[float, float]:
+    """The nearest times that the method knows."""
+    steps = method.needs.steps
+    if steps is None:
+        return start, max(end, method.t_min)
+    return round(start * steps) / steps, max(round(end * steps) / steps, method.t_min)
+
+
+def _compare_step(method: Method, start: float, end: float, seed: int) -> tuple[float, float]:
+    """The p-value of equal laws and the relative error of a variance."""
+    count = DRAWS // LENGTH
+    generator, rng = torch.Generator().manual_seed(seed), Stream(seed)
+    x = torch.randint(method.vocab_size, (count, LENGTH), generator=generator)
+    t, s = (torch.full((count,), time, dtype=torch.float64) for time in (start, end))
+    z, expected = (noise_texts(method, x, time, rng).double() for time in (t, s))
+    t_BL, s_BL = t[:, None].expand(x.shape), s[:, None].expand(x.shape)
+    log_p = F.one_hot(x, method.vocab_size).double().log().clamp(min=SURELY_NOT)
+    with in_sequences(method, x):
+        prediction = method.read(method.perfect(log_p, log_p, z, t_BL), z, t_BL)
+        reached = method.step(z, t_BL, s_BL, prediction, rng).double()
+
+    features = [torch.cat([value, value**2], -1).flatten(0, 1) for value in (reached, expected)]
+    energy = [value.square().sum(-1).flatten() for value in (reached, expected)]
+    gain = energy[0] - energy[1]
+    p_values = [_p_of_means(features[0] - features[1]), _p_of_means(gain[:, None])]
+    return combine(p_values), float(gain.std() / math.sqrt(len(gain)) / energy[1].mean())
 
 
 def _bound_divergence(z: Tensor, prior: Tensor) -> tuple[float, float]:

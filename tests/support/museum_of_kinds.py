@@ -61,6 +61,7 @@ KINDS: tuple[tuple[type, str, str], ...] = (
     (samplers.GreedyInLongSteps, "transport", "reverse step, common tokens"),
     (samplers.PosteriorForPrior, "transport", "reverse step, common tokens"),
     (samplers.FewLikeliest, "transport", "reverse step, many tokens"),
+    (samplers.QuietSteps, "noise", "steps of known texts"),
     (samplers.HastyRates, "transport", "jump rates"),
     (samplers.FlatLastGuess, "transport", "last guess, common tokens"),
     (samplers.CancelledWeight, "estimator", "estimator counted"),
