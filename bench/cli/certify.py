@@ -33,6 +33,7 @@ from bench.tune.tuned_suite import read_tuned
 from methods import METHODS, check_name
 
 SHARES = (0.27, 0.25, 6, 8, 0.13)  # of the width of the terminal, for columns but the last, or the width itself
+WIDEST = 400  # columns that are shared, though a pipe has more
 HEADINGS = ("check", "result", "", "seconds", "sees", "requirement")
 
 
@@ -170,8 +171,9 @@ def _format_row(output: Console, check: Check) -> Table:
 def _make_row(output: Console, cells: Iterable[str], style: str) -> Table:
     """A row on its own, so that it can be printed at once, with columns as wide as those of all others."""
     table = Table(box=None, show_header=False, style=style)
+    room = min(output.width, WIDEST) - 30
     for share in SHARES:
-        table.add_column(width=int(share if share > 1 else share * (output.width - 30)))
+        table.add_column(width=int(share if share > 1 else share * room))
     table.add_column()
     table.add_row(*(Text(cell) for cell in cells))
     return table

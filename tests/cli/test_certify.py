@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from bench.certify.check import Case, Check
 from bench.certify.checks import CHECKS
 from bench.certify.processes import Group, run_checks
 from bench.certify.sizes import describe_sizes
+from bench.cli.certify import WIDEST
 from bench.cli.main import main
-from bench.launch.exit_codes import DONE, FAILED, USAGE_ERROR
+from bench.launch.exit_codes import BROKEN_PIPE, DONE, FAILED, USAGE_ERROR
 from methods import METHODS, PLUGINS
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 TWO = """
     - {draws: 2, replicates: 2}
@@ -269,3 +272,18 @@ def test_seconds_are_those_of_each_check(monkeypatch):
     monkeypatch.setattr("bench.certify.checks.CHECKS", {"pair": two})
     ((_, outcomes),) = run_checks([Group(Case("mdlm", {}), "pair")])
     assert [check.seconds for check in outcomes] == [1.0, 3.0]
+
+
+def test_a_reader_that_closes_the_output_ends_the_command_with_its_code():
+    command = [sys.executable, "-m", "bench", "certify", "mdlm", "--only", "transport"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout.readline().startswith("mdlm, float32")
+        process.stdout.close()
+        assert process.wait(60) == BROKEN_PIPE
+        assert "plug-in" not in process.stderr.read()
+
+
+def test_lines_for_a_pipe_are_no_longer_than_a_wide_terminal(cases, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert main(["certify", "mdlm"]) == DONE
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= WIDEST

@@ -96,9 +96,17 @@ def example(name: str) -> str:
     return f"arms:\n  - {to_yaml(arm)}"
 
 
+class _Output(Console):
+    """Standard output, whose reader may close it at any time."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave the exit code to the command, as it has one for this."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output, as wide as the terminal or COLUMNS; without limit if it is a file or a pipe."""
-    output = Console(highlight=False)
+    output = _Output(highlight=False)
     if not output.is_terminal and "COLUMNS" not in os.environ:
         output.width = UNLIMITED
     return output
