@@ -3,7 +3,7 @@
 Let I(t) = KL(q(z_t | x) || p(z_t)), what z_t tells about the text x if x comes from a known source. With perfect
 knowledge, the diffusion loss over any interval [s, t] of continuous time is I(s) - I(t), text by text (the information
 that a reverse process has to supply; VDM, arXiv:2107.00630v6, appendix; Campbell et al., arXiv:2205.14987v3). In
-discrete time it is at least that on average, and exactly that for texts of one token. At the ends,
+discrete time it is at least that on average, and exactly that for texts of one token in ids. At the ends,
 
     prior loss           >= I(1)                  on average, as it is KL(q(z_1 | x) || prior)
     reconstruction loss  >= -log p(x) - I(t_min)  on average
@@ -81,8 +81,12 @@ class ExactBound:
 
     @property
     def is_tight(self) -> bool:
-        """Whether perfect knowledge has to make the diffusion loss equal to the information, text by text."""
-        return self.method.needs.steps is None or self.source.length == 1
+        """Whether perfect knowledge has to make the diffusion loss equal to the information, text by text.
+
+        In discrete time, a step guesses positions independently, and a Gaussian step stands for a mixture.
+        """
+        is_one_guess = self.source.length == 1 and not self.method.needs.vector_width
+        return self.method.needs.steps is None or is_one_guess
 
     @property
     def t_min(self) -> float:
@@ -167,7 +171,8 @@ class ExactBound:
         first = round(self.method.t_min * steps)
         times = torch.arange(first, steps + 1, dtype=torch.float64) / steps
         after = self._information(times[1:])
-        before = -self.source.law.log()[:, None] if first == 0 else self._information(times[:1])
+        is_clean = first == 0 and not self.has_last_guess
+        before = -self.source.law.log()[:, None] if is_clean else self._information(times[:1])
         informed = torch.cat([before, after], 1)
         costs = self.costs(times[1:])
         return [

@@ -89,7 +89,10 @@ def choose_calls(method: Method, policy: Policy, tokens: int) -> int | None:
         preferred = ENUMERATED_CALLS
     else:
         preferred = CALLS[1] if is_enumerable(method, policy) else FINAL_CALLS
-    return next((calls for calls in (preferred, tokens) if is_supported(method, policy, calls, tokens)), None)
+    candidates = (preferred, tokens)
+    if policy.fidelity == "limit" and not is_enumerable(method, policy) and not depends_on_draws(policy):
+        candidates = (FINAL_CALLS, FINAL_CALLS // 2)  # the source's law is reached by many calls alone
+    return next((calls for calls in candidates if is_supported(method, policy, calls, tokens)), None)
 
 
 def table_calls(method: Method, policy: Policy, tokens: int) -> list[int]:

@@ -56,7 +56,10 @@ def test_registered_methods_pass_all_probes(name):
     assert fail(name, *PROBES) == []
 
 
-@pytest.mark.parametrize("kind", [UnevenNoise, Exploding, pytest.param(Ordered, marks=pytest.mark.slow)])
+SLOW_ONE = pytest.param(Ordered, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("kind", [UnevenNoise, Exploding, SteppedGaussian, SLOW_ONE])
 def test_right_methods_of_other_kinds_pass_all_probes(kind, monkeypatch):
     monkeypatch.setitem(METHODS, "right", kind)
     assert fail("right", *PROBES) == []

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from methods.continuous.plaid import Plaid
 from methods.method import Latent, LogProbs, Method, Nats, Needs, Noise, Times, Tokens, pick
 
 
@@ -104,3 +105,21 @@ class Exploding(Method):
 
     def feed(self, z: Latent, t: Times) -> Tensor:
         return z / (1 + self.sigma(t)[:, None, None] ** 2).sqrt()
+
+
+class SteppedGaussian(Plaid):
+    """Gaussian noise of fixed embeddings in discrete time, whose steps are those of the bound."""
+
+    paper = "none"
+    widening = ()
+
+    def __init__(self, vocab_size: int, rounds: int = 500):
+        super().__init__(vocab_size, self_conditioning=False, learned_schedule=False)
+        self.needs = Needs(time=True, trains_ends=True, vector_width=self.needs.vector_width, steps=rounds)
+
+    def bound(self, x: Tokens, z: Latent, t: Times, prediction: LogProbs) -> Nats:
+        """The KL divergence of two Gaussian steps of the same width, times the number of steps."""
+        steps = self.needs.steps
+        signal_t, signal_s = (torch.exp(-self.schedule(time)[0]) for time in (t, (t - 1 / steps).clamp(min=0)))
+        error = (self.embeddings()[x] - self.guess(prediction)).double().square().sum(-1)
+        return steps * (signal_s - signal_t) / 2 * error
