@@ -239,7 +239,7 @@ def test_a_certificate_fails_and_other_commands_refuse(tmp_path, capsys, monkeyp
     path = write(tmp_path, PATCHES["a constant"][0])
     (tmp_path / "own.yaml").write_text(TINY.replace("mdlm", "mine"))
     assert main(["certify", "mine", "--plugin", str(path)]) == FAILED
-    assert f"bench.certify.false_alarms.RATE was changed by plug-in {path}" in capsys.readouterr().out
+    assert "bench.certify.false_alarms.RATE was changed by plug-in" in capsys.readouterr().out
     false_alarms.RATE = math.pi  # anything else than what the plug-in sets
     PLUGINS.clear()
     METHODS.pop("mine")
