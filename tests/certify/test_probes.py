@@ -10,7 +10,7 @@ from bench.certify.checks import certify
 from methods import METHODS
 from tests.support.museum_of_kinds import KINDS
 from tests.support.positioned import Ordered
-from tests.support.right_methods import Exploding, UnevenNoise
+from tests.support.right_methods import Exploding, SteppedGaussian, UnevenNoise
 
 PROBES = ("probes", "batches", "scores", "noise", "state", "long")
 VARIETY = ("ar", "genmd4", "gidd", "plaid")  # a method of every family

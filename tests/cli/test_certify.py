@@ -63,6 +63,7 @@ def cases(monkeypatch, tmp_path) -> list[tuple[str, Case]]:
     quick = {name: lambda case, name=name: check(name, case) for name in names}
     monkeypatch.setattr("bench.certify.checks.CHECKS", quick)
     monkeypatch.setattr(certificates, "FOLDER", tmp_path / "certificates")
+    monkeypatch.setenv("COLUMNS", "200")  # so that no short line is folded
     monkeypatch.setattr("bench.cli.certify.refresh_readme", lambda: None)
     return asked
 

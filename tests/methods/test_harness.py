@@ -236,6 +236,7 @@ def test_the_harness_is_judged_after_all_other_checks():
 
 def test_a_certificate_fails_and_other_commands_refuse(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(checks, "CHECKS", {"harness": checks.CHECKS["harness"]})
+    monkeypatch.setenv("COLUMNS", "400")
     path = write(tmp_path, PATCHES["a constant"][0])
     (tmp_path / "own.yaml").write_text(TINY.replace("mdlm", "mine"))
     assert main(["certify", "mine", "--plugin", str(path)]) == FAILED
